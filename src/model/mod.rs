@@ -1,0 +1,19 @@
+//! Ground floor: the words of the project and their laws.
+//!
+//! Here are plain values only: names, keys, bounds, layouts, the profile and
+//! its parts, settings, reports. There is no I/O, no clock and no PostgreSQL
+//! here, and no decision either: decisions are made in `planning`.
+//!
+//! Invariant: a value that exists is valid. Constructors check, fields of
+//! checked types stay private.
+
+pub mod access;
+pub mod bound;
+pub mod finding;
+pub mod key;
+pub mod layout;
+pub mod name;
+pub mod profile;
+pub mod report;
+pub mod settings;
+pub mod utility;

@@ -1,0 +1,430 @@
+//! SQL names: the only code that reads, quotes and cuts identifiers and literals.
+//!
+//! Not here: the look-up of a name in a catalog or in a profile.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::model::report::Report;
+use crate::model::report::SqlState;
+
+/// Longest identifier in bytes (`NAMEDATALEN - 1`).
+pub const IDENTIFIER_BYTES_MAX: usize = 63;
+
+/// Keywords that PostgreSQL 15 to 18 do not take as a bare column or table
+/// name: its categories other than "unreserved". Sorted, for binary search.
+const KEYWORDS: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "between",
+    "bigint",
+    "binary",
+    "bit",
+    "boolean",
+    "both",
+    "case",
+    "cast",
+    "char",
+    "character",
+    "check",
+    "coalesce",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "dec",
+    "decimal",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "extract",
+    "false",
+    "fetch",
+    "float",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "greatest",
+    "group",
+    "grouping",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "inout",
+    "int",
+    "integer",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "json",
+    "json_array",
+    "json_arrayagg",
+    "json_exists",
+    "json_object",
+    "json_objectagg",
+    "json_query",
+    "json_scalar",
+    "json_serialize",
+    "json_table",
+    "json_value",
+    "lateral",
+    "leading",
+    "least",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "merge_action",
+    "national",
+    "natural",
+    "nchar",
+    "none",
+    "normalize",
+    "not",
+    "notnull",
+    "null",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "out",
+    "outer",
+    "overlaps",
+    "overlay",
+    "placing",
+    "position",
+    "precision",
+    "primary",
+    "real",
+    "references",
+    "returning",
+    "right",
+    "row",
+    "select",
+    "session_user",
+    "setof",
+    "similar",
+    "smallint",
+    "some",
+    "substring",
+    "symmetric",
+    "system_user",
+    "table",
+    "tablesample",
+    "then",
+    "time",
+    "timestamp",
+    "to",
+    "trailing",
+    "treat",
+    "trim",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "varchar",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+    "xmlattributes",
+    "xmlconcat",
+    "xmlelement",
+    "xmlexists",
+    "xmlforest",
+    "xmlnamespaces",
+    "xmlparse",
+    "xmlpi",
+    "xmlroot",
+    "xmlserialize",
+    "xmltable",
+];
+
+/// A relation name that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NameError {
+    #[error("relation name \"{0}\" is not valid")]
+    Malformed(String),
+    #[error("relation name \"{0}\" has too many parts")]
+    TooManyParts(String),
+}
+
+impl Report for NameError {
+    fn sqlstate(&self) -> SqlState {
+        SqlState::InvalidName
+    }
+    fn detail(&self) -> Option<String> {
+        Some("A relation is named table or schema.table, quoted as in SQL.".to_owned())
+    }
+    fn hint(&self) -> Option<String> {
+        Some(
+            "Put names with capitals, spaces or dots in double quotes, as in \"My Schema\".orders."
+                .to_owned(),
+        )
+    }
+}
+
+/// A relation name as a user writes it, not yet looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenName {
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+impl WrittenName {
+    /// Reads `table` or `schema.table` by SQL's rules: unquoted parts are
+    /// folded to lower case, quoted parts are taken as they are.
+    ///
+    /// # Errors
+    /// [`NameError`] if the text is empty, unbalanced, has stray characters
+    /// or more than two parts.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let malformed = || NameError::Malformed(text.to_owned());
+        let mut parts = Vec::new();
+        let mut rest = text.trim();
+        loop {
+            let (part, after) = next_part(rest).ok_or_else(malformed)?;
+            parts.push(part);
+            let after = after.trim_start();
+            match after.strip_prefix('.') {
+                Some(more) => rest = more.trim_start(),
+                None if after.is_empty() => break,
+                None => return Err(malformed()),
+            }
+        }
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(name), None, _) => Ok(Self { schema: None, name }),
+            (Some(schema), Some(name), None) => Ok(Self { schema: Some(schema), name }),
+            _ => Err(NameError::TooManyParts(text.to_owned())),
+        }
+    }
+}
+
+/// Splits the first identifier off `text`.
+fn next_part(text: &str) -> Option<(String, &str)> {
+    if let Some(mut rest) = text.strip_prefix('"') {
+        let mut part = String::new();
+        loop {
+            let quote = rest.find('"')?;
+            part.push_str(&rest[..quote]);
+            rest = &rest[quote + 1..];
+            match rest.strip_prefix('"') {
+                Some(more) => {
+                    part.push('"');
+                    rest = more;
+                }
+                None => break,
+            }
+        }
+        (!part.is_empty() && !part.contains('\0'))
+            .then(|| (cut(&part, IDENTIFIER_BYTES_MAX).to_owned(), rest))
+    } else {
+        let end = text
+            .char_indices()
+            .find(|(at, c)| {
+                !(c.is_ascii_alphabetic()
+                    || *c == '_'
+                    || !c.is_ascii()
+                    || (*at > 0 && (c.is_ascii_digit() || *c == '$')))
+            })
+            .map_or(text.len(), |(at, _)| at);
+        let part = text[..end].to_ascii_lowercase();
+        (!part.is_empty()).then(|| (cut(&part, IDENTIFIER_BYTES_MAX).to_owned(), &text[end..]))
+    }
+}
+
+/// A relation name with its schema, as the catalogs hold it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QualifiedName {
+    pub schema: String,
+    pub name: String,
+}
+
+impl QualifiedName {
+    #[must_use]
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+
+    /// Another relation of the same schema.
+    #[must_use]
+    pub fn sibling(&self, name: impl Into<String>) -> Self {
+        Self { schema: self.schema.clone(), name: name.into() }
+    }
+}
+
+/// `schema.table`, quoted as in SQL.
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
+    }
+}
+
+/// Quotes an identifier where SQL needs it, as `quote_ident` does.
+#[must_use]
+pub fn quote_identifier(name: &str) -> String {
+    let plain = name.bytes().enumerate().all(|(at, byte)| {
+        byte.is_ascii_lowercase() || byte == b'_' || (at > 0 && (byte.is_ascii_digit() || byte == b'$'))
+    });
+    // quote_ident also quotes names with a dollar sign.
+    if plain && !name.is_empty() && !name.contains('$') && KEYWORDS.binary_search(&name).is_err() {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+/// Quotes identifiers and joins them with commas.
+#[must_use]
+pub fn quote_identifiers<S: AsRef<str>>(names: &[S]) -> String {
+    names.iter().map(|name| quote_identifier(name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// Quotes a string literal, as `quote_literal` does: safe under either value
+/// of `standard_conforming_strings`.
+#[must_use]
+pub fn quote_literal(value: &str) -> String {
+    let doubled = value.replace('\'', "''");
+    if doubled.contains('\\') {
+        format!(" E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+/// Cuts `text` to at most `bytes` without splitting a character.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// `<table>_<suffix>`, the table's part cut so that the name fits.
+#[must_use]
+pub fn derived_name(table: &str, suffix: &str) -> String {
+    let room = IDENTIFIER_BYTES_MAX.saturating_sub(suffix.len() + 1);
+    format!("{}_{suffix}", cut(table, room))
+}
+
+/// The name of the `number`th shard of a table: `orders_s0003`.
+#[must_use]
+pub fn shard_name(table: &str, number: usize) -> String {
+    derived_name(table, &format!("s{number:04}"))
+}
+
+/// The name of the shard that takes what no other shard accepts.
+#[must_use]
+pub fn default_shard_name(table: &str) -> String {
+    derived_name(table, "default")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<(Option<&str>, &str)>) {
+        let found = WrittenName::parse(text).ok();
+        let expected = expected
+            .map(|(schema, name)| WrittenName { schema: schema.map(str::to_owned), name: name.to_owned() });
+        assert_eq!(found, expected, "{text:?}");
+    }
+
+    #[test]
+    fn names_are_read_as_sql_reads_them() {
+        check("orders", Some((None, "orders")));
+        check("App.Orders", Some((Some("app"), "orders")));
+        check("\"App\".\"Or.ders\"", Some((Some("App"), "Or.ders")));
+        check("\"a\"\"b\"", Some((None, "a\"b")));
+        check(" app . orders ", Some((Some("app"), "orders")));
+        check("größe", Some((None, "größe")));
+        for wrong in ["", ".", "a.", ".a", "a.b.c", "a b", "\"a", "\"\"", "1a", "a;b", "a-b"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn identifiers_are_quoted_only_where_needed() {
+        for (name, expected) in [
+            ("orders", "orders"),
+            ("Orders", "\"Orders\""),
+            ("order", "\"order\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("a$b", "\"a$b\""),
+            ("1a", "\"1a\""),
+            ("", "\"\""),
+            ("größe", "\"größe\""),
+        ] {
+            assert_eq!(quote_identifier(name), expected);
+        }
+    }
+
+    #[test]
+    fn literals_survive_quotes_and_backslashes() {
+        assert_eq!(quote_literal("it's"), "'it''s'");
+        assert_eq!(quote_literal("a\\b"), " E'a\\\\b'");
+    }
+
+    #[test]
+    fn keywords_are_sorted() {
+        assert!(KEYWORDS.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn shard_names_fit_without_splitting_characters() {
+        assert_eq!(shard_name("orders", 3), "orders_s0003");
+        let long = "ü".repeat(40);
+        let name = shard_name(&long, 1);
+        assert!(name.len() <= IDENTIFIER_BYTES_MAX && name.ends_with("_s0001"));
+        assert_eq!(shard_name(&"x".repeat(80), 12345).len(), 63);
+    }
+}

@@ -1,0 +1,14 @@
+//! First floor: facts in, decisions out.
+//!
+//! ```text
+//! Profile ─→ workload ─┐
+//!    └─────→ forecast ─┴→ proposal ─→ provision ─→ (restore, load, reshard)
+//! ```
+//!
+//! Pure functions: deterministic, bounded, no clock, no I/O, no PostgreSQL.
+//! Whatever an algorithm needs of the outside comes in as a value.
+
+pub mod forecast;
+pub mod proposal;
+pub mod provision;
+pub mod workload;
