@@ -1,0 +1,183 @@
+//! Who and how: the role, the search_path and the subtransaction in which a
+//! piece of work runs. Every guard restores on the way out; on an error the
+//! end of the (sub)transaction does.
+
+use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
+
+use pgrx::PgTryBuilder;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
+
+use crate::model::access::Analysis;
+
+/// Runs `work` in a subtransaction that is rolled back if it fails; the error
+/// then comes back as SQLSTATE and message.
+pub fn in_subtransaction<R>(work: impl FnOnce() -> R) -> Result<R, Caught> {
+    subtransaction(work, false)
+}
+
+/// Runs `work` in a subtransaction that is rolled back in any case.
+pub fn in_rolled_back_subtransaction<R>(work: impl FnOnce() -> R) -> Result<R, Caught> {
+    subtransaction(work, true)
+}
+
+/// An error that was caught and whose effects were rolled back.
+#[derive(Debug, Clone)]
+pub struct Caught {
+    pub sqlstate: String,
+    pub message: String,
+}
+
+impl From<Caught> for Analysis {
+    fn from(caught: Caught) -> Self {
+        Self::Refused { sqlstate: caught.sqlstate, message: caught.message }
+    }
+}
+
+fn subtransaction<R>(work: impl FnOnce() -> R, always_roll_back: bool) -> Result<R, Caught> {
+    // SAFETY: called on the backend's main thread inside a transaction (every
+    // caller runs in a function or a worker's transaction). Memory context
+    // and resource owner are put back as they were on every path, as plpgsql
+    // does around its exception blocks.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+            .catch_others(|caught| Err(read(&caught)))
+            .catch_rust_panic(|caught| Err(read(&caught)))
+            .execute();
+        // A query cancel or a shutdown must not be swallowed as "the statement failed".
+        pg_sys::MemoryContextSwitchTo(context);
+        if result.is_err() || always_roll_back {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        } else {
+            pg_sys::ReleaseCurrentSubTransaction();
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+        if let Err(caught) = &result
+            && (caught.sqlstate == "57014" || caught.sqlstate.starts_with("57P"))
+        {
+            crate::pg::error::raise(pg_sys::panic::ErrorReport::new(
+                pgrx::PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
+                caught.message.clone(),
+                "pg_presplit",
+            ));
+        }
+        result
+    }
+}
+
+fn read(caught: &CaughtError) -> Caught {
+    let (CaughtError::PostgresError(report)
+    | CaughtError::ErrorReport(report)
+    | CaughtError::RustPanic { ereport: report, .. }) = caught;
+    let code = report.sql_error_code() as i32;
+    // SAFETY: unpack_sql_state returns a static, zero-terminated buffer.
+    let sqlstate = unsafe { CStr::from_ptr(pg_sys::unpack_sql_state(code)) }.to_string_lossy().into_owned();
+    Caught { sqlstate, message: report.message().to_owned() }
+}
+
+/// Runs `work` as the owner of the extension, for our own tables: users have
+/// no rights on them. Only fixed statements of ours may run in here.
+pub fn as_extension_owner<R>(work: impl FnOnce() -> R) -> R {
+    let _guard = RoleGuard::extension_owner();
+    with_pinned_search_path(work)
+}
+
+struct RoleGuard {
+    role: pg_sys::Oid,
+    flags: i32,
+}
+
+impl RoleGuard {
+    fn extension_owner() -> Self {
+        // SAFETY: plain reads and writes of the backend's user id; the owner
+        // is read from pg_extension, which a transaction lets us do.
+        unsafe {
+            let mut guard = Self { role: pg_sys::InvalidOid, flags: 0 };
+            pg_sys::GetUserIdAndSecContext(&mut guard.role, &mut guard.flags);
+            let extension = pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true);
+            if extension != pg_sys::InvalidOid {
+                let owner = extension_owner(extension).unwrap_or(guard.role);
+                pg_sys::SetUserIdAndSecContext(
+                    owner,
+                    guard.flags | (pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32),
+                );
+            }
+            guard
+        }
+    }
+}
+
+impl Drop for RoleGuard {
+    fn drop(&mut self) {
+        // SAFETY: restores what the constructor read.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.role, self.flags) };
+    }
+}
+
+/// # Safety
+/// In a transaction.
+unsafe fn extension_owner(extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: a catalog scan by oid under ACCESS SHARE, closed before return;
+    // the tuple is read while the scan is open.
+    unsafe {
+        let relation = pg_sys::table_open(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock as _);
+        let mut key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyInit(
+            &mut key,
+            pg_sys::Anum_pg_extension_oid as _,
+            pg_sys::BTEqualStrategyNumber as _,
+            pg_sys::Oid::from(pg_sys::F_OIDEQ),
+            pg_sys::Datum::from(extension),
+        );
+        let scan = pg_sys::systable_beginscan(
+            relation,
+            pg_sys::ExtensionOidIndexId.into(),
+            true,
+            std::ptr::null_mut(),
+            1,
+            &mut key,
+        );
+        let tuple = pg_sys::systable_getnext(scan);
+        let owner = (!tuple.is_null()).then(|| {
+            let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_extension>(tuple);
+            (*form).extowner
+        });
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as _);
+        owner
+    }
+}
+
+/// Runs `work` with `search_path = pg_catalog, pg_temp`, so that a user's
+/// path changes the meaning of nothing that we run.
+pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
+    with_setting(c"search_path", c"pg_catalog, pg_temp", work)
+}
+
+/// Runs `work` with a setting changed as `SET LOCAL` would.
+pub fn with_setting<R>(name: &CStr, value: &CStr, work: impl FnOnce() -> R) -> R {
+    // SAFETY: the nest level is closed on the way out; on an error the end of
+    // the (sub)transaction closes it.
+    unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        let result = work();
+        pg_sys::AtEOXact_GUC(true, level);
+        result
+    }
+}

@@ -1,0 +1,81 @@
+//! Reports of the lower floors as PostgreSQL errors: the only place that
+//! builds an `ErrorReport`.
+//!
+//! A room that returns its own error types to SQL lists them once with
+//! [`reports!`]; `?` does the rest.
+
+use pgrx::PgSqlErrorCode;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::model::report::Report;
+use crate::model::report::SqlState;
+
+/// A report in the server's own form.
+pub fn report(error: &dyn Report) -> ErrorReport {
+    new(error.sqlstate(), error.to_string(), error.detail(), error.hint())
+}
+
+/// An error that has no type of its own because only one place raises it.
+pub fn new(
+    sqlstate: SqlState,
+    message: impl Into<String>,
+    detail: Option<String>,
+    hint: Option<String>,
+) -> ErrorReport {
+    let mut built = ErrorReport::new(code(sqlstate), message.into(), "pg_presplit");
+    if let Some(detail) = detail {
+        built = built.set_detail(detail);
+    }
+    if let Some(hint) = hint {
+        built = built.set_hint(hint);
+    }
+    built
+}
+
+/// Ends the transaction with the report, where a function cannot return it
+/// (a hook).
+pub fn raise(error: ErrorReport) -> ! {
+    use pgrx::pg_sys::panic::ErrorReportable;
+    let failed: Result<std::convert::Infallible, ErrorReport> = Err(error);
+    match failed.unwrap_or_report() {}
+}
+
+const fn code(state: SqlState) -> PgSqlErrorCode {
+    match state {
+        SqlState::FeatureNotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        SqlState::InvalidParameterValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        SqlState::InvalidJsonText => PgSqlErrorCode::ERRCODE_INVALID_JSON_TEXT,
+        SqlState::InvalidSchemaName => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
+        SqlState::InsufficientPrivilege => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        SqlState::SyntaxError => PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+        SqlState::InvalidName => PgSqlErrorCode::ERRCODE_INVALID_NAME,
+        SqlState::UndefinedColumn => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+        SqlState::UndefinedObject => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+        SqlState::WrongObjectType => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+        SqlState::UndefinedTable => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+        SqlState::InvalidObjectDefinition => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
+        SqlState::ProgramLimitExceeded => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        SqlState::ObjectNotInPrerequisiteState => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        SqlState::IoError => PgSqlErrorCode::ERRCODE_IO_ERROR,
+        SqlState::ExternalRoutineException => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+        SqlState::DataCorrupted => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+    }
+}
+
+/// Lets `?` turn these error types into `ErrorReport`.
+macro_rules! reports {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for pgrx::pg_sys::panic::ErrorReport {
+            fn from(error: $error) -> Self {
+                $crate::pg::error::report(&error)
+            }
+        }
+    )+};
+}
+pub(crate) use reports;
+
+reports!(
+    crate::model::name::NameError,
+    crate::model::profile::ProfileError,
+    crate::model::layout::LayoutError
+);

@@ -1,0 +1,9 @@
+//! PostgreSQL made safe: the only room with `unsafe`.
+//!
+//! It knows names, reports and the other words of `model`, but nothing of
+//! sharding: what is decided comes from above as values. Every `unsafe` block
+//! says which obligation it meets.
+
+pub mod context;
+pub mod error;
+pub mod spi;

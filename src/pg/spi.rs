@@ -1,0 +1,77 @@
+//! SQL from inside the server: parameters always, owned values out.
+//!
+//! Structured results come as one JSON value and are read by serde: the world
+//! is read once, as a value. Not here: any statement of ours; those stand
+//! where they belong, in `catalog` and `operations`.
+
+use pgrx::FromDatum;
+use pgrx::IntoDatum;
+use pgrx::Spi;
+use pgrx::pg_sys::panic::ErrorReport;
+use serde::de::DeserializeOwned;
+
+use crate::model::report::SqlState;
+use crate::pg::error;
+
+/// An argument of a statement: made with `.into()`.
+pub type Argument<'a> = pgrx::datum::DatumWithOid<'a>;
+
+fn failed(error: &pgrx::spi::Error) -> ErrorReport {
+    error::new(SqlState::ExternalRoutineException, format!("could not read a result: {error}"), None, None)
+}
+
+/// Runs a statement; returns the number of rows it processed.
+///
+/// # Errors
+/// Errors of the statement itself are raised, not returned.
+pub fn run(sql: &str, arguments: &[Argument<'_>]) -> Result<usize, ErrorReport> {
+    Spi::connect_mut(|client| client.update(sql, None, arguments).map(|table| table.len()))
+        .map_err(|error| failed(&error))
+}
+
+/// The first column of the first row; none if there is no row or it is null.
+pub fn one<T: FromDatum + IntoDatum>(
+    sql: &str,
+    arguments: &[Argument<'_>],
+) -> Result<Option<T>, ErrorReport> {
+    Spi::connect_mut(|client| {
+        let table = client.update(sql, Some(1), arguments)?.first();
+        if table.is_empty() { Ok(None) } else { table.get_one::<T>() }
+    })
+    .map_err(|error| failed(&error))
+}
+
+/// The first column of all rows; nulls are left out.
+pub fn column<T: FromDatum + IntoDatum>(
+    sql: &str,
+    arguments: &[Argument<'_>],
+) -> Result<Vec<T>, ErrorReport> {
+    Spi::connect_mut(|client| {
+        let mut values = Vec::new();
+        for row in client.update(sql, None, arguments)? {
+            if let Some(value) = row.get::<T>(1)? {
+                values.push(value);
+            }
+        }
+        Ok(values)
+    })
+    .map_err(|error: pgrx::spi::Error| failed(&error))
+}
+
+/// The rows of a query as values: the query must return one column of JSON
+/// text, one row each.
+pub fn rows<T: DeserializeOwned>(sql: &str, arguments: &[Argument<'_>]) -> Result<Vec<T>, ErrorReport> {
+    column::<String>(sql, arguments)?
+        .iter()
+        .map(|text| {
+            serde_json::from_str(text).map_err(|error| {
+                error::new(
+                    SqlState::DataCorrupted,
+                    format!("could not read a stored value: {error}"),
+                    None,
+                    None,
+                )
+            })
+        })
+        .collect()
+}
