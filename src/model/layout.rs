@@ -87,11 +87,29 @@ impl Report for LayoutError {
 
 /// All shards of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Layout {
     strategy: Strategy,
     shard_key: Vec<String>,
     key_types: Vec<KeyType>,
     shards: Vec<Shard>,
+}
+
+/// What is read before it is checked: stored JSON obeys the same laws.
+#[derive(Deserialize)]
+struct Unchecked {
+    strategy: Strategy,
+    shard_key: Vec<String>,
+    key_types: Vec<KeyType>,
+    shards: Vec<Shard>,
+}
+
+impl TryFrom<Unchecked> for Layout {
+    type Error = LayoutError;
+
+    fn try_from(read: Unchecked) -> Result<Self, LayoutError> {
+        Self::new(read.strategy, read.shard_key, read.key_types, read.shards)
+    }
 }
 
 impl Layout {

@@ -157,25 +157,27 @@ unsafe fn extension_owner(extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, so that a user's
 /// path changes the meaning of nothing that we run.
 pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
-    with_setting(c"search_path", c"pg_catalog, pg_temp", work)
+    with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
 }
 
-/// Runs `work` with a setting changed as `SET LOCAL` would.
-pub fn with_setting<R>(name: &CStr, value: &CStr, work: impl FnOnce() -> R) -> R {
+/// Runs `work` with settings changed as `SET LOCAL` would.
+pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
     // SAFETY: the nest level is closed on the way out; on an error the end of
     // the (sub)transaction closes it.
     unsafe {
         let level = pg_sys::NewGUCNestLevel();
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
+        for (name, value) in settings {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
         let result = work();
         pg_sys::AtEOXact_GUC(true, level);
         result

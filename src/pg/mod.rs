@@ -6,4 +6,9 @@
 
 pub mod context;
 pub mod error;
+pub mod guc;
+pub mod hook;
+pub mod server;
 pub mod spi;
+pub mod utility;
+pub mod worker;

@@ -1,0 +1,152 @@
+-- What is written down: the tables of schema presplit, and the guard that
+-- works without the library.
+--
+-- Nobody but the extension's owner has rights on the tables; people read the
+-- views. A name of a table that may not exist yet is stored as schema_name and
+-- table_name, an existing one as regclass.
+
+CREATE SCHEMA presplit;
+
+CREATE TABLE presplit.stored_profiles (
+    name        text PRIMARY KEY,
+    profile     jsonb NOT NULL,
+    imported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    imported_by regrole NOT NULL
+);
+
+CREATE TABLE presplit.stored_proposals (
+    proposal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    digest      text NOT NULL UNIQUE,
+    settings    jsonb NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by  regrole NOT NULL
+);
+
+CREATE TABLE presplit.proposal_relations (
+    proposal_id bigint NOT NULL REFERENCES presplit.stored_proposals ON DELETE CASCADE,
+    position    int NOT NULL,
+    schema_name name NOT NULL,
+    table_name  name NOT NULL,
+    content     jsonb NOT NULL,
+    shards      jsonb NOT NULL,
+    state       text NOT NULL DEFAULT 'proposed'
+                CHECK (state IN ('proposed', 'applied', 'superseded', 'disarmed')),
+    PRIMARY KEY (proposal_id, position),
+    UNIQUE (proposal_id, schema_name, table_name)
+);
+
+CREATE TABLE presplit.armed_tables (
+    schema_name name NOT NULL,
+    table_name  name NOT NULL,
+    proposal_id bigint NOT NULL,
+    replaces    boolean NOT NULL,
+    valid_for   interval NOT NULL,
+    armed_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    armed_by    regrole NOT NULL,
+    PRIMARY KEY (schema_name, table_name),
+    FOREIGN KEY (proposal_id, schema_name, table_name)
+        REFERENCES presplit.proposal_relations (proposal_id, schema_name, table_name) ON DELETE CASCADE
+);
+
+CREATE TABLE presplit.restore_log (
+    entry          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name    name NOT NULL,
+    table_name     name NOT NULL,
+    proposal_id    bigint NOT NULL,
+    statement_kind text NOT NULL,
+    original       text NOT NULL,
+    executed       text NOT NULL,
+    note           text NOT NULL,
+    rows_loaded    bigint,
+    logged_by      regrole NOT NULL,
+    at             timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE INDEX restore_log_by_table ON presplit.restore_log (schema_name, table_name, at DESC);
+
+CREATE TABLE presplit.sharded_tables (
+    relation    regclass PRIMARY KEY,
+    proposal_id bigint NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE presplit.size_history (
+    schema_name name NOT NULL,
+    table_name  name NOT NULL,
+    at          timestamptz NOT NULL,
+    rows        float8 NOT NULL,
+    bytes       float8 NOT NULL,
+    inserted    float8 NOT NULL,
+    updated     float8 NOT NULL,
+    deleted     float8 NOT NULL,
+    PRIMARY KEY (schema_name, table_name, at)
+);
+
+CREATE TABLE presplit.table_settings (
+    schema_name name NOT NULL,
+    table_name  name NOT NULL,
+    settings    jsonb NOT NULL,
+    changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_by  regrole NOT NULL,
+    PRIMARY KEY (schema_name, table_name)
+);
+
+-- Facts, decisions and settings travel with a dump of the database; an arming
+-- and the log of one restore do not.
+SELECT pg_catalog.pg_extension_config_dump('presplit.stored_profiles', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.stored_proposals', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.stored_proposals_proposal_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.proposal_relations', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.sharded_tables', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.size_history', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.table_settings', '');
+
+-- The tables that are armed now. Readable by everyone, because the guard below
+-- runs with the rights of whoever creates a table; it shows names only.
+CREATE VIEW presplit.armed WITH (security_barrier) AS
+SELECT a.schema_name, a.table_name, a.proposal_id, a.replaces,
+       greatest(a.armed_at, l.at) + a.valid_for AS valid_until
+FROM presplit.armed_tables AS a
+LEFT JOIN LATERAL (
+    SELECT max(r.at) AS at
+    FROM presplit.restore_log AS r
+    WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at
+) AS l ON true
+WHERE pg_catalog.clock_timestamp() < greatest(a.armed_at, l.at) + a.valid_for;
+
+-- The tables that were created in shards; names only.
+CREATE VIEW presplit.sharded WITH (security_barrier) AS
+SELECT t.relation, t.proposal_id, t.created_at
+FROM presplit.sharded_tables AS t
+JOIN pg_catalog.pg_class AS c ON c.oid = t.relation;
+
+-- Never silently plain: if the library is not loaded, or its hook is switched
+-- off, an armed table must not come into being as anything but a partitioned one.
+CREATE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    created record;
+BEGIN
+    FOR created IN
+        SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, a.proposal_id
+        FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
+        JOIN pg_catalog.pg_class AS c ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN presplit.armed AS a ON a.schema_name = n.nspname AND a.table_name = c.relname
+        WHERE c.relkind <> 'p'
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('table "%s" is armed for sharding but would be created whole', created.relation),
+            DETAIL = pg_catalog.format('Proposal %s divides it, but the statement was not rewritten: library pg_presplit is not loaded in this session, or presplit.restore_hook is off.', created.proposal_id),
+            HINT = pg_catalog.format('Reconnect after ALTER DATABASE %I SET session_preload_libraries = ''pg_presplit'', or give up with SELECT disarm(%L).', pg_catalog.current_database(), created.relation);
+    END LOOP;
+END
+$function$;
+
+CREATE EVENT TRIGGER presplit_never_silently_plain ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE FOREIGN TABLE', 'CREATE VIEW',
+                 'CREATE MATERIALIZED VIEW')
+    EXECUTE FUNCTION presplit.refuse_unsharded();

@@ -1,0 +1,87 @@
+-- What people read. Views run with the rights of the extension's owner and
+-- show each row only to those who may see it.
+
+CREATE VIEW presplit.shards WITH (security_barrier) AS
+WITH leaves AS (
+    SELECT t.relation, t.proposal_id, p.relid::regclass AS shard, c.relname, c.reltuples, c.reltablespace,
+           pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound,
+           pg_catalog.pg_total_relation_size(c.oid) AS bytes
+    FROM presplit.sharded_tables AS t
+    CROSS JOIN LATERAL pg_catalog.pg_partition_tree(t.relation) AS p
+    JOIN pg_catalog.pg_class AS c ON c.oid = p.relid
+    WHERE p.isleaf AND p.level > 0
+), counted AS (
+    SELECT l.*,
+           coalesce(s.n_live_tup, 0) AS live,
+           coalesce(s.seq_tup_read, 0) + coalesce(s.idx_tup_fetch, 0) AS reads,
+           coalesce(s.n_tup_ins, 0) + coalesce(s.n_tup_upd, 0) + coalesce(s.n_tup_del, 0) AS writes,
+           greatest(1, extract(epoch FROM pg_catalog.clock_timestamp()
+                               - coalesce(d.stats_reset, pg_catalog.pg_postmaster_start_time())))::float8 AS seconds
+    FROM leaves AS l
+    LEFT JOIN pg_catalog.pg_stat_all_tables AS s ON s.relid = l.shard
+    LEFT JOIN pg_catalog.pg_stat_database AS d ON d.datname = pg_catalog.current_database()
+), foreseen AS (
+    SELECT r.proposal_id, f.name, f.bytes, f.future
+    FROM presplit.proposal_relations AS r
+    CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(r.shards) AS f (name text, bytes float8, future boolean)
+)
+SELECT c.relation,
+       c.shard,
+       c.bound,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 ELSE c.live::float8 END AS rows,
+       c.bytes,
+       c.bytes / nullif(sum(c.bytes) OVER (PARTITION BY c.relation), 0)::float8 AS size_share,
+       c.reads / c.seconds AS reads_per_second,
+       c.writes / c.seconds AS writes_per_second,
+       (c.reads + c.writes) / nullif(sum(c.reads + c.writes) OVER (PARTITION BY c.relation), 0)::float8 AS load_share,
+       f.bytes AS bytes_at_horizon,
+       coalesce(s.spcname, d.spcname) AS tablespace,
+       CASE WHEN f.future AND c.live = 0 AND c.reltuples <= 0 THEN 'future' ELSE 'active' END AS state
+FROM counted AS c
+LEFT JOIN foreseen AS f ON f.proposal_id = c.proposal_id AND f.name = c.relname
+LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
+JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
+JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
+ORDER BY c.relation, c.shard;
+
+CREATE VIEW presplit.proposals WITH (security_barrier) AS
+SELECT r.proposal_id,
+       pg_catalog.format('%I.%I', r.schema_name, r.table_name) AS relation,
+       r.content->>'strategy' AS strategy,
+       CASE WHEN r.content->>'strategy' = 'none' THEN '{}'::text[]
+            ELSE ARRAY(SELECT pg_catalog.jsonb_array_elements_text(r.content->'layout'->'shard_key')) END AS shard_key,
+       CASE WHEN r.content->>'strategy' = 'none' THEN 1
+            ELSE pg_catalog.jsonb_array_length(r.shards) END AS shard_count,
+       (r.content->>'colocation_group')::int AS colocation_group,
+       (r.content->>'rows_scanned_share')::float8 AS rows_scanned_share,
+       (r.content->>'skew')::float8 AS skew,
+       (r.content->>'bytes_at_horizon')::float8 AS bytes_at_horizon,
+       r.content->>'confidence' AS confidence,
+       r.content->>'reason' AS reason,
+       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(r.content->'warnings')) AS warnings,
+       (SELECT coalesce(pg_catalog.jsonb_agg(s.value - 'future' ORDER BY s.ordinality), '[]')
+        FROM pg_catalog.jsonb_array_elements(r.shards) WITH ORDINALITY AS s) AS shards,
+       p.created_at,
+       CASE WHEN EXISTS (SELECT FROM presplit.armed AS a
+                         WHERE a.proposal_id = r.proposal_id
+                           AND a.schema_name = r.schema_name AND a.table_name = r.table_name)
+            THEN 'armed' ELSE r.state END AS state
+FROM presplit.proposal_relations AS r
+JOIN presplit.stored_proposals AS p USING (proposal_id)
+WHERE p.created_by = pg_catalog.quote_ident(current_user)::regrole OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+ORDER BY r.proposal_id, r.position;
+
+CREATE VIEW presplit.restore_report WITH (security_barrier) AS
+SELECT pg_catalog.format('%I.%I', l.schema_name, l.table_name) AS relation,
+       l.statement_kind, l.original, l.executed, l.note, l.at, l.rows_loaded
+FROM presplit.restore_log AS l
+WHERE l.logged_by = pg_catalog.quote_ident(current_user)::regrole OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+ORDER BY l.entry;
+
+CREATE VIEW presplit.settings AS
+SELECT s.name, s.value, s.unit, s.meaning
+FROM presplit.read_settings() AS s;
+
+CREATE VIEW presplit.statements AS
+SELECT s.queryid, s.query, s.calls, s.exec_ms, s.analyzed, s.reason
+FROM presplit.read_statements() AS s;

@@ -1,0 +1,13 @@
+//! What is written down, and what PostgreSQL's own catalogs say: rows on one
+//! side, values of `model` and `planning` on the other.
+//!
+//! Our tables are read and written as the extension's owner, with fixed
+//! statements; the caller's rights are checked one floor up. User relations
+//! are read with the caller's own rights.
+
+pub mod arming;
+pub mod history;
+pub mod profiles;
+pub mod proposals;
+pub mod relations;
+pub mod settings;

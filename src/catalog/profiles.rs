@@ -1,0 +1,178 @@
+//! Profiles: captured live, stored under a name, and merged for an analysis.
+
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+use serde_json::Value;
+
+use crate::catalog::history;
+use crate::model::name::quote_literal;
+use crate::model::profile::Profile;
+use crate::model::report::SqlState;
+use crate::pg::context::as_extension_owner;
+use crate::pg::context::with_settings;
+use crate::pg::error;
+use crate::pg::spi;
+
+/// The script that a source runs; the extension runs its two blocks, so that
+/// both write the same JSON.
+const SCRIPT: &str = include_str!("../../sql/capture_profile.sql");
+
+/// The text between the marker lines of a block of the script.
+fn block(name: &str) -> &'static str {
+    let begin = format!("-- begin: {name}\n");
+    let end = format!("-- end: {name}");
+    let start = SCRIPT.find(&begin).map_or(SCRIPT.len(), |at| at + begin.len());
+    let rest = &SCRIPT[start..];
+    rest[..rest.find(&end).unwrap_or(rest.len())].trim().trim_end_matches(';')
+}
+
+/// The JSON of a profile of these tables; none = every user table.
+pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
+    let list = relations.map_or_else(String::new, |oids| {
+        oids.iter().map(|oid| oid.to_u32().to_string()).collect::<Vec<_>>().join(",")
+    });
+    let settings = [
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"standard_conforming_strings", c"on"),
+        (c"datestyle", c"ISO, YMD"),
+        (c"intervalstyle", c"postgres"),
+        (c"timezone", c"UTC"),
+        (c"extra_float_digits", c"1"),
+        (c"bytea_output", c"hex"),
+        (c"quote_all_identifiers", c"off"),
+        (c"jit", c"off"),
+    ];
+    let text = with_settings(&settings, || {
+        let statements = spi::one::<String>(block("statements_source"), &[])?.unwrap_or_default();
+        let query = block("profile")
+            .replace(":'values'", "'keys'")
+            .replace(":'relations'", &quote_literal(&list))
+            .replace(":statements_source", &statements);
+        spi::one::<String>(&format!("SELECT ({query})::text"), &[])
+    })?;
+    serde_json::from_str(&text.unwrap_or_default()).map_err(|cause| {
+        error::new(SqlState::DataCorrupted, format!("could not read the captured profile: {cause}"), None, None)
+    })
+}
+
+/// The live profile, with the recorded size history.
+pub fn live() -> Result<Profile, ErrorReport> {
+    let mut profile = Profile::from_json(capture(None)?)?;
+    for table in &profile.tables {
+        profile.history.extend(history::load(&table.name())?);
+    }
+    Ok(profile)
+}
+
+/// Stores a profile under a name, replacing one of that name.
+pub fn store(name: &str, profile: &Value, user: &str) -> Result<(), ErrorReport> {
+    let text = profile.to_string();
+    as_extension_owner(|| {
+        spi::run(
+            "INSERT INTO presplit.stored_profiles (name, profile, imported_by)
+             VALUES ($1, $2::jsonb, quote_ident($3)::regrole)
+             ON CONFLICT (name) DO UPDATE SET
+                 profile = EXCLUDED.profile, imported_at = clock_timestamp(), imported_by = EXCLUDED.imported_by",
+            &[name.into(), text.as_str().into(), user.into()],
+        )
+    })?;
+    Ok(())
+}
+
+/// Who may see a stored profile: its creator, superusers and pg_read_all_data.
+const VISIBLE: &str = "(imported_by = quote_ident($1)::regrole OR pg_has_role($1, 'pg_read_all_data', 'USAGE'))";
+
+/// The stored profile of a name, or the latest; none if the user sees none.
+pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorReport> {
+    let texts = as_extension_owner(|| match name {
+        Some(name) => spi::column::<String>(
+            &format!("SELECT profile::text FROM presplit.stored_profiles WHERE {VISIBLE} AND name = $2"),
+            &[user.into(), name.into()],
+        ),
+        None => spi::column::<String>(
+            &format!(
+                "SELECT profile::text FROM presplit.stored_profiles WHERE {VISIBLE}
+                 ORDER BY imported_at DESC, name LIMIT 1"
+            ),
+            &[user.into()],
+        ),
+    })?;
+    let Some(text) = texts.first() else { return Ok(None) };
+    let value: Value = serde_json::from_str(text).map_err(|cause| {
+        error::new(SqlState::DataCorrupted, format!("could not read a stored profile: {cause}"), None, None)
+    })?;
+    Ok(Some(Profile::from_json(value)?))
+}
+
+/// Whether somebody else's profile has this name.
+pub fn owned_by_another(name: &str, user: &str) -> Result<bool, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<bool>(
+            &format!("SELECT EXISTS (SELECT FROM presplit.stored_profiles WHERE name = $2 AND NOT {VISIBLE})"),
+            &[user.into(), name.into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
+/// The profile that an argument means: a name means that profile alone; no
+/// name means live facts for tables that exist here, and the latest imported
+/// profile for the rest.
+pub fn meant(name: Option<&str>, user: &str) -> Result<Profile, ErrorReport> {
+    if let Some(name) = name {
+        return load(Some(name), user)?.ok_or_else(|| {
+            error::new(
+                SqlState::UndefinedObject,
+                format!("profile \"{name}\" does not exist"),
+                None,
+                Some("Import one with import_profile(), or leave the argument out to use live facts.".to_owned()),
+            )
+        });
+    }
+    let live = live()?;
+    Ok(match load(None, user)? {
+        Some(imported) => merge(live, imported),
+        None => live,
+    })
+}
+
+/// Live facts win; statements of both are kept, brought to one duration.
+fn merge(mut live: Profile, mut imported: Profile) -> Profile {
+    imported.tables.retain(|table| live.table(&table.name()).is_none());
+    if imported.tables.is_empty() {
+        return live;
+    }
+    imported.views.retain(|view| !live.views.iter().any(|l| (&l.schema, &l.view) == (&view.schema, &view.view)));
+    imported.types.retain(|kind| !live.types.iter().any(|l| (&l.schema, &l.name) == (&kind.schema, &kind.name)));
+    let kept: Vec<_> = imported.tables.iter().map(|table| (table.schema.clone(), table.table.clone())).collect();
+    imported.history.retain(|reading| kept.contains(&(reading.schema.clone(), reading.table.clone())));
+
+    if live.tables.is_empty() {
+        // Statements that ran here so far concern none of the tables.
+        live.workload = imported.workload;
+    } else {
+        let scale = match (imported.workload.seconds, live.workload.seconds) {
+            (Some(there), Some(here)) if here > 0.0 => there / here,
+            _ => 1.0,
+        };
+        for mut statement in std::mem::take(&mut live.workload.statements) {
+            statement.calls *= scale;
+            statement.exec_ms *= scale;
+            statement.rows *= scale;
+            imported.workload.statements.push(statement);
+        }
+        imported.workload.search_paths.extend(std::mem::take(&mut live.workload.search_paths));
+        live.workload = imported.workload;
+    }
+    live.tables.append(&mut imported.tables);
+    live.tables.sort_by_key(crate::model::profile::Table::name);
+    live.views.append(&mut imported.views);
+    live.types.append(&mut imported.types);
+    live.history.append(&mut imported.history);
+    live.values_of.append(&mut imported.values_of);
+    if live.tables.len() == kept.len() {
+        // Nothing live: the moment of the facts is that of the import.
+        live.captured_at = imported.captured_at;
+    }
+    live
+}

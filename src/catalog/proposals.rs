@@ -1,0 +1,129 @@
+//! Stored proposals: immutable, found by number, the same content only once.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::model::layout::Layout;
+use crate::model::report::SqlState;
+use crate::model::settings::Settings;
+use crate::pg::context::as_extension_owner;
+use crate::pg::error;
+use crate::pg::spi;
+use crate::planning::proposal::Proposal;
+use crate::planning::proposal::RelationProposal;
+
+/// A proposal as it was stored.
+pub struct Stored {
+    pub proposal_id: i64,
+    pub proposal: Proposal,
+}
+
+impl Stored {
+    /// The relations that would be sharded.
+    pub fn sharded(&self) -> impl Iterator<Item = (&RelationProposal, &Layout)> {
+        self.proposal.relations.iter().filter_map(|relation| Some((relation, relation.layout.as_ref()?)))
+    }
+}
+
+/// The pinned form of a layout's shards, and whether each is made ahead.
+#[must_use]
+pub fn shards_json(layout: Option<&Layout>) -> Value {
+    layout.map_or_else(
+        || json!([]),
+        |layout| {
+            layout
+                .shards()
+                .iter()
+                .map(|shard| {
+                    json!({"name": shard.name, "bound": shard.bound.sql(), "rows": shard.rows,
+                           "bytes": shard.bytes, "tablespace": shard.tablespace, "future": shard.future})
+                })
+                .collect()
+        },
+    )
+}
+
+/// Stores a proposal; the number of the one with the same content if the user
+/// has made it before.
+pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
+    let settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
+                          "unique_policy": proposal.settings.unique_policy});
+    let content: Vec<Value> = proposal.relations.iter().map(|relation| json!(relation)).collect();
+    let identity = json!([user, settings, content]).to_string();
+    as_extension_owner(|| {
+        let digest = spi::one::<String>(
+            "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')",
+            &[identity.as_str().into()],
+        )?
+        .unwrap_or_default();
+        // One at a time, so that two sessions do not store the same twice.
+        spi::run("LOCK TABLE presplit.stored_proposals IN SHARE ROW EXCLUSIVE MODE", &[])?;
+        let known = spi::one::<i64>(
+            "SELECT proposal_id FROM presplit.stored_proposals WHERE digest = $1",
+            &[digest.as_str().into()],
+        )?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let id = spi::one::<i64>(
+            "INSERT INTO presplit.stored_proposals (digest, settings, created_by)
+             VALUES ($1, $2::jsonb, quote_ident($3)::regrole) RETURNING proposal_id",
+            &[digest.as_str().into(), settings.to_string().as_str().into(), user.into()],
+        )?
+        .unwrap_or_default();
+        for (position, (relation, content)) in (0_i32..).zip(proposal.relations.iter().zip(&content)) {
+            spi::run(
+                "INSERT INTO presplit.proposal_relations
+                     (proposal_id, position, schema_name, table_name, content, shards)
+                 VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb)",
+                &[
+                    id.into(),
+                    position.into(),
+                    relation.relation.schema.as_str().into(),
+                    relation.relation.name.as_str().into(),
+                    content.to_string().as_str().into(),
+                    shards_json(relation.layout.as_ref()).to_string().as_str().into(),
+                ],
+            )?;
+        }
+        Ok(id)
+    })
+}
+
+/// Loads a proposal that the user may see.
+///
+/// # Errors
+/// 42704 if there is none of that number.
+pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
+    #[derive(Deserialize)]
+    struct Header {
+        settings: Settings,
+        horizon_micros: i64,
+    }
+    let (header, relations) = as_extension_owner(|| {
+        let header = spi::rows::<Header>(
+            "SELECT settings::text FROM presplit.stored_proposals
+             WHERE proposal_id = $1
+               AND (created_by = quote_ident($2)::regrole OR pg_has_role($2, 'pg_read_all_data', 'USAGE'))",
+            &[proposal_id.into(), user.into()],
+        )?;
+        let relations = spi::rows::<RelationProposal>(
+            "SELECT content::text FROM presplit.proposal_relations WHERE proposal_id = $1 ORDER BY position",
+            &[proposal_id.into()],
+        )?;
+        Ok::<_, ErrorReport>((header, relations))
+    })?;
+    let Some(header) = header.into_iter().next() else {
+        return Err(error::new(
+            SqlState::UndefinedObject,
+            format!("proposal {proposal_id} does not exist"),
+            None,
+            Some("View \"presplit.proposals\" lists the proposals that you may see.".to_owned()),
+        ));
+    };
+    let proposal =
+        Proposal { settings: header.settings, horizon_micros: header.horizon_micros, relations };
+    Ok(Stored { proposal_id, proposal })
+}

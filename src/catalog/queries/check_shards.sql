@@ -1,0 +1,72 @@
+-- Findings about sharded tables; $1 = oid of one table as bigint, null = all.
+WITH roots AS (
+    SELECT c.oid, c.relname, c.reltuples, c.relowner, c.relreplident, c.relrowsecurity, n.nspname, t.proposal_id, t.created_at,
+           format('%I.%I', n.nspname, c.relname) AS relation
+    FROM presplit.sharded AS t
+    JOIN pg_class AS c ON c.oid = t.relation
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE $1 IS NULL OR c.oid::bigint = $1
+), shards AS (
+    SELECT r.relation AS root, r.oid AS root_oid, r.relowner AS root_owner, r.relreplident AS root_identity,
+           c.oid, c.relowner, c.relreplident, c.relkind,
+           format('%I.%I', n.nspname, c.relname) AS shard,
+           pg_get_expr(c.relpartbound, c.oid) AS bound
+    FROM roots AS r
+    CROSS JOIN LATERAL pg_partition_tree(r.oid) AS t
+    JOIN pg_class AS c ON c.oid = t.relid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE t.level > 0
+), findings (severity, object, problem, remedy) AS (
+    SELECT 'error', format('%I.%I', n.nspname, x.relname),
+           format('index of %s is not valid: it enforces nothing and no plan uses it', i.indrelid::regclass),
+           'Build the missing parts on the shards and attach them with ALTER INDEX ... ATTACH PARTITION, or drop and recreate it.'
+    FROM (SELECT oid FROM roots UNION SELECT oid FROM shards) AS o
+    JOIN pg_index AS i ON i.indrelid = o.oid AND NOT i.indisvalid
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_namespace AS n ON n.oid = x.relnamespace
+    UNION ALL
+    SELECT 'error', s.shard,
+           format('shard belongs to %I, its table to %I', pg_get_userbyid(s.relowner), pg_get_userbyid(s.root_owner)),
+           format('ALTER TABLE %s OWNER TO %I;', s.shard, pg_get_userbyid(s.root_owner))
+    FROM shards AS s WHERE s.relowner <> s.root_owner
+    UNION ALL
+    SELECT 'warning', s.shard, 'replica identity differs from that of its table',
+           'ALTER TABLE ... REPLICA IDENTITY ... on the shard as on the table.'
+    FROM shards AS s WHERE s.relreplident <> s.root_identity
+    UNION ALL
+    SELECT 'error', format('%s on %s', quote_ident(k.conname), k.conrelid::regclass), 'constraint is not validated',
+           format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', k.conrelid::regclass, k.conname)
+    FROM (SELECT oid FROM roots UNION SELECT oid FROM shards) AS o
+    JOIN pg_constraint AS k ON k.conrelid = o.oid AND NOT k.convalidated
+    UNION ALL
+    SELECT 'warning', s.shard,
+           format('rows that fit no other shard of %s are in its DEFAULT', s.root),
+           'Give them a shard of their own: split_shard().'
+    FROM shards AS s WHERE s.bound = 'DEFAULT' AND s.relkind = 'r' AND pg_relation_size(s.oid) > 0
+    UNION ALL
+    SELECT 'warning', r.relation, 'table was never analyzed as a whole: the planner knows nothing of it; autovacuum does not do it',
+           format('ANALYZE %s;', r.relation)
+    FROM roots AS r
+    WHERE EXISTS (SELECT FROM shards AS s WHERE s.root_oid = r.oid AND s.relkind = 'r' AND pg_relation_size(s.oid) > 0)
+      AND r.reltuples < 0
+    UNION ALL
+    SELECT 'info', c.relation,
+           format('%s rows came in by COPY in %s statements', sum(c.rows_loaded), count(*)),
+           'Compare with SELECT count(*).'
+    FROM presplit.restore_report AS c
+    JOIN roots AS r ON r.relation = c.relation AND c.at >= r.created_at
+    WHERE c.statement_kind = 'COPY'
+    GROUP BY c.relation
+    UNION ALL
+    SELECT 'warning', a.relation, 'table is still armed: a restore would be rewritten',
+           format('SELECT disarm(%L);', a.relation)
+    FROM (SELECT format('%I.%I', v.schema_name, v.table_name) AS relation FROM presplit.armed AS v) AS a
+    WHERE $1 IS NULL AND NOT EXISTS (SELECT FROM roots AS r WHERE r.relation = a.relation)
+    UNION ALL
+    SELECT 'info', 'pg_presplit worker', 'background worker is not running: sizes are not recorded',
+           'Add pg_presplit to shared_preload_libraries and restart the server.'
+    WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_presplit launcher')
+)
+SELECT jsonb_build_object('severity', f.severity, 'object', f.object, 'problem', f.problem, 'remedy', f.remedy)::text
+FROM findings AS f
+ORDER BY array_position(ARRAY['error', 'warning', 'info'], f.severity), f.object, f.problem

@@ -1,0 +1,213 @@
+//! Live relations: whether they exist, what they are, which shards they have.
+
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+use serde::Deserialize;
+
+use crate::model::name::QualifiedName;
+use crate::model::name::WrittenName;
+use crate::model::report::SqlState;
+use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
+use crate::pg::spi;
+
+/// A relation that exists here.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LiveRelation {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    /// `relkind`.
+    pub kind: String,
+    pub owner: String,
+    /// Whether the current user has the owner's rights.
+    pub owned: bool,
+    pub partition: bool,
+}
+
+impl LiveRelation {
+    #[must_use]
+    pub fn qualified(&self) -> QualifiedName {
+        QualifiedName::new(&self.schema, &self.name)
+    }
+
+    #[must_use]
+    pub fn is_partitioned(&self) -> bool {
+        self.kind == "p"
+    }
+
+    /// What the relation is, in words.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        match self.kind.as_str() {
+            "r" if self.partition => "a partition",
+            "r" => "a table",
+            "p" => "a partitioned table",
+            "v" => "a view",
+            "m" => "a materialized view",
+            "f" => "a foreign table",
+            "S" => "a sequence",
+            "i" | "I" => "an index",
+            "c" => "a composite type",
+            _ => "not a table",
+        }
+    }
+}
+
+/// Looks a relation up.
+pub fn find(name: &QualifiedName) -> Result<Option<LiveRelation>, ErrorReport> {
+    let found = with_pinned_search_path(|| {
+        spi::rows::<LiveRelation>(
+            "SELECT jsonb_build_object(
+                'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+                'owner', pg_get_userbyid(c.relowner),
+                'owned', pg_has_role(c.relowner, 'USAGE'), 'partition', c.relispartition)::text
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = $2",
+            &[name.schema.as_str().into(), name.name.as_str().into()],
+        )
+    })?;
+    Ok(found.into_iter().next())
+}
+
+/// Whether a table and all its shards have no page. A table whose rows were
+/// deleted but not yet vacuumed away counts as not empty.
+pub fn is_empty(name: &QualifiedName) -> Result<bool, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<bool>(
+            "SELECT coalesce(sum(pg_relation_size(t.relid)), 0) = 0
+             FROM pg_class AS c
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             CROSS JOIN LATERAL (SELECT c.oid AS relid WHERE c.relkind = 'r'
+                                 UNION ALL
+                                 SELECT p.relid FROM pg_partition_tree(c.oid) AS p WHERE c.relkind = 'p' AND p.isleaf) AS t
+             WHERE n.nspname = $1 AND c.relname = $2",
+            &[name.schema.as_str().into(), name.name.as_str().into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
+/// The qualified name of a relation's oid.
+pub fn name_of(oid: Oid) -> Result<QualifiedName, ErrorReport> {
+    let found = with_pinned_search_path(|| {
+        spi::rows::<QualifiedName>(
+            "SELECT jsonb_build_object('schema', n.nspname, 'name', c.relname)::text
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1",
+            &[oid.into()],
+        )
+    })?;
+    found.into_iter().next().ok_or_else(|| {
+        error::new(SqlState::UndefinedTable, format!("relation with OID {} does not exist", oid.to_u32()), None, None)
+    })
+}
+
+/// Finds what a written name means: a qualified name is itself; one without a
+/// schema must be found exactly once, here or among `known`, whatever the
+/// search_path (functions of ours run with a pinned one).
+pub fn resolve(text: &str, known: &[QualifiedName]) -> Result<QualifiedName, ErrorReport> {
+    let written = WrittenName::parse(text)?;
+    if let Some(schema) = written.schema {
+        return Ok(QualifiedName { schema, name: written.name });
+    }
+    let mut found = with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT n.nspname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+               AND n.nspname <> 'presplit' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
+            &[written.name.as_str().into()],
+        )
+    })?;
+    found.extend(known.iter().filter(|name| name.name == written.name).map(|name| name.schema.clone()));
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Ok(QualifiedName::new("public", written.name)),
+        [schema] => Ok(QualifiedName { schema: schema.clone(), name: written.name }),
+        several => Err(error::new(
+            SqlState::InvalidName,
+            format!("relation name \"{text}\" is ambiguous"),
+            Some(format!("Schemas {} have a relation of that name.", several.join(", "))),
+            Some("Write it as schema.table.".to_owned()),
+        )),
+    }
+}
+
+/// The leaf partitions of a partitioned table, in bound order as far as names
+/// tell it (ours are numbered).
+pub fn shards(root: &QualifiedName) -> Result<Vec<QualifiedName>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::rows::<QualifiedName>(
+            "SELECT jsonb_build_object('schema', n.nspname, 'name', c.relname)::text
+             FROM pg_class AS r
+             JOIN pg_namespace AS s ON s.oid = r.relnamespace
+             CROSS JOIN LATERAL pg_partition_tree(r.oid) AS t
+             JOIN pg_class AS c ON c.oid = t.relid
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE s.nspname = $1 AND r.relname = $2 AND t.isleaf AND t.level > 0
+             ORDER BY c.relname",
+            &[root.schema.as_str().into(), root.name.as_str().into()],
+        )
+    })
+}
+
+/// The part of a partitioned index on each shard: shard and index.
+pub fn shard_indexes(
+    root: &QualifiedName,
+    index: &str,
+) -> Result<Vec<(QualifiedName, String)>, ErrorReport> {
+    #[derive(Deserialize)]
+    struct Part {
+        schema: String,
+        shard: String,
+        index: String,
+    }
+    let parts = with_pinned_search_path(|| {
+        spi::rows::<Part>(
+            "SELECT jsonb_build_object('schema', n.nspname, 'shard', c.relname, 'index', x.relname)::text
+             FROM pg_class AS i
+             JOIN pg_namespace AS s ON s.oid = i.relnamespace
+             CROSS JOIN LATERAL pg_partition_tree(i.oid) AS t
+             JOIN pg_class AS x ON x.oid = t.relid
+             JOIN pg_index AS p ON p.indexrelid = x.oid
+             JOIN pg_class AS c ON c.oid = p.indrelid
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE s.nspname = $1 AND i.relname = $2 AND t.isleaf AND t.level > 0
+             ORDER BY c.relname",
+            &[root.schema.as_str().into(), index.into()],
+        )
+    })?;
+    Ok(parts.into_iter().map(|part| (QualifiedName::new(part.schema, part.shard), part.index)).collect())
+}
+
+/// PostgreSQL's own partition hash of each common value of a built-in type, so
+/// that `% modulus` is the remainder; none if the type has no hash support.
+///
+/// The constants are those of `compute_partition_hash_value`: the extended
+/// hash function of the default operator class with the partition seed,
+/// combined with zero.
+pub fn partition_hashes(type_name: &str, values: &[String]) -> Result<Option<Vec<u64>>, ErrorReport> {
+    /// `HASH_PARTITION_SEED`.
+    const SEED: i64 = 0x7A5B_2236_7996_DCFD;
+    /// What `hash_combine64(0, h)` adds to `h`.
+    const COMBINE: u64 = 0x49A0_F4DD_15E5_A8E3;
+    with_pinned_search_path(|| {
+        let function = spi::one::<String>(
+            "SELECT p.amproc::text
+             FROM pg_opclass AS o
+             JOIN pg_am AS m ON m.oid = o.opcmethod AND m.amname = 'hash'
+             JOIN pg_amproc AS p ON p.amprocfamily = o.opcfamily AND p.amprocnum = 2
+                                AND p.amproclefttype = o.opcintype AND p.amprocrighttype = o.opcintype
+             WHERE o.opcdefault
+               AND o.opcintype = CASE $1::regtype WHEN 'varchar'::regtype THEN 'text'::regtype ELSE $1::regtype END",
+            &[type_name.into()],
+        )?;
+        let Some(function) = function else { return Ok(None) };
+        // The function's and the type's names come from the catalogs in their quoted form.
+        let hashes = spi::column::<i64>(
+            &format!("SELECT {function}(v::{type_name}, $1) FROM unnest($2) WITH ORDINALITY AS u (v, n) ORDER BY n"),
+            &[SEED.into(), values.to_vec().into()],
+        )?;
+        Ok(Some(hashes.into_iter().map(|hash| (hash as u64).wrapping_add(COMBINE)).collect()))
+    })
+}

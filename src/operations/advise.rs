@@ -1,0 +1,205 @@
+//! From facts to a proposal: reads what is known, has the statements analysed
+//! by PostgreSQL, and asks `planning`.
+//!
+//! Invariant: reads only; nothing that it creates for the analysis is left.
+
+use std::collections::BTreeMap;
+
+use pgrx::datum::Interval;
+use pgrx::pg_sys::panic::ErrorReport;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::catalog::profiles;
+use crate::catalog::relations;
+use crate::catalog::settings;
+use crate::model::key::Strategy;
+use crate::model::name::QualifiedName;
+use crate::model::profile::Profile;
+use crate::model::profile::Table;
+use crate::operations::provision::server_major;
+use crate::pg::analyze;
+use crate::pg::context::with_pinned_search_path;
+use crate::pg::guc;
+use crate::pg::server;
+use crate::pg::spi;
+use crate::planning::forecast;
+use crate::planning::forecast::Growth;
+use crate::planning::proposal;
+use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Proposal;
+use crate::planning::proposal::ProposalInput;
+use crate::planning::proposal::RelationProposal;
+use crate::planning::workload::AnalyzedStatement;
+use crate::planning::workload::AnalyzedWorkload;
+use crate::planning::workload::shadow;
+use crate::planning::workload::shadow::Existing;
+
+crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError);
+
+/// The statements of a profile, analysed against empty copies of its tables.
+pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
+    let plan = shadow::plan(profile, &existing()?, "presplit_shadow");
+    let default_path = vec!["$user".to_owned(), "public".to_owned()];
+    let paths = &profile.workload.search_paths;
+    let statements: Vec<_> = profile
+        .workload
+        .statements
+        .iter()
+        .map(|statement| {
+            let path = paths.get(&statement.role).or_else(|| paths.get("")).unwrap_or(&default_path);
+            let path = path
+                .iter()
+                .map(|schema| if schema == "$user" { statement.role.clone() } else { schema.clone() })
+                .filter(|schema| !schema.is_empty())
+                .collect();
+            (statement.query.clone(), path)
+        })
+        .collect();
+    let analyses = analyze::analyze(&plan, &statements);
+    Ok(AnalyzedWorkload {
+        seconds: profile.workload.seconds,
+        statements: profile
+            .workload
+            .statements
+            .iter()
+            .zip(analyses)
+            .map(|(statement, analysis)| AnalyzedStatement {
+                queryid: statement.queryid,
+                query: statement.query.clone(),
+                calls: statement.calls,
+                exec_ms: statement.exec_ms,
+                rows: statement.rows,
+                analysis,
+            })
+            .collect(),
+    })
+}
+
+/// What exists here already and need not be built for the analysis.
+fn existing() -> Result<Existing, ErrorReport> {
+    #[derive(Deserialize)]
+    struct Found {
+        types: Vec<(String, String)>,
+        schemas: Vec<String>,
+    }
+    let found = with_pinned_search_path(|| {
+        spi::rows::<Found>(
+            "SELECT jsonb_build_object(
+                'types', (SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, t.typname)), '[]')
+                          FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
+                          WHERE n.nspname !~ '^pg_' AND t.typtype <> 'p'),
+                'schemas', (SELECT jsonb_agg(nspname) FROM pg_namespace))::text",
+            &[],
+        )
+    })?;
+    let found = found.into_iter().next().unwrap_or(Found { types: Vec::new(), schemas: Vec::new() });
+    Ok(Existing { types: found.types.into_iter().collect(), schemas: found.schemas.into_iter().collect() })
+}
+
+/// An interval in microseconds, counted from the moment of the profile.
+pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport> {
+    let captured = profile.captured_at.as_str();
+    let micros = with_pinned_search_path(|| {
+        spi::one::<i64>(
+            "SELECT (extract(epoch FROM ($1::timestamptz + $2) - $1::timestamptz) * 1000000)::bigint",
+            &[captured.into(), interval.into()],
+        )
+    })?;
+    Ok(micros.unwrap_or(0))
+}
+
+/// What is expected of one table.
+pub fn growth_of(profile: &Profile, table: &Table, horizon_micros: i64) -> Result<Growth, ErrorReport> {
+    let declared = settings::load(&table.name())?.get("expected_rows_per_day").and_then(Value::as_f64);
+    let captured = profile.captured_micros().unwrap_or(0);
+    Ok(forecast::growth(table, &profile.history, captured, horizon_micros, declared)?)
+}
+
+/// Hash values of the common values of columns that could be a hash key.
+fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
+    let mut values = BTreeMap::new();
+    for table in &profile.tables {
+        for column in table.columns.iter().filter(|column| column.hashable && !column.type_name.array) {
+            let Some(statistics) = &column.statistics else { continue };
+            if column.type_name.schema != "pg_catalog" || statistics.common_values.is_empty() {
+                continue;
+            }
+            let type_name = crate::model::name::quote_identifier(&column.type_name.name);
+            let type_name = format!("pg_catalog.{type_name}");
+            if let Some(hashes) = relations::partition_hashes(&type_name, &statistics.common_values)? {
+                values.insert((table.name(), column.name.clone()), hashes);
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// Everything that a proposal is made from.
+pub struct Facts {
+    pub profile: Profile,
+    workload: AnalyzedWorkload,
+    growth: BTreeMap<QualifiedName, Growth>,
+    hashes: proposal::HashValues,
+    horizon_micros: i64,
+}
+
+impl Facts {
+    /// Reads them.
+    pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
+        let horizon_micros = micros(horizon, &profile)?;
+        let mut growth = BTreeMap::new();
+        for table in &profile.tables {
+            growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
+        }
+        let workload = analyzed(&profile)?;
+        let hashes = hash_values(&profile)?;
+        Ok(Self { profile, workload, growth, hashes, horizon_micros })
+    }
+
+    fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
+        /// `effective_cache_size` counts pages of this many bytes.
+        const PAGE_BYTES: f64 = 8192.0;
+        let settings = guc::settings();
+        let constants = CostConstants::default();
+        let pages = guc::core_text(c"effective_cache_size").parse::<f64>().unwrap_or(0.0);
+        work(&ProposalInput {
+            profile: &self.profile,
+            workload: &self.workload,
+            growth: &self.growth,
+            only,
+            horizon_micros: self.horizon_micros,
+            settings: &settings,
+            hash_values: &self.hashes,
+            cores: server::cores(),
+            cache_bytes: pages * PAGE_BYTES,
+            target_version_num: server_major() * 10_000,
+            constants: &constants,
+        })
+    }
+
+    /// Proposes shards for one table or for all.
+    pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
+        Ok(self.with_input(only, proposal::propose)?)
+    }
+
+    /// A proposal made by hand, checked by the same laws.
+    pub fn by_hand(
+        &self,
+        relation: &QualifiedName,
+        strategy: Strategy,
+        shard_key: &[String],
+        bounds: &Value,
+    ) -> Result<Proposal, ErrorReport> {
+        let relations: Vec<RelationProposal> = vec![self.with_input(None, |input| {
+            proposal::by_hand(input, relation, strategy, shard_key, bounds)
+        })?];
+        Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
+    }
+}
+
+/// The profile that an argument means, for the current user.
+pub fn meant(name: Option<&str>) -> Result<Profile, ErrorReport> {
+    let user = crate::catalog::arming::current_user()?;
+    profiles::meant(name, &user)
+}

@@ -1,0 +1,217 @@
+//! `check_restore` and `check_shards`: what is not right, or will not be.
+//!
+//! `check_restore` asks the very rules that the hook obeys, so that what it
+//! passes goes through. Both only look.
+
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::proposals::Stored;
+use crate::catalog::relations;
+use crate::model::finding::Finding;
+use crate::model::finding::Severity;
+use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
+use crate::model::report::Report;
+use crate::model::settings::UniquePolicy;
+use crate::model::utility::AlterCommand;
+use crate::model::utility::Utility;
+use crate::operations::provision::library_loads;
+use crate::operations::provision::load_hint;
+use crate::operations::provision::roles_without_library;
+use crate::operations::provision::server_major;
+use crate::pg::context::with_pinned_search_path;
+use crate::pg::spi;
+use crate::pg::utility;
+use crate::pg::utility::ReadStatement;
+use crate::planning::provision::rewrite;
+use crate::planning::provision::rewrite::Armed;
+
+/// What stands in the way of restoring into the shards of a proposal.
+/// `schema` is the dump's schema as SQL text; none = only what is known here.
+pub fn restore(stored: &Stored, schema: Option<&str>) -> Result<Vec<Finding>, ErrorReport> {
+    let mut found = Vec::new();
+    check_guards(&mut found)?;
+    for (proposed, layout) in stored.sharded() {
+        check_target(&proposed.relation, layout, &mut found)?;
+        for warning in &proposed.warnings {
+            let object = proposed.relation.to_string();
+            found.push(Finding::new(Severity::Info, object, warning.clone(), String::new()));
+        }
+    }
+    if let Some(schema) = schema {
+        match utility::read_text(schema) {
+            Ok(statements) => check_statements(stored, &statements, &mut found),
+            Err(caught) => found.push(Finding::new(
+                Severity::Error,
+                "dump",
+                format!("its schema cannot be read here: {} ({})", caught.message, caught.sqlstate),
+                "Restore into the major version that the dump was made for, or a later one.",
+            )),
+        }
+    }
+    found.sort_by_key(|finding| finding.severity);
+    Ok(found)
+}
+
+fn check_guards(found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
+    if !library_loads()? {
+        found.push(Finding::new(
+            Severity::Error,
+            "pg_presplit",
+            "new sessions of this database do not load the library",
+            load_hint()?,
+        ));
+    }
+    for role in roles_without_library()? {
+        found.push(Finding::new(
+            Severity::Warning,
+            format!("role {}", crate::model::name::quote_identifier(&role)),
+            "its own session_preload_libraries keeps the library from being loaded",
+            "Restore as another role, or add pg_presplit to the role's setting.",
+        ));
+    }
+    if !crate::pg::guc::on("restore_hook") {
+        found.push(Finding::new(
+            Severity::Error,
+            "presplit.restore_hook",
+            "the setting is off: armed tables would be refused",
+            "SET presplit.restore_hook = on, where it was switched off.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_target(name: &QualifiedName, layout: &Layout, found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
+    let object = name.to_string();
+    if let Some(live) = relations::find(name)? {
+        let (severity, problem, remedy) = match live.kind.as_str() {
+            "r" if !live.partition && relations::is_empty(name)? => (
+                Severity::Info,
+                "the table exists and is empty".to_owned(),
+                "create_shards() divides it now; restore with --data-only.",
+            ),
+            "r" | "p" if !live.partition => (
+                Severity::Warning,
+                "the table exists already".to_owned(),
+                "Pass replace => true to create_shards() and restore with --clean --if-exists.",
+            ),
+            _ => (
+                Severity::Error,
+                format!("the name is taken by {}", live.what()),
+                "Drop or rename it, or leave the table out of the proposal.",
+            ),
+        };
+        found.push(Finding::new(severity, object, problem, remedy));
+        return Ok(());
+    }
+    for shard in layout.shards() {
+        let shard = name.sibling(&shard.name);
+        if relations::find(&shard)?.is_some() {
+            found.push(Finding::new(
+                Severity::Error,
+                shard.to_string(),
+                format!("a relation of that name exists, but shard of \"{name}\" would have it"),
+                "Drop or rename it.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_statements(stored: &Stored, statements: &[ReadStatement], found: &mut Vec<Finding>) {
+    for (proposed, layout) in stored.sharded() {
+        let name = &proposed.relation;
+        let armed = Armed {
+            relation: name,
+            layout,
+            unique_policy: stored.proposal.settings.unique_policy,
+            server: server_major(),
+            empty: true,
+        };
+        let concerned: Vec<_> =
+            statements.iter().filter(|read| read.utility.relations().contains(&name)).collect();
+        let created = concerned.iter().any(|read| matches!(read.utility, Utility::CreateTable(_)));
+        if !created && !concerned.iter().any(|read| matches!(read.utility, Utility::CreateOther { .. })) {
+            found.push(Finding::new(
+                Severity::Warning,
+                name.to_string(),
+                "the dump does not create the table",
+                "Make sure that it is the right dump; without CREATE TABLE nothing is sharded.",
+            ));
+        }
+        let mut rewritten = 0;
+        for read in &concerned {
+            match rewrite::decide(&read.utility, &armed) {
+                Ok(decisions) => {
+                    rewritten += usize::from(decisions.iter().any(|decision| decision.note.is_some()));
+                }
+                Err(refusal) => found.push(Finding::new(
+                    Severity::Error,
+                    name.to_string(),
+                    format!("{refusal}. {}", refusal.detail().unwrap_or_default()),
+                    refusal.hint().unwrap_or_default(),
+                )),
+            }
+        }
+        check_references(&armed, statements, found);
+        found.push(Finding::new(
+            Severity::Info,
+            name.to_string(),
+            format!("{rewritten} of {} statements of the dump will be rewritten", concerned.len()),
+            "View \"presplit.restore_report\" will list them.",
+        ));
+    }
+}
+
+/// Foreign keys into a table whose key the policy weakens have nothing to
+/// point at any more.
+fn check_references(armed: &Armed<'_>, statements: &[ReadStatement], found: &mut Vec<Finding>) {
+    if armed.unique_policy == UniquePolicy::Strict {
+        return;
+    }
+    let lacks_key =
+        |columns: &[String]| armed.layout.shard_key().iter().any(|key| !columns.contains(key));
+    let primary: Vec<String> = statements
+        .iter()
+        .filter_map(|read| match &read.utility {
+            Utility::AlterTable { relation, commands, .. } if relation == armed.relation => Some(commands),
+            _ => None,
+        })
+        .flatten()
+        .find_map(|command| match command {
+            AlterCommand::AddUnique { primary: true, columns, .. } => Some(columns.clone()),
+            _ => None,
+        })
+        .unwrap_or_default();
+    for read in statements {
+        let Utility::AlterTable { relation, commands, .. } = &read.utility else { continue };
+        for command in commands {
+            let AlterCommand::AddForeignKey { name, references, referenced_columns, .. } = command else {
+                continue;
+            };
+            let target = if referenced_columns.is_empty() { &primary } else { referenced_columns };
+            if references == armed.relation && lacks_key(target) {
+                found.push(Finding::new(
+                    Severity::Error,
+                    relation.to_string(),
+                    format!(
+                        "foreign key \"{}\" refers to \"{}\", whose key would not be unique without the shard key",
+                        name.clone().unwrap_or_default(),
+                        armed.relation
+                    ),
+                    "Choose a shard key that the referenced key includes, or drop the foreign key.",
+                ));
+            }
+        }
+    }
+}
+
+/// What is not right with the sharded tables here; none = all of them.
+pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::rows::<Finding>(
+            include_str!("../catalog/queries/check_shards.sql"),
+            &[relation.map(i64::from).into()],
+        )
+    })
+}

@@ -1,0 +1,12 @@
+//! Second floor: plans carried out.
+//!
+//! Each step is thin: read what is written down, ask `planning` what to do, do
+//! it through `pg` and `catalog`, write down what was done.
+
+pub mod advise;
+pub mod archive;
+pub mod check;
+pub mod convert;
+pub mod provision;
+pub mod restore;
+pub mod worker;

@@ -1,0 +1,243 @@
+//! The restore hook's handler: statements about armed tables, decided by
+//! `planning::provision::rewrite` and turned into work for `pg::hook`.
+//!
+//! Invariant: a statement about a table that is not armed is never touched,
+//! and what was changed for an armed one stands in `presplit.restore_report`.
+
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::arming;
+use crate::catalog::arming::Arming;
+use crate::catalog::arming::Rewritten;
+use crate::catalog::relations;
+use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::utility::CreateTable;
+use crate::model::utility::Edit;
+use crate::model::utility::Utility;
+use crate::operations::provision::server_major;
+use crate::pg::guc;
+use crate::pg::hook;
+use crate::pg::hook::Handler;
+use crate::pg::hook::Work;
+use crate::planning::provision::ddl;
+use crate::planning::provision::ddl::ShardStorage;
+use crate::planning::provision::rewrite;
+use crate::planning::provision::rewrite::Action;
+use crate::planning::provision::rewrite::Armed;
+use crate::planning::provision::rewrite::Decision;
+
+crate::pg::error::reports!(rewrite::Refusal);
+
+/// Registers the handler; called once, from `_PG_init`.
+pub fn install() {
+    hook::install(Handler { decide, finished });
+}
+
+/// An armed table that a statement concerns, and what it is now.
+struct Concerned {
+    relation: QualifiedName,
+    arming: Arming,
+}
+
+fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, ErrorReport> {
+    if !guc::on("restore_hook") || !arming::any()? {
+        return Ok(None);
+    }
+    let mut concerned = Vec::new();
+    for relation in statement.relations() {
+        if let Some(arming) = arming::find(relation)?
+            && concerns(statement, relation)?
+        {
+            concerned.push(Concerned { relation: relation.clone(), arming });
+        }
+    }
+    if concerned.is_empty() {
+        return Ok(None);
+    }
+    let mut work = Work::Statement { command: None, edits: Vec::new() };
+    let mut all = Vec::new();
+    let mut changed = matches!(statement, Utility::CopyFrom { .. });
+    for table in &concerned {
+        let armed = Armed {
+            relation: &table.relation,
+            layout: &table.arming.layout,
+            unique_policy: table.arming.unique_policy,
+            server: server_major(),
+            empty: matches!(statement, Utility::Truncate { .. }) && relations::is_empty(&table.relation)?,
+        };
+        let decisions = rewrite::decide(statement, &armed)?;
+        changed |= decisions.iter().any(|decision| decision.note.is_some());
+        let items = works(statement, &decisions, table)?;
+        report(statement, original, &decisions, &items, table)?;
+        // Statements about several tables (TRUNCATE) are edited for each of
+        // them and run once.
+        match (&mut work, items.as_slice()) {
+            (Work::Statement { edits, .. }, [Work::Statement { command: None, edits: more }])
+                if concerned.len() > 1 =>
+            {
+                edits.extend(more.iter().cloned());
+            }
+            _ => all.extend(items),
+        }
+    }
+    if concerned.len() > 1 && all.is_empty() {
+        all.push(work);
+    }
+    Ok(changed.then_some(all))
+}
+
+/// Whether the statement is about the armed table as a sharded one: it creates
+/// it, or it finds it partitioned. An old, whole table that a restore is about
+/// to drop is left alone.
+fn concerns(statement: &Utility, relation: &QualifiedName) -> Result<bool, ErrorReport> {
+    let live = relations::find(relation)?;
+    Ok(match statement {
+        Utility::CreateTable(_) | Utility::CreateOther { .. } => live.is_none(),
+        _ => live.is_some_and(|live| live.is_partitioned()),
+    })
+}
+
+fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Result<Vec<Work>, ErrorReport> {
+    let shards = || relations::shards(&table.relation);
+    let mut work = Vec::new();
+    for (at, decision) in decisions.iter().enumerate() {
+        let command = (decisions.len() > 1).then_some(at);
+        for action in &decision.actions {
+            match action {
+                Action::Root(edits) => work.push(Work::Statement { command, edits: edits.clone() }),
+                Action::Shards => {
+                    for (number, relation) in shards()?.into_iter().enumerate() {
+                        let suffix = format!("s{:04}", number + 1);
+                        work.push(Work::OnRelation { command, relation, suffix });
+                    }
+                }
+                Action::CreateShards => {
+                    let storage = match statement {
+                        Utility::CreateTable(create) => storage_of(create),
+                        _ => ShardStorage::default(),
+                    };
+                    let ddl = ddl::create_shards(&table.relation, &table.arming.layout, &storage);
+                    work.extend(ddl.into_iter().map(Work::Sql));
+                }
+                Action::ClusterShards { index } => {
+                    for (shard, part) in relations::shard_indexes(&table.relation, index)? {
+                        let part = quote_identifier(&part);
+                        work.push(Work::Sql(format!("ALTER TABLE {shard} CLUSTER ON {part}")));
+                    }
+                }
+                Action::IdentifyShards { index } => {
+                    for (shard, part) in relations::shard_indexes(&table.relation, index)? {
+                        let part = quote_identifier(&part);
+                        work.push(Work::Sql(format!("ALTER TABLE {shard} REPLICA IDENTITY USING INDEX {part}")));
+                    }
+                }
+                Action::PublishViaRoot { publication } => work.push(Work::Sql(format!(
+                    "ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
+                    quote_identifier(publication)
+                ))),
+            }
+        }
+    }
+    Ok(work)
+}
+
+fn storage_of(create: &CreateTable) -> ShardStorage {
+    ShardStorage {
+        unlogged: create.unlogged,
+        options: create.options.clone(),
+        access_method: create.access_method.clone(),
+    }
+}
+
+fn report(
+    statement: &Utility,
+    original: &str,
+    decisions: &[Decision],
+    work: &[Work],
+    table: &Concerned,
+) -> Result<(), ErrorReport> {
+    let notes: Vec<_> = decisions.iter().filter_map(|decision| decision.note).collect();
+    if notes.is_empty() {
+        return Ok(());
+    }
+    arming::log(&Rewritten {
+        relation: &table.relation,
+        proposal_id: table.arming.proposal_id,
+        kind: statement.kind(),
+        original,
+        executed: &executed(original, work, table),
+        note: &notes.join("; "),
+        rows_loaded: None,
+    })
+}
+
+/// What ran, for people: the parse tree was edited, so this is a rendering.
+fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
+    /// Shards of one statement that are named before the rest is counted.
+    const NAMED_MAX: usize = 3;
+    let mut lines = Vec::new();
+    let mut more = 0;
+    for item in work {
+        let line = match item {
+            Work::Statement { edits, .. } => rendered(original, edits, table),
+            Work::OnRelation { relation, .. } => format!("the same on {relation}"),
+            Work::Sql(sql) => sql.clone(),
+        };
+        if lines.len() > NAMED_MAX {
+            more += 1;
+        } else if !line.is_empty() {
+            lines.push(line);
+        }
+    }
+    if more > 0 {
+        lines.push(format!("and {more} more, one for each shard"));
+    }
+    lines.join(";\n")
+}
+
+fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
+    let mut text = original.to_owned();
+    for edit in edits {
+        match edit {
+            Edit::Partition { .. } => {
+                let end = text.rfind(')').map_or(text.len(), |at| at + 1);
+                text.truncate(end);
+                text = format!("{text}\n{}", ddl::partition_by(&table.arming.layout));
+            }
+            Edit::Recurse => text = text.replacen(" ONLY ", " ", 1),
+            Edit::Validate => text = text.replacen(" NOT VALID", "", 1),
+            Edit::InheritedDistinct => text = text.replacen("n_distinct", "n_distinct_inherited", 1),
+            Edit::AppendKey(columns) => {
+                let columns: Vec<_> = columns.iter().map(|column| quote_identifier(column)).collect();
+                text = text.replacen(')', &format!(", {})", columns.join(", ")), 1);
+            }
+            Edit::Without(_) => text.clear(),
+        }
+    }
+    text
+}
+
+fn finished(statement: &Utility, processed: u64) -> Result<(), ErrorReport> {
+    match statement {
+        Utility::CreateTable(create) => {
+            if let Some(arming) = arming::find(&create.relation)? {
+                arming::mark_sharded(&create.relation, arming.proposal_id)?;
+            }
+            Ok(())
+        }
+        Utility::CopyFrom { relation, .. } => match arming::find(relation)? {
+            Some(arming) => arming::log(&Rewritten {
+                relation,
+                proposal_id: arming.proposal_id,
+                kind: statement.kind(),
+                original: &format!("COPY {relation} FROM"),
+                executed: &format!("COPY {relation} FROM"),
+                note: &format!("{processed} rows routed by PostgreSQL in the session"),
+                rows_loaded: i64::try_from(processed).ok(),
+            }),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}

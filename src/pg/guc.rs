@@ -1,0 +1,169 @@
+//! The server's variables, declared from the one table in `model::settings`.
+//!
+//! Not here: what a value means; that is `model::settings::Settings`.
+
+use std::ffi::CStr;
+use std::ffi::CString;
+use std::ffi::c_int;
+
+use pgrx::pg_sys;
+
+use crate::model::settings::Context;
+use crate::model::settings::Kind;
+use crate::model::settings::SETTINGS;
+use crate::model::settings::Setting;
+use crate::model::settings::Settings;
+use crate::model::settings::UniquePolicy;
+use crate::model::settings::Unit;
+
+/// The prefix of every variable.
+const PREFIX: &str = "presplit";
+
+/// Declares all variables; called once, from `_PG_init`.
+pub fn declare() {
+    for setting in SETTINGS {
+        declare_one(setting);
+    }
+    // SAFETY: a constant, zero-terminated name, during library initialisation.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"presplit".as_ptr()) };
+}
+
+/// A zero-terminated copy that lives as long as the process, as the server
+/// keeps pointers to names and descriptions.
+fn leaked(text: &str) -> &'static CStr {
+    // Texts of the table have no zero bytes; an empty one would only lose a description.
+    Box::leak(CString::new(text).unwrap_or_default().into_boxed_c_str())
+}
+
+fn declare_one(setting: &Setting) {
+    let name = leaked(&format!("{PREFIX}.{}", setting.name)).as_ptr();
+    let short = leaked(setting.meaning).as_ptr();
+    let long = leaked(setting.effect).as_ptr();
+    let context = context_of(setting.context);
+    let flags = flags_of(setting.unit);
+    // SAFETY: called on the main thread during library initialisation; names,
+    // descriptions, option arrays and value cells are leaked on purpose,
+    // because the server keeps pointers to them for the life of the process.
+    unsafe {
+        match setting.kind {
+            Kind::Bool { default } => {
+                let cell = Box::leak(Box::new(default));
+                pg_sys::DefineCustomBoolVariable(
+                    name, short, long, cell, default, context, flags, None, None, None,
+                );
+            }
+            Kind::Int { default, min, max } => {
+                let cell = Box::leak(Box::new(default));
+                pg_sys::DefineCustomIntVariable(
+                    name, short, long, cell, default, min, max, context, flags, None, None, None,
+                );
+            }
+            Kind::Real { default, min, max } => {
+                let cell = Box::leak(Box::new(default));
+                pg_sys::DefineCustomRealVariable(
+                    name, short, long, cell, default, min, max, context, flags, None, None, None,
+                );
+            }
+            Kind::Text { default } => {
+                let cell = Box::leak(Box::new(std::ptr::null_mut()));
+                let boot = leaked(default).as_ptr();
+                pg_sys::DefineCustomStringVariable(
+                    name, short, long, cell, boot, context, flags, None, None, None,
+                );
+            }
+            Kind::Choice { default, choices } => {
+                let options = choice_options(choices);
+                let boot = choices.iter().position(|choice| *choice == default).unwrap_or(0) as c_int;
+                let cell = Box::leak(Box::new(boot));
+                pg_sys::DefineCustomEnumVariable(
+                    name, short, long, cell, boot, options, context, flags, None, None, None,
+                );
+            }
+        }
+    }
+}
+
+fn choice_options(choices: &[&str]) -> *const pg_sys::config_enum_entry {
+    let mut options: Vec<_> = (0..)
+        .zip(choices)
+        .map(|(val, choice)| pg_sys::config_enum_entry { name: leaked(choice).as_ptr(), val, hidden: false })
+        .collect();
+    options.push(pg_sys::config_enum_entry { name: std::ptr::null(), val: 0, hidden: false });
+    Box::leak(options.into_boxed_slice()).as_ptr()
+}
+
+fn context_of(context: Context) -> pg_sys::GucContext::Type {
+    match context {
+        Context::User => pg_sys::GucContext::PGC_USERSET,
+        Context::Superuser => pg_sys::GucContext::PGC_SUSET,
+        Context::Sighup => pg_sys::GucContext::PGC_SIGHUP,
+        // SAFETY: a flag that the postmaster sets while it loads libraries.
+        Context::Postmaster if unsafe { pg_sys::process_shared_preload_libraries_in_progress } => {
+            pg_sys::GucContext::PGC_POSTMASTER
+        }
+        // A variable of the postmaster cannot be declared later; a session
+        // that loads the library by itself only shows the value.
+        Context::Postmaster => pg_sys::GucContext::PGC_SIGHUP,
+    }
+}
+
+const fn flags_of(unit: Unit) -> c_int {
+    (match unit {
+        Unit::Milliseconds => pg_sys::GUC_UNIT_MS,
+        Unit::Seconds => pg_sys::GUC_UNIT_S,
+        Unit::Kilobytes => pg_sys::GUC_UNIT_KB,
+        Unit::Megabytes => pg_sys::GUC_UNIT_MB,
+        Unit::None | Unit::Percent => 0,
+    }) as c_int
+}
+
+/// The value of a variable as the server shows it to code: numbers in the
+/// variable's base unit.
+#[must_use]
+pub fn text(name: &str) -> String {
+    let full = CString::new(format!("{PREFIX}.{name}")).unwrap_or_default();
+    // SAFETY: the name is zero-terminated; the result is copied at once.
+    unsafe {
+        let value = pg_sys::GetConfigOption(full.as_ptr(), true, false);
+        if value.is_null() { String::new() } else { CStr::from_ptr(value).to_string_lossy().into_owned() }
+    }
+}
+
+/// A core variable's value; empty if there is none of that name.
+#[must_use]
+pub fn core_text(name: &CStr) -> String {
+    // SAFETY: as above.
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        if value.is_null() { String::new() } else { CStr::from_ptr(value).to_string_lossy().into_owned() }
+    }
+}
+
+/// A boolean variable.
+#[must_use]
+pub fn on(name: &str) -> bool {
+    text(name) == "on"
+}
+
+/// A numeric variable, in its base unit.
+#[must_use]
+pub fn number(name: &str) -> f64 {
+    text(name).parse().unwrap_or(0.0)
+}
+
+/// The settings that a proposal made now depends on.
+#[must_use]
+pub fn settings() -> Settings {
+    let positive = |value: f64| (value > 0.0).then_some(value);
+    Settings {
+        peak_qps: positive(number("predicted_peak_qps")),
+        data_volume_bytes: positive(number("predicted_data_volume") * 1024.0 * 1024.0),
+        retention_policy: text("data_retention_policy"),
+        unique_policy: match text("unique_policy").as_str() {
+            "extend" => UniquePolicy::Extend,
+            "per_shard" => UniquePolicy::PerShard,
+            _ => UniquePolicy::Strict,
+        },
+        shards_per_table_max: number("max_shards_per_table") as usize,
+    }
+}

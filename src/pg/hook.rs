@@ -1,0 +1,454 @@
+//! The statement hook: shows each utility statement about relations to a
+//! handler and carries out, on the parse tree itself, what it decides.
+//!
+//! Not here: any decision. The handler is a pair of functions that the floor
+//! above registers. Statements that the handler does not want run untouched
+//! and cost one look at their tag. Other extensions' hooks are chained.
+
+use std::cell::Cell;
+use std::ffi::CString;
+use std::ffi::c_char;
+use std::sync::OnceLock;
+
+use pgrx::PgList;
+use pgrx::pg_guard;
+use pgrx::pg_sys;
+use pgrx::pg_sys::NodeTag;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::model::key::Strategy;
+use crate::model::name::QualifiedName;
+use crate::model::name::derived_name;
+use crate::model::utility::Edit;
+use crate::model::utility::Utility;
+use crate::pg::context::with_pinned_search_path;
+use crate::pg::error::raise;
+use crate::pg::spi;
+use crate::pg::utility;
+
+/// One thing to run in place of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// The statement itself, or only its `command`th command, with edits.
+    Statement { command: Option<usize>, edits: Vec<Edit> },
+    /// The same on another relation; names of indexes and constraints that it
+    /// would create get the suffix.
+    OnRelation { command: Option<usize>, relation: QualifiedName, suffix: String },
+    /// A statement of ours, under a pinned search_path.
+    Sql(String),
+}
+
+/// The floor above.
+pub struct Handler {
+    /// What to run in place of the statement; none = leave it alone.
+    pub decide: fn(&Utility, &str) -> Result<Option<Vec<Work>>, ErrorReport>,
+    /// Told after a statement that was decided on, with the rows it processed.
+    pub finished: fn(&Utility, u64) -> Result<(), ErrorReport>,
+}
+
+static HANDLER: OnceLock<Handler> = OnceLock::new();
+static PREVIOUS: OnceLock<pg_sys::ProcessUtility_hook_type> = OnceLock::new();
+
+thread_local! {
+    /// Whether the running statement is one of ours: those are left alone.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Registers the hook; called once, from `_PG_init`.
+pub fn install(handler: Handler) {
+    if HANDLER.set(handler).is_err() {
+        return;
+    }
+    // SAFETY: library initialisation on the main thread; the previous hook is
+    // kept and called by ours.
+    unsafe {
+        let _ = PREVIOUS.set(pg_sys::ProcessUtility_hook);
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+    }
+}
+
+/// Runs `work` with the hook looking away: for statements of ours.
+pub fn bypass<R>(work: impl FnOnce() -> R) -> R {
+    let _guard = Inside::enter();
+    work()
+}
+
+struct Inside(bool);
+
+impl Inside {
+    fn enter() -> Self {
+        Self(INSIDE.replace(true))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
+
+/// Everything that a utility hook is called with, besides the statement.
+#[derive(Clone, Copy)]
+struct Call {
+    query: *const c_char,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    dest: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+}
+
+impl Call {
+    /// Passes a statement on to the next hook, or to the server.
+    ///
+    /// # Safety
+    /// As the hook itself was called.
+    unsafe fn pass(&self, statement: *mut pg_sys::PlannedStmt, read_only: bool) {
+        // SAFETY: the server's own calling convention, arguments as we got them.
+        unsafe {
+            match PREVIOUS.get().copied().flatten() {
+                Some(previous) => previous(
+                    statement,
+                    self.query,
+                    read_only,
+                    self.context,
+                    self.params,
+                    self.environment,
+                    self.dest,
+                    self.completion,
+                ),
+                None => pg_sys::standard_ProcessUtility(
+                    statement,
+                    self.query,
+                    read_only,
+                    self.context,
+                    self.params,
+                    self.environment,
+                    self.dest,
+                    self.completion,
+                ),
+            }
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // PostgreSQL's signature.
+#[pg_guard]
+unsafe extern "C-unwind" fn process_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    query: *const c_char,
+    read_only: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    dest: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    let call = Call { query, context, params, environment, dest, completion };
+    // SAFETY: called by the server with a valid statement.
+    unsafe {
+        match look_at(statement, query) {
+            Some((utility, work)) => {
+                run(&call, statement, read_only, &work);
+                let processed = if completion.is_null() { 0 } else { (*completion).nprocessed };
+                let _guard = Inside::enter();
+                if let Some(handler) = HANDLER.get()
+                    && let Err(error) = (handler.finished)(&utility, processed)
+                {
+                    raise(error);
+                }
+            }
+            None => call.pass(statement, read_only),
+        }
+    }
+}
+
+/// Whether a statement of this kind can concern a sharded table at all.
+const fn concerns_relations(tag: NodeTag) -> bool {
+    matches!(
+        tag,
+        NodeTag::T_CreateStmt
+            | NodeTag::T_CreateForeignTableStmt
+            | NodeTag::T_CreateTableAsStmt
+            | NodeTag::T_ViewStmt
+            | NodeTag::T_AlterTableStmt
+            | NodeTag::T_IndexStmt
+            | NodeTag::T_TruncateStmt
+            | NodeTag::T_CopyStmt
+            | NodeTag::T_CreateTrigStmt
+            | NodeTag::T_CreatePublicationStmt
+            | NodeTag::T_AlterPublicationStmt
+    )
+}
+
+/// # Safety
+/// A utility statement, as the server gives it to a hook.
+unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> Option<(Utility, Vec<Work>)> {
+    // SAFETY: reads of a valid statement; look-ups happen in a transaction,
+    // which all statements of these kinds need.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        if INSIDE.get() || !concerns_relations((*node).type_) || !pg_sys::IsTransactionState() {
+            return None;
+        }
+        let handler = HANDLER.get()?;
+        let _guard = Inside::enter();
+        // A database without the extension, or a server in binary upgrade, has nothing armed.
+        if pg_sys::IsBinaryUpgrade
+            || pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true) == pg_sys::InvalidOid
+        {
+            return None;
+        }
+        let utility = utility::read_node(node, utility::Names::Resolved)?;
+        let query = utility::text_of(query).unwrap_or_default();
+        let original = utility::slice(&query, (*statement).stmt_location, (*statement).stmt_len);
+        match (handler.decide)(&utility, &original) {
+            Ok(work) => work.map(|work| (utility, work)),
+            Err(error) => raise(error),
+        }
+    }
+}
+
+/// # Safety
+/// As the hook itself was called.
+unsafe fn run(call: &Call, statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[Work]) {
+    let _guard = Inside::enter();
+    // SAFETY: edits are made on copies; the server sees complete statements.
+    unsafe {
+        for (at, item) in work.iter().enumerate() {
+            if at > 0 {
+                pg_sys::CommandCounterIncrement();
+            }
+            match item {
+                Work::Statement { command: None, edits } if edits.is_empty() => {
+                    call.pass(statement, read_only)
+                }
+                Work::Statement { command, edits } => {
+                    let copy = copy_of(statement, *command);
+                    let mut left = true;
+                    for edit in edits {
+                        left &= apply((*copy).utilityStmt, edit);
+                    }
+                    if left {
+                        call.pass(copy, false);
+                    }
+                }
+                Work::OnRelation { command, relation, suffix } => {
+                    let copy = copy_of(statement, *command);
+                    redirect((*copy).utilityStmt, relation, suffix);
+                    let inner = Call {
+                        context: pg_sys::ProcessUtilityContext::PROCESS_UTILITY_SUBCOMMAND,
+                        completion: std::ptr::null_mut(),
+                        ..*call
+                    };
+                    inner.pass(copy, false);
+                }
+                Work::Sql(sql) => {
+                    if let Err(error) = with_pinned_search_path(|| spi::run(sql, &[])) {
+                        raise(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A copy to edit: the original may belong to a cached plan.
+///
+/// # Safety
+/// A utility statement.
+unsafe fn copy_of(statement: *mut pg_sys::PlannedStmt, command: Option<usize>) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: copyObject makes a deep copy in the current memory context.
+    unsafe {
+        let copy = pg_sys::copyObjectImpl(statement.cast()).cast::<pg_sys::PlannedStmt>();
+        let node = (*copy).utilityStmt;
+        if let Some(at) = command
+            && (*node).type_ == NodeTag::T_AlterTableStmt
+        {
+            let alter = node.cast::<pg_sys::AlterTableStmt>();
+            let commands = PgList::<pg_sys::AlterTableCmd>::from_pg((*alter).cmds);
+            let mut one = PgList::<pg_sys::AlterTableCmd>::new();
+            if let Some(chosen) = commands.get_ptr(at) {
+                one.push(chosen);
+            }
+            (*alter).cmds = one.into_pg();
+        }
+        copy
+    }
+}
+
+/// Applies one edit; false if nothing of the statement is left.
+///
+/// # Safety
+/// A copied statement of a kind that the edit fits.
+unsafe fn apply(node: *mut pg_sys::Node, edit: &Edit) -> bool {
+    // SAFETY: casts follow the tag; new nodes are palloc'd like the copy.
+    unsafe {
+        match edit {
+            Edit::Partition { strategy, shard_key } => {
+                let create = &mut *node.cast::<pg_sys::CreateStmt>();
+                create.partspec = partition_spec(*strategy, shard_key);
+                create.options = std::ptr::null_mut();
+                create.accessMethod = std::ptr::null_mut();
+                (*create.relation).relpersistence = pg_sys::RELPERSISTENCE_PERMANENT as c_char;
+            }
+            Edit::Recurse => match (*node).type_ {
+                NodeTag::T_AlterTableStmt => (*(*node.cast::<pg_sys::AlterTableStmt>()).relation).inh = true,
+                NodeTag::T_IndexStmt => (*(*node.cast::<pg_sys::IndexStmt>()).relation).inh = true,
+                NodeTag::T_TruncateStmt => {
+                    let relations = (*node.cast::<pg_sys::TruncateStmt>()).relations;
+                    for relation in PgList::<pg_sys::RangeVar>::from_pg(relations).iter_ptr() {
+                        (*relation).inh = true;
+                    }
+                }
+                _ => {}
+            },
+            Edit::Validate => {
+                if let Some(constraint) = constraint_of(node) {
+                    (*constraint).skip_validation = false;
+                    (*constraint).initially_valid = true;
+                }
+            }
+            Edit::InheritedDistinct => {
+                let commands = (*node.cast::<pg_sys::AlterTableStmt>()).cmds;
+                for command in PgList::<pg_sys::AlterTableCmd>::from_pg(commands).iter_ptr() {
+                    for option in PgList::<pg_sys::DefElem>::from_pg((*command).def.cast()).iter_ptr() {
+                        if utility::text_of((*option).defname).as_deref() == Some("n_distinct") {
+                            (*option).defname = pg_sys::pstrdup(c"n_distinct_inherited".as_ptr());
+                        }
+                    }
+                }
+            }
+            Edit::AppendKey(columns) => append_key(node, columns),
+            Edit::Without(left_out) => {
+                let truncate = &mut *node.cast::<pg_sys::TruncateStmt>();
+                let mut kept = PgList::<pg_sys::RangeVar>::new();
+                for relation in PgList::<pg_sys::RangeVar>::from_pg(truncate.relations).iter_ptr() {
+                    let name = utility::text_of((*relation).relname).unwrap_or_default();
+                    let schema = utility::text_of((*relation).schemaname);
+                    let out = left_out
+                        .iter()
+                        .any(|left| left.name == name && schema.as_ref().is_none_or(|s| *s == left.schema));
+                    if !out {
+                        kept.push(relation);
+                    }
+                }
+                let left = !kept.is_empty();
+                truncate.relations = kept.into_pg();
+                return left;
+            }
+        }
+        true
+    }
+}
+
+/// # Safety
+/// A copied `ALTER TABLE` or `CREATE INDEX`.
+unsafe fn append_key(node: *mut pg_sys::Node, columns: &[String]) {
+    // SAFETY: as in `apply`.
+    unsafe {
+        if (*node).type_ == NodeTag::T_IndexStmt {
+            let index = node.cast::<pg_sys::IndexStmt>();
+            for column in columns {
+                let element = pg_sys::palloc0(size_of::<pg_sys::IndexElem>()).cast::<pg_sys::IndexElem>();
+                (*element).type_ = NodeTag::T_IndexElem;
+                (*element).name = palloc_text(column);
+                (*index).indexParams = pg_sys::lappend((*index).indexParams, element.cast());
+            }
+        } else if let Some(constraint) = constraint_of(node) {
+            for column in columns {
+                let value = pg_sys::makeString(palloc_text(column));
+                (*constraint).keys = pg_sys::lappend((*constraint).keys, value.cast());
+            }
+        }
+    }
+}
+
+/// The constraint that the first command of an `ALTER TABLE` adds.
+///
+/// # Safety
+/// A statement.
+unsafe fn constraint_of(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Constraint> {
+    // SAFETY: tags are checked before each cast.
+    unsafe {
+        if (*node).type_ != NodeTag::T_AlterTableStmt {
+            return None;
+        }
+        let commands =
+            PgList::<pg_sys::AlterTableCmd>::from_pg((*node.cast::<pg_sys::AlterTableStmt>()).cmds);
+        let definition = (*commands.get_ptr(0)?).def;
+        (!definition.is_null() && (*definition).type_ == NodeTag::T_Constraint).then_some(definition.cast())
+    }
+}
+
+/// # Safety
+/// In a valid memory context.
+unsafe fn palloc_text(text: &str) -> *mut c_char {
+    let zero_terminated = CString::new(text).unwrap_or_default();
+    // SAFETY: pstrdup copies.
+    unsafe { pg_sys::pstrdup(zero_terminated.as_ptr()) }
+}
+
+/// # Safety
+/// In a valid memory context.
+unsafe fn partition_spec(strategy: Strategy, shard_key: &[String]) -> *mut pg_sys::PartitionSpec {
+    // SAFETY: zeroed nodes of the right size get their tag and fields.
+    unsafe {
+        let spec = pg_sys::palloc0(size_of::<pg_sys::PartitionSpec>()).cast::<pg_sys::PartitionSpec>();
+        (*spec).type_ = NodeTag::T_PartitionSpec;
+        (*spec).location = -1;
+        #[cfg(feature = "pg15")]
+        {
+            (*spec).strategy = palloc_text(match strategy {
+                Strategy::Hash => "hash",
+                Strategy::List => "list",
+                _ => "range",
+            });
+        }
+        #[cfg(not(feature = "pg15"))]
+        {
+            (*spec).strategy = match strategy {
+                Strategy::Hash => pg_sys::PartitionStrategy::PARTITION_STRATEGY_HASH,
+                Strategy::List => pg_sys::PartitionStrategy::PARTITION_STRATEGY_LIST,
+                _ => pg_sys::PartitionStrategy::PARTITION_STRATEGY_RANGE,
+            };
+        }
+        for column in shard_key {
+            let element = pg_sys::palloc0(size_of::<pg_sys::PartitionElem>()).cast::<pg_sys::PartitionElem>();
+            (*element).type_ = NodeTag::T_PartitionElem;
+            (*element).name = palloc_text(column);
+            (*element).location = -1;
+            (*spec).partParams = pg_sys::lappend((*spec).partParams, element.cast());
+        }
+        spec
+    }
+}
+
+/// Points a copied statement at another relation.
+///
+/// # Safety
+/// A copied `ALTER TABLE` or `CREATE INDEX`.
+unsafe fn redirect(node: *mut pg_sys::Node, relation: &QualifiedName, suffix: &str) {
+    // SAFETY: as in `apply`.
+    unsafe {
+        let (target, name) = match (*node).type_ {
+            NodeTag::T_AlterTableStmt => {
+                let name = constraint_of(node).map(|constraint| &raw mut (*constraint).conname);
+                ((*node.cast::<pg_sys::AlterTableStmt>()).relation, name)
+            }
+            NodeTag::T_IndexStmt => {
+                let index = node.cast::<pg_sys::IndexStmt>();
+                ((*index).relation, Some(&raw mut (*index).idxname))
+            }
+            _ => return,
+        };
+        (*target).schemaname = palloc_text(&relation.schema);
+        (*target).relname = palloc_text(&relation.name);
+        (*target).inh = true;
+        if let Some(name) = name
+            && let Some(old) = utility::text_of(*name)
+        {
+            *name = palloc_text(&derived_name(&old, suffix));
+        }
+    }
+}

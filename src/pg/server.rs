@@ -1,0 +1,21 @@
+//! The running server: where its programs are.
+
+use std::ffi::CStr;
+use std::path::PathBuf;
+
+use pgrx::pg_sys;
+
+/// The directory of the server's own programs.
+#[must_use]
+pub fn bin_directory() -> PathBuf {
+    // SAFETY: a zero-terminated path that the postmaster set at start.
+    let program = unsafe { CStr::from_ptr((&raw const pg_sys::my_exec_path).cast()) };
+    let program = PathBuf::from(program.to_string_lossy().into_owned());
+    program.parent().map_or_else(PathBuf::new, std::path::Path::to_path_buf)
+}
+
+/// Cores of the machine, as the process may use them.
+#[must_use]
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}

@@ -1,0 +1,98 @@
+//! The statements that create the shards of a layout.
+//!
+//! Text only. Invariant: every name is qualified and quoted, so that a
+//! session's search_path changes nothing.
+
+use crate::model::key::Strategy;
+use crate::model::layout::Layout;
+use crate::model::layout::Shard;
+use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::name::quote_identifiers;
+
+/// Properties that a partitioned root cannot have and its shards take over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardStorage {
+    pub unlogged: bool,
+    /// Storage parameters as they are written.
+    pub options: Vec<String>,
+    pub access_method: Option<String>,
+}
+
+/// The clause that makes a table partitioned: `PARTITION BY RANGE (a)`.
+#[must_use]
+pub fn partition_by(layout: &Layout) -> String {
+    let word = match layout.strategy() {
+        Strategy::Hash => "HASH",
+        Strategy::List => "LIST",
+        Strategy::Range | Strategy::None | Strategy::RangeHash | Strategy::ListHash => "RANGE",
+    };
+    format!("PARTITION BY {word} ({})", quote_identifiers(layout.shard_key()))
+}
+
+/// One `CREATE TABLE … PARTITION OF` for each shard, in bound order.
+#[must_use]
+pub fn create_shards(root: &QualifiedName, layout: &Layout, storage: &ShardStorage) -> Vec<String> {
+    layout.shards().iter().map(|shard| create_shard(root, shard, storage)).collect()
+}
+
+fn create_shard(root: &QualifiedName, shard: &Shard, storage: &ShardStorage) -> String {
+    let mut text = format!(
+        "CREATE {}TABLE {} PARTITION OF {root} {}",
+        if storage.unlogged { "UNLOGGED " } else { "" },
+        root.sibling(&shard.name),
+        shard.bound.sql(),
+    );
+    if let Some(method) = &storage.access_method {
+        text.push_str(&format!(" USING {}", quote_identifier(method)));
+    }
+    if !storage.options.is_empty() {
+        text.push_str(&format!(" WITH ({})", storage.options.join(", ")));
+    }
+    if let Some(tablespace) = &shard.tablespace {
+        text.push_str(&format!(" TABLESPACE {}", quote_identifier(tablespace)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::bound::Bound;
+    use crate::model::key::KeyType;
+
+    fn hash_layout(modulus: u32) -> Layout {
+        let shards = (0..modulus)
+            .map(|remainder| Shard {
+                name: format!("Or ders_s{:04}", remainder + 1),
+                bound: Bound::Hash { modulus, remainder },
+                rows: 0.0,
+                bytes: 0.0,
+                tablespace: (remainder == 1).then(|| "fast".to_owned()),
+                future: false,
+            })
+            .collect();
+        Layout::new(Strategy::Hash, vec!["order".to_owned()], vec![KeyType::Integer], shards).unwrap()
+    }
+
+    #[test]
+    fn shards_are_created_with_quoted_names_and_their_storage() {
+        let root = QualifiedName::new("App", "Or ders");
+        let storage = ShardStorage {
+            unlogged: true,
+            options: vec!["fillfactor = '70'".to_owned()],
+            access_method: Some("heap".to_owned()),
+        };
+        assert_eq!(
+            create_shards(&root, &hash_layout(2), &storage),
+            [
+                "CREATE UNLOGGED TABLE \"App\".\"Or ders_s0001\" PARTITION OF \"App\".\"Or ders\" \
+                 FOR VALUES WITH (modulus 2, remainder 0) USING heap WITH (fillfactor = '70')",
+                "CREATE UNLOGGED TABLE \"App\".\"Or ders_s0002\" PARTITION OF \"App\".\"Or ders\" \
+                 FOR VALUES WITH (modulus 2, remainder 1) USING heap WITH (fillfactor = '70') \
+                 TABLESPACE fast",
+            ]
+        );
+        assert_eq!(partition_by(&hash_layout(2)), "PARTITION BY HASH (\"order\")");
+    }
+}

@@ -1,0 +1,360 @@
+//! What becomes of a statement that concerns an armed table.
+//!
+//! The table of cases is the measured one: what PostgreSQL does with each
+//! statement of a dump once the table is partitioned, and what makes it right.
+//! The dangerous cases are those that "succeed": `ADD PRIMARY KEY` on `ONLY`
+//! the root leaves an invalid index, an owner or a replica identity reaches
+//! the root alone. What cannot be made right is refused, with the remedy.
+//!
+//! Invariant: pure. The hook and `check_restore` ask the same function, so
+//! what was foretold is what happens.
+
+use thiserror::Error;
+
+use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
+use crate::model::report::Report;
+use crate::model::report::SqlState;
+use crate::model::settings::UniquePolicy;
+use crate::model::utility::AlterCommand;
+use crate::model::utility::CreateIndex;
+use crate::model::utility::CreateTable;
+use crate::model::utility::Edit;
+use crate::model::utility::Utility;
+
+/// The armed table that a statement concerns.
+#[derive(Debug, Clone, Copy)]
+pub struct Armed<'a> {
+    pub relation: &'a QualifiedName,
+    pub layout: &'a Layout,
+    pub unique_policy: UniquePolicy,
+    /// Major version of the server, as 15.
+    pub server: u32,
+    /// Whether every shard is still empty.
+    pub empty: bool,
+}
+
+/// One thing to do for a command, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The statement on the root, with these edits.
+    Root(Vec<Edit>),
+    /// The statement on every shard.
+    Shards,
+    /// `CREATE TABLE … PARTITION OF` for every shard of the layout.
+    CreateShards,
+    /// `CLUSTER ON` the shard's own part of the index, on every shard.
+    ClusterShards { index: String },
+    /// `REPLICA IDENTITY USING INDEX` the shard's own part, on every shard.
+    IdentifyShards { index: String },
+    /// The publication publishes through the root.
+    PublishViaRoot { publication: String },
+}
+
+/// What becomes of a statement or of one command of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub actions: Vec<Action>,
+    /// Why; none if the statement is left as it is.
+    pub note: Option<&'static str>,
+}
+
+impl Decision {
+    fn unchanged() -> Self {
+        Self { actions: vec![Action::Root(Vec::new())], note: None }
+    }
+
+    fn new(actions: Vec<Action>, note: &'static str) -> Self {
+        Self { actions, note: Some(note) }
+    }
+}
+
+/// A statement that cannot be made right.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    #[error("cannot restore table \"{0}\" as a sharded table: the dump has it as {1}")]
+    NotATable(QualifiedName, &'static str),
+    #[error("cannot restore table \"{0}\" as a sharded table: it has no column \"{1}\"")]
+    MissingKeyColumn(QualifiedName, String),
+    #[error("{what} of table \"{relation}\" does not include shard key column \"{column}\"")]
+    Uniqueness { what: String, relation: QualifiedName, column: String },
+    #[error("{what} of table \"{relation}\" cannot be kept across shards")]
+    Exclusion { what: String, relation: QualifiedName },
+    #[error("cannot add an existing index as a constraint of sharded table \"{0}\"")]
+    UsingIndex(QualifiedName),
+    #[error("row trigger \"{1}\" of table \"{0}\" uses a transition table")]
+    TransitionTable(QualifiedName, String),
+    #[error("cannot make sharded table \"{0}\" part of an inheritance tree")]
+    Inheritance(QualifiedName),
+    #[error("cannot create an index concurrently on sharded table \"{0}\"")]
+    Concurrently(QualifiedName),
+}
+
+impl Report for Refusal {
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::NotATable(..) => SqlState::WrongObjectType,
+            Self::MissingKeyColumn(..) => SqlState::UndefinedColumn,
+            Self::Uniqueness { .. } => SqlState::InvalidObjectDefinition,
+            _ => SqlState::FeatureNotSupported,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        Some(match self {
+            Self::NotATable(..) => "Only an ordinary table of its own can be created in shards.".to_owned(),
+            Self::MissingKeyColumn(..) => {
+                "The proposal was made for a table of that name with other columns.".to_owned()
+            }
+            Self::Uniqueness { .. } => {
+                "A unique constraint on a partitioned table must include all partition key columns."
+                    .to_owned()
+            }
+            Self::Exclusion { .. } => {
+                "An exclusion constraint holds inside a shard only, unless it compares the shard key with =."
+                    .to_owned()
+            }
+            Self::UsingIndex(_) => "PostgreSQL does not support it on partitioned tables.".to_owned(),
+            Self::TransitionTable(..) => {
+                "Row triggers with transition tables are not supported on partitions.".to_owned()
+            }
+            Self::Inheritance(_) => "A partitioned table has no parents by inheritance.".to_owned(),
+            Self::Concurrently(_) => "PostgreSQL does not support it on partitioned tables.".to_owned(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotATable(relation, _) | Self::Inheritance(relation) => {
+                format!("Restore it whole: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
+            }
+            Self::MissingKeyColumn(..) => {
+                "Capture a profile of the dump's source and propose again.".to_owned()
+            }
+            Self::Uniqueness { .. } => "Choose a shard key that the constraint includes, or set \
+                 \"presplit.unique_policy\" to extend or per_shard before propose_shards()."
+                .to_owned(),
+            Self::Exclusion { .. } => "Choose a shard key that the constraint compares with =, or set \
+                 \"presplit.unique_policy\" to per_shard before propose_shards()."
+                .to_owned(),
+            Self::UsingIndex(_) => "Add the constraint by its columns.".to_owned(),
+            Self::TransitionTable(..) => "Make it a statement trigger.".to_owned(),
+            Self::Concurrently(_) => "Create the index without CONCURRENTLY.".to_owned(),
+        })
+    }
+}
+
+/// Decides on a statement. `ALTER TABLE` has one decision for each of its
+/// commands, every other statement has one.
+///
+/// # Errors
+/// [`Refusal`] if it cannot be made right.
+pub fn decide(statement: &Utility, armed: &Armed<'_>) -> Result<Vec<Decision>, Refusal> {
+    let relation = armed.relation;
+    let one = match statement {
+        Utility::CreateTable(table) => create_table(table, armed)?,
+        Utility::CreateOther { what, .. } => return Err(Refusal::NotATable(relation.clone(), what)),
+        Utility::AlterTable { only, commands, .. } => {
+            return commands.iter().map(|command| alter_table(command, *only, armed)).collect();
+        }
+        Utility::CreateIndex(index) => create_index(index, armed)?,
+        Utility::Truncate { relations } => {
+            let only = relations.iter().any(|(name, only)| *only && name == relation);
+            if armed.empty {
+                // Leaving it out takes no ACCESS EXCLUSIVE lock, which load workers would wait for.
+                let without = Edit::Without(vec![relation.clone()]);
+                Decision::new(vec![Action::Root(vec![without])], "left out: all shards are empty")
+            } else if only {
+                Decision::new(
+                    vec![Action::Root(vec![Edit::Recurse])],
+                    "ONLY taken away: a partitioned table has no rows of its own",
+                )
+            } else {
+                Decision::unchanged()
+            }
+        }
+        Utility::CopyFrom { .. } => Decision::unchanged(),
+        Utility::CreateTrigger { name, row, transition_tables, .. } => {
+            if *row && *transition_tables {
+                return Err(Refusal::TransitionTable(relation.clone(), name.clone()));
+            }
+            Decision::unchanged()
+        }
+        Utility::Publish { via_root: true, .. } => Decision::unchanged(),
+        Utility::Publish { publication, creates, .. } => {
+            let set = Action::PublishViaRoot { publication: publication.clone() };
+            let root = Action::Root(Vec::new());
+            // A row filter needs the option first; a new publication cannot have it before it exists.
+            Decision::new(
+                if *creates { vec![root, set] } else { vec![set, root] },
+                "publish_via_partition_root set: subscribers see the table, not its shards",
+            )
+        }
+    };
+    Ok(vec![one])
+}
+
+fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refusal> {
+    let relation = armed.relation;
+    if table.inherits {
+        return Err(Refusal::Inheritance(relation.clone()));
+    }
+    if table.partitioned {
+        return Err(Refusal::NotATable(relation.clone(), "a partitioned table"));
+    }
+    if !table.typed
+        && let Some(missing) = armed.layout.shard_key().iter().find(|key| !table.columns.contains(key))
+    {
+        return Err(Refusal::MissingKeyColumn(relation.clone(), missing.clone()));
+    }
+    let note = if table.unlogged || !table.options.is_empty() || table.access_method.is_some() {
+        "created in shards; storage parameters moved to them"
+    } else {
+        "created in shards"
+    };
+    let partition =
+        Edit::Partition { strategy: armed.layout.strategy(), shard_key: armed.layout.shard_key().to_vec() };
+    Ok(Decision::new(vec![Action::Root(vec![partition]), Action::CreateShards], note))
+}
+
+fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {
+    let relation = armed.relation;
+    let recurse = |edits: Vec<Edit>| {
+        let mut all = edits;
+        if only {
+            all.push(Edit::Recurse);
+        }
+        vec![Action::Root(all)]
+    };
+    let on_root_and_shards = vec![Action::Root(Vec::new()), Action::Shards];
+    Ok(match command {
+        AlterCommand::AddUnique { name, primary, columns, using_index } => {
+            if *using_index {
+                return Err(Refusal::UsingIndex(relation.clone()));
+            }
+            let what =
+                constraint_name(if *primary { "primary key" } else { "unique constraint" }, name.as_deref());
+            match missing_key(columns, armed) {
+                None => Decision { actions: recurse(Vec::new()), note: only.then_some(INVALID_INDEX) },
+                Some(column) => match unique_without_key(what, column, armed)? {
+                    Some(per_shard) => per_shard,
+                    None => {
+                        Decision::new(recurse(vec![Edit::AppendKey(missing_keys(columns, armed))]), EXTENDED)
+                    }
+                },
+            }
+        }
+        AlterCommand::AddExclusion { name, equal_columns } => {
+            let enough = missing_key(equal_columns, armed).is_none();
+            if enough && armed.server >= 17 {
+                Decision { actions: recurse(Vec::new()), note: only.then_some("ONLY taken away") }
+            } else if enough {
+                Decision::new(
+                    vec![Action::Shards],
+                    "on every shard: the same, since it compares the shard key",
+                )
+            } else if armed.unique_policy == UniquePolicy::PerShard {
+                Decision::new(vec![Action::Shards], PER_SHARD)
+            } else {
+                let what = constraint_name("exclusion constraint", name.as_deref());
+                return Err(Refusal::Exclusion { what, relation: relation.clone() });
+            }
+        }
+        AlterCommand::AddForeignKey { not_valid, .. } => {
+            if *not_valid && armed.server < 18 {
+                Decision::new(recurse(vec![Edit::Validate]), "NOT VALID taken away: it is checked at once")
+            } else {
+                Decision {
+                    actions: recurse(Vec::new()),
+                    note: only.then_some("ONLY taken away: not possible on a partitioned table"),
+                }
+            }
+        }
+        AlterCommand::Owner => {
+            Decision::new(on_root_and_shards, "on the shards too: owners are not inherited")
+        }
+        AlterCommand::Tablespace => {
+            Decision::new(on_root_and_shards, "on the shards too: tablespaces are not inherited")
+        }
+        AlterCommand::StorageParameters => Decision::new(
+            vec![Action::Shards],
+            "on the shards: a partitioned table has no storage parameters",
+        ),
+        AlterCommand::Persistence => Decision::new(vec![Action::Shards], "on the shards: they hold the rows"),
+        AlterCommand::ClusterOn { index } => Decision::new(
+            vec![Action::ClusterShards { index: index.clone() }],
+            "on the shards: a partitioned table cannot be clustered",
+        ),
+        AlterCommand::ReplicaIdentity { index: Some(index) } => Decision::new(
+            vec![Action::Root(Vec::new()), Action::IdentifyShards { index: index.clone() }],
+            "on the shards too: replica identity is not inherited",
+        ),
+        AlterCommand::ReplicaIdentity { index: None } => {
+            Decision::new(on_root_and_shards, "on the shards too: replica identity is not inherited")
+        }
+        AlterCommand::ColumnOptions { .. } => Decision::new(
+            vec![Action::Root(vec![Edit::InheritedDistinct])],
+            "n_distinct is n_distinct_inherited on a partitioned table",
+        ),
+        // On a partitioned table these concern the root alone, and rightly so.
+        AlterCommand::RowSecurity => Decision::unchanged(),
+        AlterCommand::Identity => Decision { actions: recurse(Vec::new()), note: None },
+        AlterCommand::Inherit => return Err(Refusal::Inheritance(relation.clone())),
+        AlterCommand::AttachPartition => Decision::unchanged(),
+        AlterCommand::Other => Decision {
+            actions: recurse(Vec::new()),
+            note: only.then_some("ONLY taken away: it has to reach the shards"),
+        },
+    })
+}
+
+const INVALID_INDEX: &str = "ONLY taken away: it would leave an invalid index and no uniqueness";
+const EXTENDED: &str = "shard key appended: unique together with it only (unique_policy = extend)";
+const PER_SHARD: &str = "on every shard: holds inside each shard only (unique_policy = per_shard)";
+
+/// Applies the policy to a unique constraint or index without the shard key;
+/// none = append the key.
+fn unique_without_key(what: String, column: String, armed: &Armed<'_>) -> Result<Option<Decision>, Refusal> {
+    match armed.unique_policy {
+        UniquePolicy::Strict => Err(Refusal::Uniqueness { what, relation: armed.relation.clone(), column }),
+        UniquePolicy::Extend => Ok(None),
+        UniquePolicy::PerShard => Ok(Some(Decision::new(vec![Action::Shards], PER_SHARD))),
+    }
+}
+
+fn create_index(index: &CreateIndex, armed: &Armed<'_>) -> Result<Decision, Refusal> {
+    if index.concurrently {
+        return Err(Refusal::Concurrently(armed.relation.clone()));
+    }
+    let recurse = if index.only { vec![Edit::Recurse] } else { Vec::new() };
+    if index.unique
+        && let Some(column) = missing_key(&index.columns, armed)
+    {
+        let what = constraint_name("unique index", index.name.as_deref());
+        return Ok(match unique_without_key(what, column, armed)? {
+            Some(per_shard) => per_shard,
+            None => {
+                let mut edits = recurse;
+                edits.push(Edit::AppendKey(missing_keys(&index.columns, armed)));
+                Decision::new(vec![Action::Root(edits)], EXTENDED)
+            }
+        });
+    }
+    Ok(Decision {
+        note: index.only.then_some("ONLY taken away: it would leave an invalid index"),
+        actions: vec![Action::Root(recurse)],
+    })
+}
+
+/// The columns of the shard key that `columns` lack.
+fn missing_keys(columns: &[String], armed: &Armed<'_>) -> Vec<String> {
+    armed.layout.shard_key().iter().filter(|key| !columns.contains(key)).cloned().collect()
+}
+
+fn missing_key(columns: &[String], armed: &Armed<'_>) -> Option<String> {
+    missing_keys(columns, armed).into_iter().next()
+}
+
+fn constraint_name(kind: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| kind.to_owned(), |name| format!("{kind} \"{name}\""))
+}
