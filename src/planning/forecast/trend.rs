@@ -1,0 +1,163 @@
+//! The line that a series follows, by as much as its history allows.
+//!
+//! The line goes through an anchor, usually the last observation, with the
+//! rate of the series; where it may be wrong is the matter of `interval`.
+//! Seasons, jumps and the choice among methods are not here.
+//!
+//! Invariant: rates and points are finite, `lower <= value <= upper`.
+
+use crate::planning::forecast::ForecastPoint;
+use crate::planning::forecast::Observation;
+use crate::planning::forecast::days_between;
+use crate::planning::forecast::interval::Band;
+use crate::planning::forecast::series::Series;
+
+/// Fewest observations for a line by Theil–Sen; below it the drift decides.
+const THEIL_SEN_MIN: usize = 4;
+
+/// Most observations that the rate is taken from: 44,850 pairs, about a
+/// millisecond.
+const POINTS_FOR_RATE: usize = 300;
+
+/// Most observations that residuals are taken from: the line is drawn again
+/// from every origin, so they must be fewer.
+const POINTS_FOR_RESIDUALS: usize = 120;
+
+/// A rate with its doubt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trend {
+    pub(super) rate_per_day: f64,
+    pub(super) band: Band,
+    /// The last moment that is known; doubt grows from there.
+    pub(super) known_until: i64,
+    pub(super) model: String,
+}
+
+impl Trend {
+    /// The best line that the length of the history allows.
+    pub(super) fn of(series: &Series) -> Self {
+        let (count, span) = (series.len(), series.span_days());
+        let (rate_per_day, band, model) = if count == 1 {
+            (0.0, Band::default(), "flat: one observation, change unknown".to_owned())
+        } else if series.constant() {
+            let model = format!("flat: {count} equal observations over {}", duration(span));
+            (0.0, Band::default(), model)
+        } else if count < THEIL_SEN_MIN {
+            let (rate, band) = drift(series);
+            let model = format!("drift of {count} observations over {}, ±100 % of growth", duration(span));
+            (rate, band, model)
+        } else {
+            let rate = theil_sen(&series.thinned(POINTS_FOR_RATE));
+            // At three observations this meets the ±100 % of the drift.
+            let share = 1.0 / (count - 2) as f64;
+            let band = Band::of_residuals(&series.thinned(POINTS_FOR_RESIDUALS), share);
+            (rate, band, format!("Theil-Sen over {}, {count} observations", duration(span)))
+        };
+        Self { rate_per_day, band, known_until: series.last().at, model }
+    }
+
+    /// The line through `anchor`, at a moment (microseconds since 1970 UTC).
+    pub(super) fn point(&self, anchor: Observation, at: i64) -> ForecastPoint {
+        let value = anchor.value + self.rate_per_day * days_between(anchor.at, at);
+        let half = self.half_width(anchor.at, at);
+        ForecastPoint { at, value, lower: value - half, upper: value + half }
+    }
+
+    /// Half of the interval's width at a moment, anchored at another. A line
+    /// that is anchored after the last known moment is older than it looks.
+    pub(super) fn half_width(&self, anchor: i64, at: i64) -> f64 {
+        self.band.half_width(days_between(anchor.min(self.known_until), at), self.rate_per_day)
+    }
+}
+
+/// The line from the first to the last observation, with ±100 % of growth,
+/// and no less than what the observations between them miss it by.
+fn drift(series: &Series) -> (f64, Band) {
+    let (first, last, span) = (series.first(), series.last(), series.span_days());
+    let rate = (last.value - first.value) / span;
+    let miss = |point: &Observation| {
+        (point.value - first.value - rate * days_between(first.at, point.at)).abs()
+    };
+    let worst = series.thinned(THEIL_SEN_MIN).iter().map(miss).fold(0.0, f64::max);
+    (rate, Band::of_growth(1.0).with_miss(span, worst))
+}
+
+/// Median of the slopes of all pairs (Theil 1950, Sen 1968), per day. Up to
+/// 29 % of the observations may be anything without turning the line.
+///
+/// `points` ascend strictly in time; fewer than two have no slope, which is
+/// zero here. Takes time and space in the square of their number.
+pub(super) fn theil_sen(points: &[Observation]) -> f64 {
+    let mut slopes = Vec::with_capacity(points.len() * points.len().saturating_sub(1) / 2);
+    for (index, from) in points.iter().enumerate() {
+        for to in &points[index + 1..] {
+            slopes.push((to.value - from.value) / days_between(from.at, to.at));
+        }
+    }
+    median(&mut slopes)
+}
+
+/// The middle value, or the mean of the two in the middle; zero of none.
+fn median(values: &mut [f64]) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let middle = values.len() / 2;
+    let even = values.len() % 2 == 0;
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    let upper = *upper;
+    if even {
+        let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        lower / 2.0 + upper / 2.0
+    } else {
+        upper
+    }
+}
+
+/// A duration as people say it, given in days.
+pub(super) fn duration(days: f64) -> String {
+    let (hours, minutes) = (days * 24.0, days * 1440.0);
+    if days >= 2.0 {
+        format!("{days:.0} days")
+    } else if hours >= 2.0 {
+        format!("{hours:.0} hours")
+    } else if minutes >= 2.0 {
+        format!("{minutes:.0} minutes")
+    } else {
+        format!("{:.3} seconds", minutes * 60.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planning::forecast::DAY;
+
+    #[test]
+    fn the_middle_is_found() {
+        for (mut values, expected) in
+            [(vec![], 0.0), (vec![3.0], 3.0), (vec![4.0, 2.0], 3.0), (vec![9.0, 1.0, 5.0], 5.0)]
+        {
+            assert_eq!(median(&mut values), expected);
+        }
+    }
+
+    #[test]
+    fn sen_s_example_has_its_published_slope() {
+        // Sen (1968), section 6: t = 1, 2, 3, 4, 10, 12, 18; b = 4.
+        let times = [1, 2, 3, 4, 10, 12, 18];
+        let values = [9.0, 15.0, 19.0, 20.0, 45.0, 55.0, 78.0];
+        let points: Vec<Observation> =
+            times.iter().zip(values).map(|(day, value)| Observation { at: day * DAY, value }).collect();
+        assert!((theil_sen(&points) - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn durations_are_readable() {
+        for (days, expected) in
+            [(365.2, "365 days"), (1.0, "24 hours"), (0.05, "72 minutes"), (0.0001, "8.640 seconds")]
+        {
+            assert_eq!(duration(days), expected);
+        }
+    }
+}
