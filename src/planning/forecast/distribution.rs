@@ -257,7 +257,7 @@ mod tests {
         for fraction in [f64::NAN, f64::INFINITY, -1.0, 7.0] {
             let found = along("integer", (fraction, &[("5", fraction), ("6", 0.9)], &["0", "10"]));
             let total = found.and_then(|entries| entries.last().copied()).map_or(0.0, |entry| entry.1);
-            assert!((0.0..=1000.000_001).contains(&total), "{fraction}: {total}");
+            assert!((0.0..=1_000.000_001).contains(&total), "{fraction}: {total}");
         }
     }
 

@@ -59,7 +59,9 @@ impl Report for ForecastError {
                 Self::UnequalLengths { .. } => "Give two arrays of the same length.",
                 Self::NotFinite { .. } => "Leave out observations that have no value.",
                 Self::Horizon(_) => "Give a horizon such as '90 days'.",
-                Self::ExpectedRate(_) => "Give the expected rows per day as a number, or null to use the forecast.",
+                Self::ExpectedRate(_) => {
+                    "Give the expected rows per day as a number, or null to use the forecast."
+                }
                 Self::TableSize { .. } => "Run ANALYZE on the table and capture the profile again.",
             }
             .to_owned(),

@@ -199,8 +199,7 @@ mod tests {
     fn days_that_are_all_common_values_make_a_curve() {
         let mut days = column("d", "date", 1.0, &[]);
         if let Some(statistics) = &mut days.statistics {
-            statistics.common_values =
-                ["1970-01-03", "1970-01-01", "infinity"].map(str::to_owned).to_vec();
+            statistics.common_values = ["1970-01-03", "1970-01-01", "infinity"].map(str::to_owned).to_vec();
             statistics.common_fractions = vec![0.5, 0.25, 0.25];
         }
         let found = event_time(&table(100.0, vec![days])).unwrap();

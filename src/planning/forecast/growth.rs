@@ -8,6 +8,7 @@
 //! Seasons, drops and restores are not told apart here. Invariant: rows and
 //! bytes never fall below zero, and all evidence that was used is named.
 
+use crate::model::profile::Column;
 use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
 use crate::planning::forecast::DAY;
@@ -39,8 +40,17 @@ const STALE_SHARE: f64 = 0.1;
 /// growth.
 const COUNTER_DAYS_MIN: f64 = 1.0;
 
-/// Fewest moments that are left when outlying ones are taken off a curve.
+/// Days after the capture beyond which a moment is not an event: 9999-12-31
+/// means "for ever", while nobody books a flight ten years ahead.
+const FUTURE_DAYS_MAX: f64 = 3653.0;
+
+/// Fewest moments of a curve that are spread evenly in time; fewer are too
+/// coarse to be interpolated.
 const CURVE_MIN: usize = 4;
+
+/// Most moments of a curve that are looked at: as many as rates are taken
+/// from.
+const CURVE_MAX: usize = 300;
 
 /// Bytes of a row besides its values: tuple header (23, aligned to 24) and
 /// line pointer (4), from PostgreSQL's `htup_details.h` and `itemid.h`.
@@ -101,10 +111,7 @@ pub fn growth(
         rows.push(not_negative(rows_then));
         bytes.push(not_negative(bytes_then));
     }
-    let model = match expected_rows_per_day {
-        Some(rate) => format!("declared {rate} rows per day; observed: {}", evidence.model()),
-        None => evidence.model(),
-    };
+    let model = evidence.model(expected_rows_per_day);
     Ok(Growth { rows_now, bytes_now, rows, bytes, origin, stale: evidence.stale, event_time, model })
 }
 
@@ -124,7 +131,7 @@ fn bytes_per_row(table: &Table, rows: f64, bytes: f64) -> f64 {
     if rows >= 1.0 && bytes > 0.0 {
         return bytes / rows;
     }
-    let width = |column: &crate::model::profile::Column| {
+    let width = |column: &Column| {
         let width = column.statistics.as_ref().map(|statistics| statistics.width);
         width.filter(|width| in_range(*width) && *width > 0.0).unwrap_or(COLUMN_WIDTH)
     };
@@ -159,7 +166,8 @@ struct Evidence {
     bytes: Option<Trend>,
     origin: i64,
     stale: bool,
-    /// Where the observations are from, as a prefix of the trend's model.
+    /// Where the observations are from, as a prefix of the trend's model;
+    /// empty if there are none.
     source: String,
     /// What a reader should know besides, as a suffix.
     note: String,
@@ -175,31 +183,34 @@ impl Evidence {
         Self::of_history(table, history, captured_at)
             .or_else(|| Self::of_events(event_time?, table.rows, captured_at))
             .or_else(|| Self::of_counters(table, captured_at))
-            .unwrap_or_else(|| {
-                Self::new(
-                    Trend {
-                        rate_per_day: 0.0,
-                        band: Band::default(),
-                        known_until: captured_at,
-                        model: "flat: nothing is known of its growth, assumed to stay as it is".to_owned(),
-                    },
-                    captured_at,
-                    String::new(),
-                )
-            })
+            .unwrap_or_else(|| Self::new(Trend::unknown(captured_at), captured_at, String::new()))
     }
 
     fn new(rows: Trend, origin: i64, source: String) -> Self {
         Self { rows, bytes: None, origin, stale: false, source, note: String::new() }
     }
 
-    fn model(&self) -> String {
-        format!("{}{}{}", self.source, self.rows.model, self.note)
+    fn model(&self, declared: Option<f64>) -> String {
+        let observed = format!("{}{}{}", self.source, self.rows.model, self.note);
+        match declared {
+            None if self.source.is_empty() => {
+                "flat: nothing is known of its growth, assumed to stay as it is".to_owned()
+            }
+            None => observed,
+            Some(rate) if self.source.is_empty() => {
+                format!("declared {rate} rows per day, ±100 % of growth, nothing observed")
+            }
+            Some(rate) => {
+                let found = self.rows.rate_per_day;
+                format!("declared {rate} rows per day, observed {found:.1} ({observed})")
+            }
+        }
     }
 
     /// Recorded sizes, if there are at least two moments.
     fn of_history(table: &Table, history: &[SizeReading], captured_at: i64) -> Option<Self> {
-        let of_table = |reading: &&SizeReading| reading.schema == table.schema && reading.table == table.table;
+        let of_table =
+            |reading: &&SizeReading| reading.schema == table.schema && reading.table == table.table;
         let readings: Vec<&SizeReading> = history.iter().filter(of_table).collect();
         let usable: Vec<(i64, f64, f64)> = readings.iter().filter_map(|reading| read(reading)).collect();
         let series = |value: fn(&(i64, f64, f64)) -> f64| {
@@ -218,15 +229,16 @@ impl Evidence {
 
     /// The curve of the event time, as if all rows were on it.
     fn of_events(event_time: &EventTime, rows_now: f64, captured_at: i64) -> Option<Self> {
-        let curve = without_outliers(&event_time.curve);
-        let on_curve = curve.last()?.value - curve.first()?.value.min(0.0);
-        if on_curve <= 0.0 {
+        let events = events(&event_time.curve, captured_at);
+        let series = Series::new(&evenly(events)).ok()?;
+        let before = event_time.curve.iter().take_while(|point| point.at < series.first().at).last();
+        let on_curve = series.last().value - before.map_or(0.0, |point| point.value);
+        if series.len() < 2 || on_curve <= 0.0 {
             return None;
         }
-        let scale = rows_now / on_curve;
-        let scaled = curve.iter().map(|point| Observation { at: point.at, value: point.value * scale });
-        let series = Series::new(&scaled.collect::<Vec<_>>()).ok().filter(|series| series.len() >= 2)?;
         let mut rows = Trend::of(&series);
+        rows.scale(rows_now / on_curve);
+        // The number of bins says nothing to a reader.
         rows.model = rows.model.replace(&format!(", {} observations", series.len()), "");
         let last = series.last().at;
         let silence = days_between(last, captured_at);
@@ -235,7 +247,8 @@ impl Evidence {
         let mut evidence = Self::new(rows, origin, format!("event time {}, ", event_time.column));
         evidence.stale = stale;
         if stale {
-            evidence.note = format!(", looking ahead from the last event, {} before the capture", duration(silence));
+            evidence.note =
+                format!(", looking ahead from the last event, {} before the capture", duration(silence));
         }
         Some(evidence)
     }
@@ -270,22 +283,243 @@ fn moment(text: &str) -> Option<i64> {
     text.trim().parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }
 
-/// A curve without moments at its ends that are farther from the others than
-/// these are from each other: 1900-01-01 and 9999-12-31 stand for "unknown"
-/// and "for ever", not for events.
-fn without_outliers(curve: &[Observation]) -> &[Observation] {
-    let mut curve = curve;
-    while let [first, second, .., before, last] = curve {
-        if curve.len() <= CURVE_MIN {
+/// The part of a curve that consists of events. Moments far in the future and
+/// a lone first one of 1970-01-01 or before, farther from the others than
+/// these are from each other, stand for "for ever" and "unknown".
+///
+/// Only such moments are taken off: a long quiet stretch before or after a
+/// bulk load looks alike and must stay.
+fn events(curve: &[Observation], captured_at: i64) -> &[Observation] {
+    let end = curve.partition_point(|point| days_between(captured_at, point.at) <= FUTURE_DAYS_MAX);
+    let mut curve = &curve[..end];
+    while let [first, second, .., last] = curve {
+        let lone = days_between(first.at, second.at) > days_between(second.at, last.at);
+        if first.at > 0 || !lone {
             break;
         }
-        if days_between(before.at, last.at) > days_between(first.at, before.at) {
-            curve = &curve[..curve.len() - 1];
-        } else if days_between(first.at, second.at) > days_between(second.at, last.at) {
-            curve = &curve[1..];
-        } else {
-            break;
-        }
+        curve = &curve[1..];
     }
     curve
+}
+
+/// A curve at as many moments, but evenly spaced. The bounds of a histogram
+/// are close where rows are many; taken as they are, an hour of bulk load
+/// would outvote a year.
+fn evenly(curve: &[Observation]) -> Vec<Observation> {
+    let (Some(first), Some(last)) = (curve.first(), curve.last()) else { return Vec::new() };
+    if curve.len() < CURVE_MIN {
+        return curve.to_vec();
+    }
+    let steps = curve.len().min(CURVE_MAX) as i128 - 1;
+    let span = i128::from(last.at) - i128::from(first.at);
+    let at = |step: i128| i64::try_from(i128::from(first.at) + span * step / steps).unwrap_or(last.at);
+    (0..=steps).map(|step| Observation { at: at(step), value: value_at(curve, at(step)) }).collect()
+}
+
+/// The value of a curve at a moment, between two of its points in proportion.
+fn value_at(curve: &[Observation], at: i64) -> f64 {
+    let after = curve.partition_point(|point| point.at <= at);
+    match (after.checked_sub(1).and_then(|before| curve.get(before)), curve.get(after)) {
+        (Some(from), Some(to)) => {
+            let share = days_between(from.at, at) / days_between(from.at, to.at);
+            from.value + (to.value - from.value) * share
+        }
+        (Some(point), None) | (None, Some(point)) => point.value,
+        (None, None) => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::KeyType;
+    use crate::planning::forecast::event_time::examples::column;
+    use crate::planning::forecast::event_time::examples::table;
+
+    const HORIZON: i64 = 100 * DAY;
+
+    fn reading(at: &str, rows: f64, bytes: f64) -> SizeReading {
+        SizeReading { schema: "public".to_owned(), table: "t".to_owned(), at: at.to_owned(), rows, bytes }
+    }
+
+    /// A time column with a bound on each of these days since 1970.
+    fn days(days: impl IntoIterator<Item = i64>) -> Column {
+        let kind = KeyType::TimestampTz;
+        let bounds: Vec<String> =
+            days.into_iter().map(|day| kind.write_moment(day * DAY).unwrap_or_default()).collect();
+        let bounds: Vec<&str> = bounds.iter().map(String::as_str).collect();
+        column("seen_at", "timestamp with time zone", 0.99, &bounds)
+    }
+
+    fn counted(since: Option<&str>, inserted: f64, deleted: f64) -> Table {
+        let mut found = table(1000.0, vec![]);
+        found.counters.since = since.map(str::to_owned);
+        (found.counters.inserted, found.counters.deleted) = (inserted, deleted);
+        found
+    }
+
+    /// Captured on day `capture`, asked for 100 days: origin (day), rows then
+    /// (lower, value, upper) and model.
+    #[track_caller]
+    fn check(
+        (table, history, capture, declared): (&Table, &[SizeReading], i64, Option<f64>),
+        origin: i64,
+        rows: (f64, f64, f64),
+        model: &str,
+    ) -> Growth {
+        let growth = growth(table, history, capture * DAY, HORIZON, declared).unwrap();
+        let last = *growth.rows.last().unwrap();
+        assert_eq!(growth.model, model);
+        assert_eq!((growth.origin, last.at), (origin * DAY, (origin + 100) * DAY));
+        assert_eq!((growth.rows.len(), growth.bytes.len()), (100, 100));
+        for (found, expected) in [(last.lower, rows.0), (last.value, rows.1), (last.upper, rows.2)] {
+            assert!((found - expected).abs() < 0.01, "{last:?} is not {rows:?}");
+        }
+        growth
+    }
+
+    #[test]
+    fn nothing_known_stays_as_it_is() {
+        let flat = "flat: nothing is known of its growth, assumed to stay as it is";
+        let same = (1000.0, 1000.0, 1000.0);
+        check((&table(1000.0, vec![]), &[], 500, None), 500, same, flat);
+        check(
+            (&table(1000.0, vec![]), &[reading("1971-01-01T00:00:00Z", 5.0, 5.0)], 500, None),
+            500,
+            same,
+            flat,
+        );
+        check((&counted(None, 1e6, 0.0), &[], 500, None), 500, same, flat);
+        check((&counted(Some("then"), 1e6, 0.0), &[], 500, None), 500, same, flat);
+        check((&counted(Some("1970-01-10T12:00:00Z"), 1e6, 0.0), &[], 10, None), 10, same, flat);
+        check((&counted(Some("1970-01-01T00:00:00Z"), f64::NAN, 0.0), &[], 10, None), 10, same, flat);
+    }
+
+    #[test]
+    fn counters_give_a_drift() {
+        let model = "counters of inserted and deleted rows, drift over 10 days, ±100 % of growth";
+        let growing = counted(Some("1970-01-01T00:00:00Z"), 600.0, 100.0);
+        check((&growing, &[], 10, None), 10, (1000.0, 6000.0, 11000.0), model);
+        let shrinking = counted(Some("1970-01-01 00:00:00+00"), 0.0, 500.0);
+        check((&shrinking, &[], 10, None), 10, (0.0, 0.0, 1000.0), model);
+    }
+
+    #[test]
+    fn recorded_sizes_go_before_everything_else() {
+        let mut grown = table(1000.0, vec![days(0..=100)]);
+        grown.counters = counted(Some("1970-01-01T00:00:00Z"), 1e6, 0.0).counters;
+        let mut other = reading("1970-03-01T00:00:00Z", 9e9, 9e9);
+        other.table = "u".to_owned();
+        let history = [
+            reading("1970-01-03T00:00:00Z", 20.0, 4000.0),
+            other,
+            reading("soon", 7.0, 7.0),
+            reading("1970-01-02T00:00:00Z", f64::NAN, 7.0),
+            reading("1970-01-01T00:00:00Z", 10.0, 2000.0),
+        ];
+        let model =
+            "recorded sizes, drift of 2 observations over 2 days, ±100 % of growth, 2 unreadable left out";
+        let found = check((&grown, &history, 2, None), 2, (1000.0, 1500.0, 2000.0), model);
+        // Bytes follow their own readings, from the size that is known now.
+        assert!((found.bytes[99].value - (100_000.0 + 100.0 * 1000.0)).abs() < 0.01);
+        // Capturing later than the last reading widens the interval.
+        check((&grown, &history, 12, None), 12, (950.0, 1500.0, 2050.0), model);
+        assert_eq!(found.event_time.map(|event_time| event_time.column).as_deref(), Some("seen_at"));
+    }
+
+    #[test]
+    fn event_time_is_the_history_of_a_backup() {
+        let model = "event time seen_at, Theil-Sen over 100 days";
+        let even = table(1000.0, vec![days(0..=100)]);
+        let share = 1000.0 / 99.0; // 1 / (n - 2) of the growth
+        let rows = (2000.0 - share, 2000.0, 2000.0 + share);
+        let found = check((&even, &[], 100, None), 100, rows, model);
+        assert!((found.bytes[99].value - 200_000.0).abs() < 0.01 && !found.stale);
+        // Null moments count as rows that came in the same way.
+        let mut with_nulls = even.clone();
+        with_nulls.columns[0].statistics.as_mut().unwrap().null_fraction = 0.5;
+        check((&with_nulls, &[], 100, None), 100, rows, model);
+        // A month of silence is not yet old.
+        let found = growth(&even, &[], 130 * DAY, HORIZON, None).unwrap();
+        assert!(!found.stale && found.origin == 130 * DAY);
+        // Events ahead of the capture are planned ones.
+        assert!(!growth(&even, &[], 50 * DAY, HORIZON, None).unwrap().stale);
+    }
+
+    #[test]
+    fn old_data_look_ahead_from_their_last_event() {
+        let old = table(1000.0, vec![days(0..=100)]);
+        let model = "event time seen_at, Theil-Sen over 100 days, looking ahead from the last event, 4900 days before the capture";
+        let share = 1000.0 / 99.0;
+        let rows = (2000.0 - share, 2000.0, 2000.0 + share);
+        assert!(check((&old, &[], 5000, None), 100, rows, model).stale);
+        // A tenth of a long history is no silence.
+        let long = table(1000.0, vec![days((0..=100).map(|step| step * 40))]);
+        assert!(!growth(&long, &[], 4390 * DAY, HORIZON, None).unwrap().stale);
+        assert!(growth(&long, &[], 4401 * DAY, HORIZON, None).unwrap().stale);
+    }
+
+    #[test]
+    fn placeholders_for_never_are_no_events() {
+        let ever = 2_932_896; // 9999-12-31
+        let unknown = -25_567; // 1900-01-01
+        for bounds in [
+            (10_000..=10_100).chain([ever]).collect::<Vec<_>>(),
+            [unknown, 0].into_iter().chain(10_000..=10_100).collect(),
+            [unknown].into_iter().chain(10_000..=10_100).chain([ever]).collect(),
+        ] {
+            let found = growth(&table(1000.0, vec![days(bounds)]), &[], 10_200 * DAY, HORIZON, None).unwrap();
+            assert_eq!(found.model.split(" over ").last().map(|text| &text[..8]), Some("100 days"));
+            assert!(found.stale && found.origin == 10_100 * DAY);
+            let rate = (found.rows[99].value - 1000.0) / 100.0;
+            assert!((9.5..=10.5).contains(&rate), "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_bulk_load_is_not_the_rate() {
+        // A million rows on the first day, one percent of it in the year after.
+        let moments = (0..=99).map(|step| step * DAY / 100).chain([365 * DAY]);
+        let mut loaded = days([]);
+        loaded.statistics.as_mut().unwrap().histogram =
+            moments.map(|at| KeyType::TimestampTz.write_moment(at).unwrap_or_default()).collect();
+        let found = growth(&table(1e6, vec![loaded]), &[], 365 * DAY, HORIZON, None).unwrap();
+        let grown = found.rows[99].value - 1e6;
+        assert!((2000.0..=4000.0).contains(&grown), "{grown}");
+    }
+
+    #[test]
+    fn a_declared_rate_goes_before_what_was_observed() {
+        let unknown = table(1000.0, vec![]);
+        let model = "declared 50 rows per day, ±100 % of growth, nothing observed";
+        check((&unknown, &[], 10, Some(50.0)), 10, (1000.0, 6000.0, 11000.0), model);
+        let observed = table(1000.0, vec![days(0..=100)]);
+        let model = "declared 50 rows per day, observed 10.0 (event time seen_at, Theil-Sen over 100 days)";
+        let found = check((&observed, &[], 100, Some(50.0)), 100, (2000.0, 6000.0, 10000.0), model);
+        assert!((found.bytes[99].value - 600_000.0).abs() < 0.01);
+        // An empty table takes the width of its columns: 28 + 8 bytes a row.
+        let empty = table(0.0, vec![column("id", "bigint", 0.0, &[])]);
+        let found = growth(&empty, &[], 0, HORIZON, Some(1.0)).unwrap();
+        assert!((found.bytes[99].value - 3600.0).abs() < 0.01, "{:?}", found.bytes[99]);
+    }
+
+    #[test]
+    fn short_horizons_have_a_point_too() {
+        let found = growth(&table(1000.0, vec![]), &[], 0, 1, None).unwrap();
+        assert_eq!(found.rows.iter().map(|point| point.at).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn unusable_input_is_refused() {
+        let good = table(1000.0, vec![]);
+        assert_eq!(growth(&good, &[], 0, 0, None), Err(ForecastError::Horizon(0)));
+        assert_eq!(
+            growth(&good, &[], 0, 1, Some(f64::INFINITY)),
+            Err(ForecastError::ExpectedRate(f64::INFINITY))
+        );
+        for rows in [f64::NAN, -1.0, f64::INFINITY] {
+            let error = growth(&table(rows, vec![]), &[], 0, 1, None).unwrap_err();
+            assert_eq!(error.to_string(), "size of table public.t is not a finite number in range");
+        }
+    }
 }

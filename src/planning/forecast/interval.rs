@@ -11,7 +11,7 @@
 
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
-use crate::planning::forecast::trend::theil_sen;
+use crate::planning::forecast::slope::theil_sen;
 
 /// Share of outcomes that the interval is to cover.
 const COVERAGE: f64 = 0.9;
@@ -86,6 +86,13 @@ impl Band {
             steps.push((distance, width.max(least)));
         }
         Self { steps, span, growth_share }
+    }
+
+    /// Multiplies all widths by a factor that is not negative.
+    pub(super) fn scale(&mut self, factor: f64) {
+        for step in &mut self.steps {
+            step.1 *= factor;
+        }
     }
 
     /// Half of the interval's width `distance` days ahead at `rate` per day.
@@ -173,7 +180,8 @@ mod tests {
             .map(|day| Observation { at: day * DAY, value: ((day * 7919) % 31) as f64 + day as f64 })
             .collect();
         let band = Band::of_residuals(&points, 0.0);
-        let widths: Vec<f64> = (0..400).map(|quarter| band.half_width(f64::from(quarter) / 2.0, 1.0)).collect();
+        let widths: Vec<f64> =
+            (0..400).map(|quarter| band.half_width(f64::from(quarter) / 2.0, 1.0)).collect();
         assert!(widths[0] > 0.0 && widths.windows(2).all(|pair| pair[0] <= pair[1] + 1e-9));
         // Beyond the history the width grows in proportion.
         assert!((band.half_width(590.0, 0.0) - 10.0 * band.half_width(59.0, 0.0)).abs() < 1e-6);

@@ -18,6 +18,7 @@ pub mod event_time;
 pub mod growth;
 mod interval;
 pub mod series;
+mod slope;
 mod trend;
 
 use crate::model::key::KeyType;
@@ -154,7 +155,11 @@ mod tests {
     use super::*;
 
     fn daily(values: &[f64]) -> Vec<Observation> {
-        values.iter().enumerate().map(|(day, value)| Observation { at: day as i64 * DAY, value: *value }).collect()
+        values
+            .iter()
+            .enumerate()
+            .map(|(day, value)| Observation { at: day as i64 * DAY, value: *value })
+            .collect()
     }
 
     #[track_caller]
@@ -176,9 +181,24 @@ mod tests {
     #[test]
     fn the_method_follows_the_history() {
         check(&[7.0], 0.0, (7.0, 7.0, 7.0), "flat: one observation, change unknown");
-        check(&[0.0, 5.0], 5.0, (5.0, 55.0, 105.0), "drift of 2 observations over 24 hours, ±100 % of growth");
-        check(&[9.0, 8.0], -1.0, (-12.0, -2.0, 8.0), "drift of 2 observations over 24 hours, ±100 % of growth");
-        check(&[0.0, 5.0, 10.0], 5.0, (10.0, 60.0, 110.0), "drift of 3 observations over 2 days, ±100 % of growth");
+        check(
+            &[0.0, 5.0],
+            5.0,
+            (5.0, 55.0, 105.0),
+            "drift of 2 observations over 24 hours, ±100 % of growth",
+        );
+        check(
+            &[9.0, 8.0],
+            -1.0,
+            (-12.0, -2.0, 8.0),
+            "drift of 2 observations over 24 hours, ±100 % of growth",
+        );
+        check(
+            &[0.0, 5.0, 10.0],
+            5.0,
+            (10.0, 60.0, 110.0),
+            "drift of 3 observations over 2 days, ±100 % of growth",
+        );
         check(&[4.0; 2], 0.0, (4.0, 4.0, 4.0), "flat: 2 equal observations over 24 hours");
         check(&[0.0; 30], 0.0, (0.0, 0.0, 0.0), "flat: 30 equal observations over 29 days");
         // Exact lines keep 1 / (n - 2) of the growth as doubt.

@@ -11,6 +11,7 @@ use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::interval::Band;
 use crate::planning::forecast::series::Series;
+use crate::planning::forecast::slope::theil_sen;
 
 /// Fewest observations for a line by Theil–Sen; below it the drift decides.
 const THEIL_SEN_MIN: usize = 4;
@@ -56,6 +57,17 @@ impl Trend {
         Self { rate_per_day, band, known_until: series.last().at, model }
     }
 
+    /// No line at all: what is known now stays.
+    pub(super) fn unknown(known_until: i64) -> Self {
+        Self { rate_per_day: 0.0, band: Band::default(), known_until, model: String::new() }
+    }
+
+    /// Turns the trend of a part into that of the whole.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.rate_per_day *= factor;
+        self.band.scale(factor);
+    }
+
     /// The line through `anchor`, at a moment (microseconds since 1970 UTC).
     pub(super) fn point(&self, anchor: Observation, at: i64) -> ForecastPoint {
         let value = anchor.value + self.rate_per_day * days_between(anchor.at, at);
@@ -75,43 +87,10 @@ impl Trend {
 fn drift(series: &Series) -> (f64, Band) {
     let (first, last, span) = (series.first(), series.last(), series.span_days());
     let rate = (last.value - first.value) / span;
-    let miss = |point: &Observation| {
-        (point.value - first.value - rate * days_between(first.at, point.at)).abs()
-    };
+    let miss =
+        |point: &Observation| (point.value - first.value - rate * days_between(first.at, point.at)).abs();
     let worst = series.thinned(THEIL_SEN_MIN).iter().map(miss).fold(0.0, f64::max);
     (rate, Band::of_growth(1.0).with_miss(span, worst))
-}
-
-/// Median of the slopes of all pairs (Theil 1950, Sen 1968), per day. Up to
-/// 29 % of the observations may be anything without turning the line.
-///
-/// `points` ascend strictly in time; fewer than two have no slope, which is
-/// zero here. Takes time and space in the square of their number.
-pub(super) fn theil_sen(points: &[Observation]) -> f64 {
-    let mut slopes = Vec::with_capacity(points.len() * points.len().saturating_sub(1) / 2);
-    for (index, from) in points.iter().enumerate() {
-        for to in &points[index + 1..] {
-            slopes.push((to.value - from.value) / days_between(from.at, to.at));
-        }
-    }
-    median(&mut slopes)
-}
-
-/// The middle value, or the mean of the two in the middle; zero of none.
-fn median(values: &mut [f64]) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    let even = values.len() % 2 == 0;
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let upper = *upper;
-    if even {
-        let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        lower / 2.0 + upper / 2.0
-    } else {
-        upper
-    }
 }
 
 /// A duration as people say it, given in days.
@@ -131,26 +110,6 @@ pub(super) fn duration(days: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planning::forecast::DAY;
-
-    #[test]
-    fn the_middle_is_found() {
-        for (mut values, expected) in
-            [(vec![], 0.0), (vec![3.0], 3.0), (vec![4.0, 2.0], 3.0), (vec![9.0, 1.0, 5.0], 5.0)]
-        {
-            assert_eq!(median(&mut values), expected);
-        }
-    }
-
-    #[test]
-    fn sen_s_example_has_its_published_slope() {
-        // Sen (1968), section 6: t = 1, 2, 3, 4, 10, 12, 18; b = 4.
-        let times = [1, 2, 3, 4, 10, 12, 18];
-        let values = [9.0, 15.0, 19.0, 20.0, 45.0, 55.0, 78.0];
-        let points: Vec<Observation> =
-            times.iter().zip(values).map(|(day, value)| Observation { at: day * DAY, value }).collect();
-        assert!((theil_sen(&points) - 4.0).abs() < 1e-12);
-    }
 
     #[test]
     fn durations_are_readable() {
