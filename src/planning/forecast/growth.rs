@@ -1,18 +1,17 @@
-//! What becomes of one table: the evidence it offers, weighed.
+//! What becomes of one table, in rows and in bytes.
 //!
-//! Recorded sizes tell most, then the event time, then the counters of the
-//! server; a declared rate goes before all of them, with its distance to what
-//! was observed as its doubt. Where nothing is known the table stays as it
-//! is, and the model says that this is an assumption.
+//! The rate is that of the best evidence (`evidence`); a declared rate goes
+//! before it, with its distance to what was observed as its doubt. Where
+//! nothing is known the table stays as it is, and the model says that this is
+//! an assumption. How much the server can hold is no matter of this room.
 //!
-//! Seasons, drops and restores are not told apart here. Invariant: rows and
-//! bytes never fall below zero, and all evidence that was used is named.
+//! Invariant: rows and bytes never fall below zero, and both start at what
+//! the table has now.
 
 use crate::model::profile::Column;
 use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
 use crate::planning::forecast::DAY;
-use crate::planning::forecast::EventTime;
 use crate::planning::forecast::ForecastError;
 use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
@@ -21,36 +20,10 @@ use crate::planning::forecast::POINTS_MAX;
 use crate::planning::forecast::check_horizon;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::event_time::event_time;
-use crate::planning::forecast::interval::Band;
+use crate::planning::forecast::evidence::Evidence;
 use crate::planning::forecast::moments;
-use crate::planning::forecast::series::Series;
 use crate::planning::forecast::series::in_range;
 use crate::planning::forecast::trend::Trend;
-use crate::planning::forecast::trend::duration;
-
-/// Days without an event after which data count as old: a quiet month
-/// happens in live tables.
-const STALE_DAYS_MIN: f64 = 30.0;
-
-/// The same as a share of the span of the events: a table that grew over ten
-/// years is not old after a quiet year.
-const STALE_SHARE: f64 = 0.1;
-
-/// Counters over fewer days tell neither a daily cycle nor a bulk load from
-/// growth.
-const COUNTER_DAYS_MIN: f64 = 1.0;
-
-/// Days after the capture beyond which a moment is not an event: 9999-12-31
-/// means "for ever", while nobody books a flight ten years ahead.
-const FUTURE_DAYS_MAX: f64 = 3653.0;
-
-/// Fewest moments of a curve that are spread evenly in time; fewer are too
-/// coarse to be interpolated.
-const CURVE_MIN: usize = 4;
-
-/// Most moments of a curve that are looked at: as many as rates are taken
-/// from.
-const CURVE_MAX: usize = 300;
 
 /// Bytes of a row besides its values: tuple header (23, aligned to 24) and
 /// line pointer (4), from PostgreSQL's `htup_details.h` and `itemid.h`.
@@ -158,177 +131,6 @@ fn not_negative(point: ForecastPoint) -> ForecastPoint {
     }
 }
 
-/// What is known of the growth of a table.
-#[derive(Debug, Clone, PartialEq)]
-struct Evidence {
-    rows: Trend,
-    /// Only where bytes were observed too.
-    bytes: Option<Trend>,
-    origin: i64,
-    stale: bool,
-    /// Where the observations are from, as a prefix of the trend's model;
-    /// empty if there are none.
-    source: String,
-    /// What a reader should know besides, as a suffix.
-    note: String,
-}
-
-impl Evidence {
-    fn of_table(
-        table: &Table,
-        history: &[SizeReading],
-        captured_at: i64,
-        event_time: Option<&EventTime>,
-    ) -> Self {
-        Self::of_history(table, history, captured_at)
-            .or_else(|| Self::of_events(event_time?, table.rows, captured_at))
-            .or_else(|| Self::of_counters(table, captured_at))
-            .unwrap_or_else(|| Self::new(Trend::unknown(captured_at), captured_at, String::new()))
-    }
-
-    fn new(rows: Trend, origin: i64, source: String) -> Self {
-        Self { rows, bytes: None, origin, stale: false, source, note: String::new() }
-    }
-
-    fn model(&self, declared: Option<f64>) -> String {
-        let observed = format!("{}{}{}", self.source, self.rows.model, self.note);
-        match declared {
-            None if self.source.is_empty() => {
-                "flat: nothing is known of its growth, assumed to stay as it is".to_owned()
-            }
-            None => observed,
-            Some(rate) if self.source.is_empty() => {
-                format!("declared {rate} rows per day, ±100 % of growth, nothing observed")
-            }
-            Some(rate) => {
-                let found = self.rows.rate_per_day;
-                format!("declared {rate} rows per day, observed {found:.1} ({observed})")
-            }
-        }
-    }
-
-    /// Recorded sizes, if there are at least two moments.
-    fn of_history(table: &Table, history: &[SizeReading], captured_at: i64) -> Option<Self> {
-        let of_table =
-            |reading: &&SizeReading| reading.schema == table.schema && reading.table == table.table;
-        let readings: Vec<&SizeReading> = history.iter().filter(of_table).collect();
-        let usable: Vec<(i64, f64, f64)> = readings.iter().filter_map(|reading| read(reading)).collect();
-        let series = |value: fn(&(i64, f64, f64)) -> f64| {
-            let observed = usable.iter().map(|reading| Observation { at: reading.0, value: value(reading) });
-            Series::new(&observed.collect::<Vec<_>>()).ok().filter(|series| series.len() >= 2)
-        };
-        let rows = Trend::of(&series(|reading| reading.1)?);
-        let mut evidence = Self::new(rows, captured_at, "recorded sizes, ".to_owned());
-        evidence.bytes = Some(Trend::of(&series(|reading| reading.2)?));
-        let left_out = readings.len() - usable.len();
-        if left_out > 0 {
-            evidence.note = format!(", {left_out} unreadable left out");
-        }
-        Some(evidence)
-    }
-
-    /// The curve of the event time, as if all rows were on it.
-    fn of_events(event_time: &EventTime, rows_now: f64, captured_at: i64) -> Option<Self> {
-        let events = events(&event_time.curve, captured_at);
-        let series = Series::new(&evenly(events)).ok()?;
-        let before = event_time.curve.iter().take_while(|point| point.at < series.first().at).last();
-        let on_curve = series.last().value - before.map_or(0.0, |point| point.value);
-        if series.len() < 2 || on_curve <= 0.0 {
-            return None;
-        }
-        let mut rows = Trend::of(&series);
-        rows.scale(rows_now / on_curve);
-        // The number of bins says nothing to a reader.
-        rows.model = rows.model.replace(&format!(", {} observations", series.len()), "");
-        let last = series.last().at;
-        let silence = days_between(last, captured_at);
-        let stale = silence > STALE_DAYS_MIN.max(STALE_SHARE * series.span_days());
-        let origin = if stale { last } else { captured_at };
-        let mut evidence = Self::new(rows, origin, format!("event time {}, ", event_time.column));
-        evidence.stale = stale;
-        if stale {
-            evidence.note =
-                format!(", looking ahead from the last event, {} before the capture", duration(silence));
-        }
-        Some(evidence)
-    }
-
-    /// Rows inserted less rows deleted since the counters began.
-    fn of_counters(table: &Table, captured_at: i64) -> Option<Self> {
-        let counters = &table.counters;
-        let since = moment(counters.since.as_deref()?)?;
-        let days = days_between(since, captured_at);
-        let net = counters.inserted - counters.deleted;
-        if days < COUNTER_DAYS_MIN || !in_range(net) {
-            return None;
-        }
-        let rows = Trend {
-            rate_per_day: net / days,
-            band: Band::of_growth(1.0),
-            known_until: captured_at,
-            model: format!("drift over {}, ±100 % of growth", duration(days)),
-        };
-        Some(Self::new(rows, captured_at, "counters of inserted and deleted rows, ".to_owned()))
-    }
-}
-
-/// Moment, rows and bytes of a reading; `None` if one of them is unusable.
-fn read(reading: &SizeReading) -> Option<(i64, f64, f64)> {
-    let usable = [reading.rows, reading.bytes].iter().all(|size| in_range(*size) && *size >= 0.0);
-    moment(&reading.at).filter(|_| usable).map(|at| (at, reading.rows, reading.bytes))
-}
-
-/// ISO 8601 with an offset, in microseconds since 1970 UTC.
-fn moment(text: &str) -> Option<i64> {
-    text.trim().parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
-}
-
-/// The part of a curve that consists of events. Moments far in the future and
-/// a lone first one of 1970-01-01 or before, farther from the others than
-/// these are from each other, stand for "for ever" and "unknown".
-///
-/// Only such moments are taken off: a long quiet stretch before or after a
-/// bulk load looks alike and must stay.
-fn events(curve: &[Observation], captured_at: i64) -> &[Observation] {
-    let end = curve.partition_point(|point| days_between(captured_at, point.at) <= FUTURE_DAYS_MAX);
-    let mut curve = &curve[..end];
-    while let [first, second, .., last] = curve {
-        let lone = days_between(first.at, second.at) > days_between(second.at, last.at);
-        if first.at > 0 || !lone {
-            break;
-        }
-        curve = &curve[1..];
-    }
-    curve
-}
-
-/// A curve at as many moments, but evenly spaced. The bounds of a histogram
-/// are close where rows are many; taken as they are, an hour of bulk load
-/// would outvote a year.
-fn evenly(curve: &[Observation]) -> Vec<Observation> {
-    let (Some(first), Some(last)) = (curve.first(), curve.last()) else { return Vec::new() };
-    if curve.len() < CURVE_MIN {
-        return curve.to_vec();
-    }
-    let steps = curve.len().min(CURVE_MAX) as i128 - 1;
-    let span = i128::from(last.at) - i128::from(first.at);
-    let at = |step: i128| i64::try_from(i128::from(first.at) + span * step / steps).unwrap_or(last.at);
-    (0..=steps).map(|step| Observation { at: at(step), value: value_at(curve, at(step)) }).collect()
-}
-
-/// The value of a curve at a moment, between two of its points in proportion.
-fn value_at(curve: &[Observation], at: i64) -> f64 {
-    let after = curve.partition_point(|point| point.at <= at);
-    match (after.checked_sub(1).and_then(|before| curve.get(before)), curve.get(after)) {
-        (Some(from), Some(to)) => {
-            let share = days_between(from.at, at) / days_between(from.at, to.at);
-            from.value + (to.value - from.value) * share
-        }
-        (Some(point), None) | (None, Some(point)) => point.value,
-        (None, None) => 0.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,13 +220,35 @@ mod tests {
             reading("1970-01-01T00:00:00Z", 10.0, 2000.0),
         ];
         let model =
-            "recorded sizes, drift of 2 observations over 2 days, ±100 % of growth, 2 unreadable left out";
+            "2 recorded sizes, drift of 2 observations over 2 days, ±100 % of growth, 2 unreadable left out";
         let found = check((&grown, &history, 2, None), 2, (1000.0, 1500.0, 2000.0), model);
         // Bytes follow their own readings, from the size that is known now.
         assert!((found.bytes[99].value - (100_000.0 + 100.0 * 1000.0)).abs() < 0.01);
         // Capturing later than the last reading widens the interval.
         check((&grown, &history, 12, None), 12, (950.0, 1500.0, 2050.0), model);
         assert_eq!(found.event_time.map(|event_time| event_time.column).as_deref(), Some("seen_at"));
+    }
+
+    #[test]
+    fn minutes_of_records_do_not_go_before_a_year_of_events() {
+        let history =
+            [reading("1970-04-10T00:00:00Z", 10.0, 2000.0), reading("1970-04-10T00:01:00Z", 990.0, 2000.0)];
+        let found = growth(&table(1000.0, vec![days(0..=100)]), &history, 100 * DAY, HORIZON, None).unwrap();
+        assert_eq!(found.model, "event time seen_at, Theil-Sen over 100 days");
+        let found = growth(&table(1000.0, vec![]), &history, 100 * DAY, HORIZON, None).unwrap();
+        assert!(found.model.starts_with("2 recorded sizes, drift"), "{}", found.model);
+    }
+
+    #[test]
+    fn many_records_give_a_line() {
+        let history: Vec<SizeReading> = (1..=9)
+            .map(|day| reading(&format!("1970-01-0{day}T00:00:00+00:00"), 10.0 * f64::from(day), 500.0))
+            .collect();
+        let share = 1000.0 / 7.0;
+        let rows = (2000.0 - share, 2000.0, 2000.0 + share);
+        let model = "9 recorded sizes, Theil-Sen over 8 days";
+        let found = check((&table(1000.0, vec![]), &history, 8, None), 8, rows, model);
+        assert_eq!(found.bytes[99].upper, 100_000.0);
     }
 
     #[test]

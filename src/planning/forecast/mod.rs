@@ -1,8 +1,9 @@
 //! Growth: from what was observed to what is expected, with an honest interval.
 //!
 //! ```text
-//! times and values ─→ series ─→ trend ─┬→ forecast (any series)
-//! pg_stats ─→ distribution ─→ event_time ┴→ growth (of one table)
+//! times and values ─→ series ─→ trend ─┬───────────────→ forecast (any series)
+//!                                      └─→ evidence ─┬─→ growth (of one table)
+//! pg_stats ─→ distribution ─→ event_time ────────────┘
 //! ```
 //!
 //! Here are the values that pass between the rooms and the entrance for any
@@ -15,6 +16,7 @@
 pub mod distribution;
 pub mod error;
 pub mod event_time;
+mod evidence;
 pub mod growth;
 mod interval;
 pub mod series;
@@ -202,9 +204,9 @@ mod tests {
         check(&[4.0; 2], 0.0, (4.0, 4.0, 4.0), "flat: 2 equal observations over 24 hours");
         check(&[0.0; 30], 0.0, (0.0, 0.0, 0.0), "flat: 30 equal observations over 29 days");
         // Exact lines keep 1 / (n - 2) of the growth as doubt.
-        check(&[0.0, 1.0, 2.0, 3.0], 1.0, (8.0, 13.0, 18.0), "Theil-Sen over 3 days, 4 observations");
+        check(&[0.0, 1.0, 2.0, 3.0], 1.0, (8.0, 13.0, 18.0), "Theil-Sen over 3 days");
         let line: Vec<f64> = (0..102).map(f64::from).collect();
-        check(&line, 1.0, (110.9, 111.0, 111.1), "Theil-Sen over 101 days, 102 observations");
+        check(&line, 1.0, (110.9, 111.0, 111.1), "Theil-Sen over 101 days");
     }
 
     #[test]

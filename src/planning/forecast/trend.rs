@@ -52,7 +52,7 @@ impl Trend {
             // At three observations this meets the ±100 % of the drift.
             let share = 1.0 / (count - 2) as f64;
             let band = Band::of_residuals(&series.thinned(POINTS_FOR_RESIDUALS), share);
-            (rate, band, format!("Theil-Sen over {}, {count} observations", duration(span)))
+            (rate, band, format!("Theil-Sen over {}", duration(span)))
         };
         Self { rate_per_day, band, known_until: series.last().at, model }
     }
