@@ -11,6 +11,7 @@
 
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
+use crate::planning::forecast::slope::recent;
 use crate::planning::forecast::slope::theil_sen;
 
 /// Share of outcomes that the interval is to cover.
@@ -39,7 +40,17 @@ pub(super) struct Band {
     /// Days of history: beyond it the error of the rate prevails.
     span: f64,
     /// The least half-width, as a share of the growth.
-    pub(super) growth_share: f64,
+    growth_share: f64,
+}
+
+/// How lines that were drawn at earlier moments missed what came.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trial {
+    pub(super) band: Band,
+    /// Mean of miss / distance^[`EXPONENT`].
+    pub(super) error: f64,
+    /// How many moments the lines were drawn at.
+    pub(super) origins: usize,
 }
 
 impl Band {
@@ -55,16 +66,16 @@ impl Band {
         self
     }
 
-    /// The misses of Theil–Sen lines through `points` (ascending in time)
-    /// when drawn at earlier moments.
-    pub(super) fn of_residuals(points: &[Observation], growth_share: f64) -> Self {
+    /// The misses of Theil–Sen lines through the last `window` (a share of the
+    /// time) of `points`, ascending in time, when drawn at earlier moments.
+    pub(super) fn trial(points: &[Observation], window: f64, growth_share: f64) -> Trial {
         let (Some(first), Some(last)) = (points.first(), points.last()) else {
-            return Self::of_growth(growth_share);
+            return Trial { band: Self::of_growth(growth_share), error: 0.0, origins: 0 };
         };
         let span = days_between(first.at, last.at);
         let mut groups: Vec<Group> = (0..GROUPS_MAX).map(|_| Group::default()).collect();
         for origin in origins(points.len()) {
-            let rate = theil_sen(&points[..=origin]);
+            let rate = theil_sen(recent(&points[..=origin], window));
             let from = points[origin];
             let mut reached = [false; GROUPS_MAX as usize];
             for to in &points[origin + 1..] {
@@ -79,13 +90,19 @@ impl Band {
                 group.origins += usize::from(reached);
             }
         }
+        let (count, sum) = groups
+            .iter()
+            .flat_map(|group| &group.scores)
+            .fold((0, 0.0), |(count, sum), score| (count + 1, sum + score));
+        let error = sum / f64::from(count.max(1));
         let mut steps: Vec<(f64, f64)> = Vec::new();
         for group in groups.iter_mut().rev().filter(|group| !group.scores.is_empty()) {
             let (distance, width) = group.step();
             let least = steps.last().map_or(0.0, |(_, width)| *width);
             steps.push((distance, width.max(least)));
         }
-        Self { steps, span, growth_share }
+        let band = Self { steps, span, growth_share };
+        Trial { band, error, origins: origins(points.len()).count() }
     }
 
     /// Multiplies all widths by a factor that is not negative.
@@ -179,7 +196,7 @@ mod tests {
         let points: Vec<Observation> = (0..60)
             .map(|day| Observation { at: day * DAY, value: ((day * 7919) % 31) as f64 + day as f64 })
             .collect();
-        let band = Band::of_residuals(&points, 0.0);
+        let band = Band::trial(&points, 1.0, 0.0).band;
         let widths: Vec<f64> =
             (0..400).map(|quarter| band.half_width(f64::from(quarter) / 2.0, 1.0)).collect();
         assert!(widths[0] > 0.0 && widths.windows(2).all(|pair| pair[0] <= pair[1] + 1e-9));
@@ -190,7 +207,7 @@ mod tests {
     #[test]
     fn a_lone_residual_is_not_taken_for_the_worst() {
         let at = |day: i64, value: f64| Observation { at: day * DAY, value };
-        let band = Band::of_residuals(&[at(0, 0.0), at(1, 1.0), at(2, 2.0), at(3, 5.0)], 0.0);
+        let band = Band::trial(&[at(0, 0.0), at(1, 1.0), at(2, 2.0), at(3, 5.0)], 1.0, 0.0).band;
         assert!((band.half_width(1.0, 0.0) - 2.0 * 1.8).abs() < 1e-9);
     }
 }

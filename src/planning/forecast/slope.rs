@@ -7,6 +7,9 @@
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
 
+/// Fewest observations of a recent part: a slope of fewer is mostly noise.
+const RECENT_MIN: usize = 8;
+
 /// Median of the slopes of all pairs (Theil 1950, Sen 1968), per day. Up to
 /// 29 % of the observations may be anything without turning the line.
 ///
@@ -20,6 +23,15 @@ pub(super) fn theil_sen(points: &[Observation]) -> f64 {
         }
     }
     median(&mut slopes)
+}
+
+/// The last observations of a series: those of the last `share` of its time,
+/// and never fewer than [`RECENT_MIN`].
+pub(super) fn recent(points: &[Observation], share: f64) -> &[Observation] {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return points };
+    let days = days_between(first.at, last.at) * share;
+    let from = points.partition_point(|point| days_between(point.at, last.at) > days);
+    &points[from.min(points.len().saturating_sub(RECENT_MIN))..]
 }
 
 /// The middle value, or the mean of the two in the middle; zero of none.

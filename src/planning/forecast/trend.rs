@@ -11,6 +11,7 @@ use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::interval::Band;
 use crate::planning::forecast::series::Series;
+use crate::planning::forecast::slope::recent;
 use crate::planning::forecast::slope::theil_sen;
 
 /// Fewest observations for a line by Theil–Sen; below it the drift decides.
@@ -34,6 +35,17 @@ pub(super) struct Trend {
     pub(super) model: String,
 }
 
+/// Recent parts of the history that a line may be drawn through instead of
+/// all of it, because rates change.
+const WINDOWS: [f64; 2] = [0.5, 0.25];
+
+/// A recent part must have missed by less than this share of what the longer
+/// one did, or its advantage is luck.
+const BETTER: f64 = 0.9;
+
+/// And at no fewer moments than these.
+const ORIGINS_TO_CHOOSE: usize = 6;
+
 impl Trend {
     /// The best line that the length of the history allows.
     pub(super) fn of(series: &Series) -> Self {
@@ -48,11 +60,7 @@ impl Trend {
             let model = format!("drift of {count} observations over {}, ±100 % of growth", duration(span));
             (rate, band, model)
         } else {
-            let rate = theil_sen(&series.thinned(POINTS_FOR_RATE));
-            // At three observations this meets the ±100 % of the drift.
-            let share = 1.0 / (count - 2) as f64;
-            let band = Band::of_residuals(&series.thinned(POINTS_FOR_RESIDUALS), share);
-            (rate, band, format!("Theil-Sen over {}", duration(span)))
+            robust(series)
         };
         Self { rate_per_day, band, known_until: series.last().at, model }
     }
@@ -91,6 +99,29 @@ fn drift(series: &Series) -> (f64, Band) {
         |point: &Observation| (point.value - first.value - rate * days_between(first.at, point.at)).abs();
     let worst = series.thinned(THEIL_SEN_MIN).iter().map(miss).fold(0.0, f64::max);
     (rate, Band::of_growth(1.0).with_miss(span, worst))
+}
+
+/// The Theil–Sen line of the whole history, or of its recent part where that
+/// would have been clearly better.
+fn robust(series: &Series) -> (f64, Band, String) {
+    // At three observations this meets the ±100 % of the drift.
+    let growth_share = 1.0 / (series.len() - 2) as f64;
+    let points = series.thinned(POINTS_FOR_RESIDUALS);
+    let (mut window, mut best) = (1.0, Band::trial(&points, 1.0, growth_share));
+    for shorter in WINDOWS {
+        let trial = Band::trial(&points, shorter, growth_share);
+        if trial.origins >= ORIGINS_TO_CHOOSE && trial.error < BETTER * best.error {
+            (window, best) = (shorter, trial);
+        }
+    }
+    let rate = theil_sen(recent(&series.thinned(POINTS_FOR_RATE), window));
+    let span = series.span_days();
+    let model = if window < 1.0 {
+        format!("Theil-Sen over the last {} of {}", duration(span * window), duration(span))
+    } else {
+        format!("Theil-Sen over {}", duration(span))
+    };
+    (rate, best.band, model)
 }
 
 /// A duration as people say it, given in days.
