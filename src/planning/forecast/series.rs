@@ -2,7 +2,7 @@
 //!
 //! Here input is checked, put in order and thinned. Nothing is estimated.
 //!
-//! Invariant: a [`Series`] is not empty, its moments ascend strictly, and
+//! Invariant: a `Series` is not empty, its moments ascend strictly, and
 //! its values are finite and at most [`VALUE_MAX`] in magnitude.
 
 use crate::planning::forecast::Observation;

@@ -66,6 +66,17 @@ mod tests {
     }
 
     #[test]
+    fn the_recent_part_is_counted_in_time_and_bounded_below() {
+        let points: Vec<Observation> =
+            (0..101).map(|day| Observation { at: day * DAY, value: 0.0 }).collect();
+        for (share, expected) in [(1.0, 101), (0.5, 51), (0.25, 26), (0.0, RECENT_MIN)] {
+            assert_eq!(recent(&points, share).len(), expected, "{share}");
+        }
+        assert_eq!(recent(&points[..3], 0.25).len(), 3);
+        assert_eq!(recent(&[], 0.25).len(), 0);
+    }
+
+    #[test]
     fn sen_s_example_has_its_published_slope() {
         // Sen (1968), section 6: t = 1, 2, 3, 4, 10, 12, 18; b = 4.
         let times = [1, 2, 3, 4, 10, 12, 18];

@@ -10,6 +10,7 @@ use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::interval::Band;
+use crate::planning::forecast::interval::ORIGINS_TO_JUDGE;
 use crate::planning::forecast::series::Series;
 use crate::planning::forecast::slope::recent;
 use crate::planning::forecast::slope::theil_sen;
@@ -42,9 +43,6 @@ const WINDOWS: [f64; 2] = [0.5, 0.25];
 /// A recent part must have missed by less than this share of what the longer
 /// one did, or its advantage is luck.
 const BETTER: f64 = 0.9;
-
-/// And at no fewer moments than these.
-const ORIGINS_TO_CHOOSE: usize = 6;
 
 impl Trend {
     /// The best line that the length of the history allows.
@@ -110,7 +108,7 @@ fn robust(series: &Series) -> (f64, Band, String) {
     let (mut window, mut best) = (1.0, Band::trial(&points, 1.0, growth_share));
     for shorter in WINDOWS {
         let trial = Band::trial(&points, shorter, growth_share);
-        if trial.origins >= ORIGINS_TO_CHOOSE && trial.error < BETTER * best.error {
+        if trial.origins >= ORIGINS_TO_JUDGE && trial.error < BETTER * best.error {
             (window, best) = (shorter, trial);
         }
     }
