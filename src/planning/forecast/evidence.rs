@@ -1,9 +1,10 @@
 //! What a table offers to learn its growth from.
 //!
 //! Recorded sizes of a day and more tell most, then the event time, then
-//! shorter records, then the counters of the server. Each becomes a trend in rows with the words that name it; what it
-//! means for the table is decided in `growth`. Drops, restores and bulk loads
-//! are not told apart from growth here.
+//! shorter records, then the counters of the server. Each becomes a trend in
+//! rows with the words that name it; what it means for the table is decided
+//! in `growth`. Drops, restores and bulk loads are not told apart from growth
+//! here.
 //!
 //! Invariant: evidence that was used is named, readings left out are counted.
 

@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn old_data_look_ahead_from_their_last_event() {
         let old = table(1000.0, vec![days(0..=100)]);
-        let model = "event time seen_at, Theil-Sen over 100 days, looking ahead from the last event, 4900 days before the capture";
+        let model = "event time seen_at, Theil-Sen over 100 days, \
+             looking ahead from the last event, 4900 days before the capture";
         let share = 1000.0 / 99.0;
         let rows = (2000.0 - share, 2000.0, 2000.0 + share);
         assert!(check((&old, &[], 5000, None), 100, rows, model).stale);
