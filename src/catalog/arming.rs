@@ -24,6 +24,16 @@ pub fn any() -> Result<bool, ErrorReport> {
         .map(Option::unwrap_or_default)
 }
 
+/// The names of all armed tables, valid or not.
+pub fn names() -> Result<Vec<QualifiedName>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::rows::<QualifiedName>(
+            "SELECT jsonb_build_object('schema', schema_name, 'name', table_name)::text FROM presplit.armed_tables",
+            &[],
+        )
+    })
+}
+
 /// The valid arming of a table.
 pub fn find(relation: &QualifiedName) -> Result<Option<Arming>, ErrorReport> {
     let found = as_extension_owner(|| {

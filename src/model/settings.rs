@@ -64,6 +64,22 @@ pub struct Setting {
     pub effect: &'static str,
 }
 
+impl Setting {
+    /// Whether a JSON value fits the setting's type and limits.
+    #[must_use]
+    pub fn admits(&self, value: &serde_json::Value) -> bool {
+        match self.kind {
+            Kind::Bool { .. } => value.is_boolean(),
+            Kind::Int { min, max, .. } => {
+                value.as_i64().is_some_and(|number| (i64::from(min)..=i64::from(max)).contains(&number))
+            }
+            Kind::Real { min, max, .. } => value.as_f64().is_some_and(|number| (min..=max).contains(&number)),
+            Kind::Text { .. } => value.is_string(),
+            Kind::Choice { choices, .. } => value.as_str().is_some_and(|word| choices.contains(&word)),
+        }
+    }
+}
+
 /// All settings, sorted by name.
 pub const SETTINGS: &[Setting] = &[
     Setting {

@@ -156,8 +156,9 @@ fn check_replaceable(live: &LiveRelation, name: &QualifiedName) -> Result<(), Er
     check_kind(live, name)
 }
 
-/// Arming changes what everybody's statements do in this database.
-fn check_may_arm() -> Result<(), ErrorReport> {
+/// Arming changes what everybody's statements do in this database: it is for
+/// superusers and members of the role that owns it.
+pub fn check_may_arm_here() -> Result<(), ErrorReport> {
     let allowed = with_pinned_search_path(|| {
         spi::one::<bool>(
             "SELECT pg_has_role(d.datdba, 'USAGE') FROM pg_database AS d WHERE d.datname = current_database()",
@@ -172,6 +173,11 @@ fn check_may_arm() -> Result<(), ErrorReport> {
             None,
         ));
     }
+    Ok(())
+}
+
+fn check_may_arm() -> Result<(), ErrorReport> {
+    check_may_arm_here()?;
     match library_loads()? {
         true => Ok(()),
         false => Err(error::new(

@@ -3,7 +3,6 @@
 
 use crate::catalog::history;
 use crate::pg::context::with_settings;
-use crate::pg::guc;
 use crate::pg::worker;
 
 /// Registers the launcher; called once, from `_PG_init`.
@@ -12,12 +11,9 @@ pub fn register() {
 }
 
 fn tick() {
-    if guc::text("rebalance_mode") == "off" {
-        return;
-    }
     // Sizes are read under ACCESS SHARE: rather no reading than waiting long
     // behind somebody's ALTER TABLE.
-    let settings = [(c"lock_timeout", c"1s"), (c"statement_timeout", c"60s")];
+    let settings = [(c"lock_timeout", c"1s")];
     let recorded = with_settings(&settings, || {
         let made = history::record()?;
         if made > 0 {

@@ -8,6 +8,7 @@ pub mod context;
 pub mod error;
 pub mod guc;
 pub mod hook;
+pub mod moment;
 pub mod server;
 pub mod spi;
 pub mod utility;

@@ -1,0 +1,252 @@
+//! Facts: profiles, statements and growth.
+
+use pgrx::JsonB;
+use pgrx::datum::Interval;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::name;
+use pgrx::pg_extern;
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::catalog::arming::current_user;
+use crate::catalog::profiles;
+use crate::catalog::relations;
+use crate::model::name::QualifiedName;
+use crate::model::profile::Profile;
+use crate::model::profile::Table;
+use crate::model::report::SqlState;
+use crate::operations::advise;
+use crate::pg::error;
+use crate::pg::moment;
+use crate::planning::forecast;
+use crate::planning::workload;
+
+/// Longest name of a profile, in bytes.
+const PROFILE_NAME_BYTES_MAX: usize = 200;
+
+#[pg_extern(
+    stable,
+    parallel_restricted,
+    sql = "CREATE FUNCTION capture_profile(relations regclass[] DEFAULT NULL) RETURNS jsonb
+STABLE PARALLEL RESTRICTED SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
+)]
+fn capture_profile(relations: default!(Option<Vec<Option<Oid>>>, "NULL")) -> Result<JsonB, ErrorReport> {
+    let oids: Option<Vec<Oid>> = relations.map(|oids| oids.into_iter().flatten().collect());
+    if let Some(oids) = &oids {
+        for oid in oids {
+            let name = relations::name_of(*oid)?;
+            check_is_table(&name)?;
+        }
+    }
+    Ok(JsonB(profiles::capture(oids.as_deref())?))
+}
+
+/// Views, sequences and others are not tables.
+fn check_is_table(name: &QualifiedName) -> Result<(), ErrorReport> {
+    match relations::find(name)? {
+        Some(live) if !matches!(live.kind.as_str(), "r" | "p" | "f") => Err(error::new(
+            SqlState::WrongObjectType,
+            format!("\"{name}\" is not a table"),
+            Some(format!("It is {}.", live.what())),
+            None,
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn import_profile(profile: JsonB, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
+    let user = current_user()?;
+    if name.is_empty() || name.len() > PROFILE_NAME_BYTES_MAX {
+        return Err(error::new(
+            SqlState::InvalidParameterValue,
+            "name of a profile must not be empty or long",
+            Some(format!("It may have 1 to {PROFILE_NAME_BYTES_MAX} bytes.")),
+            None,
+        ));
+    }
+    if profiles::owned_by_another(name, &user)? {
+        return Err(error::new(
+            SqlState::InsufficientPrivilege,
+            format!("profile \"{name}\" belongs to another role"),
+            None,
+            Some("Choose another name.".to_owned()),
+        ));
+    }
+    // What is stored is what was checked, not what was given.
+    let checked = Profile::from_json(profile.0)?;
+    profiles::store(name, &serde_json::json!(checked), &user)?;
+    Ok(name.to_owned())
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn analyze_workload(
+    profile: default!(Option<&str>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(relation, String),
+            name!(columns, Vec<String>),
+            name!(access, String),
+            name!(prunable, bool),
+            name!(calls, f64),
+            name!(exec_ms, f64),
+            name!(share, f64),
+            name!(statements, i32),
+            name!(reason, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let analyzed = advise::analyzed(&advise::meant(profile)?)?;
+    Ok(TableIterator::new(workload::accesses(&analyzed).into_iter().map(|row| {
+        (
+            row.relation.to_string(),
+            row.columns,
+            row.kind.word().to_owned(),
+            row.prunable,
+            row.calls,
+            row.exec_ms,
+            row.share,
+            i32::try_from(row.statements).unwrap_or(i32::MAX),
+            row.reason,
+        )
+    })))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn workload_coverage(
+    profile: default!(Option<&str>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(statements, i32), name!(analyzed, i32), name!(calls_share, f64), name!(exec_share, f64)),
+    >,
+    ErrorReport,
+> {
+    let coverage = workload::coverage(&advise::analyzed(&advise::meant(profile)?)?);
+    Ok(TableIterator::once((
+        i32::try_from(coverage.statements).unwrap_or(i32::MAX),
+        i32::try_from(coverage.analyzed).unwrap_or(i32::MAX),
+        coverage.calls_share,
+        coverage.exec_share,
+    )))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn predict_growth(
+    relation: &str,
+    horizon: default!(Interval, "'90 days'"),
+    profile: default!(Option<&str>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(at, TimestampWithTimeZone),
+            name!(rows, f64),
+            name!(rows_lower, f64),
+            name!(rows_upper, f64),
+            name!(bytes, f64),
+            name!(bytes_lower, f64),
+            name!(bytes_upper, f64),
+            name!(model, String),
+        ),
+    >,
+    ErrorReport,
+> {
+    let profile = advise::meant(profile)?;
+    let name = table_of(&profile, relation)?.name();
+    let table = table_of(&profile, &name.to_string())?;
+    let growth = advise::growth_of(&profile, table, advise::micros(horizon, &profile)?)?;
+    let rows: Vec<_> = growth
+        .rows
+        .iter()
+        .zip(&growth.bytes)
+        .map(|(rows, bytes)| {
+            Ok((
+                moment::timestamp(rows.at)?,
+                rows.value,
+                rows.lower,
+                rows.upper,
+                bytes.value,
+                bytes.lower,
+                bytes.upper,
+                growth.model.clone(),
+            ))
+        })
+        .collect::<Result<_, ErrorReport>>()?;
+    Ok(TableIterator::new(rows))
+}
+
+/// The table of a profile that a text names.
+pub fn table_of<'a>(profile: &'a Profile, text: &str) -> Result<&'a Table, ErrorReport> {
+    let known: Vec<_> = profile.tables.iter().map(Table::name).collect();
+    let name = relations::resolve(text, &known)?;
+    if let Some(table) = profile.table(&name) {
+        return Ok(table);
+    }
+    check_is_table(&name)?;
+    Err(error::new(
+        SqlState::UndefinedTable,
+        format!("table \"{name}\" does not exist here or in the profile"),
+        None,
+        Some("Import a profile of its source with import_profile(), or check the name.".to_owned()),
+    ))
+}
+
+#[pg_extern(immutable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn forecast_series(
+    observed: Vec<Option<TimestampWithTimeZone>>,
+    value: Vec<Option<f64>>,
+    horizon: Interval,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(at, TimestampWithTimeZone),
+            name!(value, f64),
+            name!(value_lower, f64),
+            name!(value_upper, f64),
+            name!(model, String),
+        ),
+    >,
+    ErrorReport,
+> {
+    let no_nulls = || {
+        error::new(
+            SqlState::InvalidParameterValue,
+            "arrays of a series must not contain nulls",
+            None,
+            Some("Leave out the observations that are missing.".to_owned()),
+        )
+    };
+    let times = observed
+        .into_iter()
+        .map(|at| at.ok_or_else(no_nulls).and_then(moment::micros))
+        .collect::<Result<Vec<i64>, ErrorReport>>()?;
+    let values = value.into_iter().map(|v| v.ok_or_else(no_nulls)).collect::<Result<Vec<f64>, ErrorReport>>()?;
+    let observations = forecast::observations(&times, &values)?;
+    let horizon = moment::duration(&horizon);
+    let forecast = forecast::forecast(&observations, horizon, forecast::POINTS_MAX, None)?;
+    let rows: Vec<_> = forecast
+        .points
+        .iter()
+        .map(|point| {
+            Ok((moment::timestamp(point.at)?, point.value, point.lower, point.upper, forecast.model.clone()))
+        })
+        .collect::<Result<_, ErrorReport>>()?;
+    Ok(TableIterator::new(rows))
+}

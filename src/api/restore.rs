@@ -1,0 +1,226 @@
+//! Restore: check beforehand, arm, disarm, check afterwards; settings of tables.
+
+use pgrx::JsonB;
+use pgrx::datum::Interval;
+use pgrx::iter::TableIterator;
+use pgrx::name;
+use pgrx::pg_extern;
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::Value;
+
+use crate::api::proposals::name_in;
+use crate::catalog::arming;
+use crate::catalog::arming::current_user;
+use crate::catalog::proposals;
+use crate::catalog::relations;
+use crate::catalog::settings;
+use crate::model::finding::Finding;
+use crate::model::report::SqlState;
+use crate::model::settings::SETTINGS;
+use crate::operations::archive;
+use crate::operations::check;
+use crate::operations::provision;
+use crate::operations::provision::Request;
+use crate::pg::error;
+
+type Findings = TableIterator<
+    'static,
+    (name!(severity, String), name!(object, String), name!(problem, String), name!(remedy, String)),
+>;
+
+fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, String)> {
+    found.into_iter().map(|finding| {
+        (finding.severity.word().to_owned(), finding.object, finding.problem, finding.remedy)
+    })
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn check_restore(
+    proposal_id: i64,
+    archive: default!(Option<&str>, "NULL"),
+    schema_sql: default!(Option<&str>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(severity, String), name!(object, String), name!(problem, String), name!(remedy, String)),
+    >,
+    ErrorReport,
+> {
+    let stored = proposals::load(proposal_id, &current_user()?)?;
+    let schema = match (archive, schema_sql) {
+        (Some(_), Some(_)) => {
+            return Err(error::new(
+                SqlState::InvalidParameterValue,
+                "archive and schema_sql cannot be given together",
+                None,
+                Some("Name the file on the server, or pass the output of pg_restore -s.".to_owned()),
+            ));
+        }
+        (Some(path), None) => Some(archive::schema_of(path)?),
+        (None, Some(text)) => Some(archive::schema_in(text)?),
+        (None, None) => None,
+    };
+    Ok(TableIterator::new(rows(check::restore(&stored, schema.as_deref())?)))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn create_shards(
+    proposal_id: i64,
+    target: default!(&str, "'local'"),
+    replace: default!(bool, "false"),
+    valid_for: default!(Interval, "'1 day'"),
+    relations: default!(Option<Vec<Option<String>>>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(relation, String), name!(shard, String), name!(bound, String), name!(state, String)),
+    >,
+    ErrorReport,
+> {
+    match target {
+        "local" => {}
+        "citus" => {
+            return Err(error::new(
+                SqlState::FeatureNotSupported,
+                "target \"citus\" is not supported yet",
+                None,
+                Some("Use target => 'local'.".to_owned()),
+            ));
+        }
+        other => {
+            return Err(error::new(
+                SqlState::InvalidParameterValue,
+                format!("target \"{other}\" does not exist"),
+                None,
+                Some("Use target => 'local'.".to_owned()),
+            ));
+        }
+    }
+    if crate::pg::moment::duration(&valid_for) <= 0 {
+        return Err(error::new(
+            SqlState::InvalidParameterValue,
+            "valid_for must be greater than zero",
+            None,
+            None,
+        ));
+    }
+    let user = current_user()?;
+    let relations = match relations {
+        Some(texts) => {
+            let stored = proposals::load(proposal_id, &user)?;
+            Some(texts.into_iter().flatten().map(|text| name_in(&stored, &text)).collect::<Result<_, _>>()?)
+        }
+        None => None,
+    };
+    let request = Request { proposal_id, replace, valid_for, relations, user: &user };
+    let rows = provision::create_shards(&request)?;
+    Ok(TableIterator::new(
+        rows.into_iter().map(|row| (row.relation, row.shard, row.bound, row.state.to_owned())),
+    ))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn disarm(relation: &str) -> Result<bool, ErrorReport> {
+    provision::check_may_arm_here()?;
+    let armed = arming::names()?;
+    let name = relations::resolve(relation, &armed)?;
+    arming::disarm(&name)
+}
+
+#[pg_extern(
+    volatile,
+    parallel_unsafe,
+    sql = "CREATE FUNCTION check_shards(relation regclass DEFAULT NULL)
+RETURNS TABLE (severity text, object text, problem text, remedy text)
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
+)]
+fn check_shards(relation: default!(Option<Oid>, "NULL")) -> Result<Findings, ErrorReport> {
+    Ok(TableIterator::new(rows(check::shards(relation.map(|oid| oid.to_u32()))?)))
+}
+
+/// Settings of a table that are not also variables of the server.
+const TABLE_ONLY: &[&str] = &["expected_rows_per_day", "undo"];
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn configure_shards(relation: &str, settings: JsonB) -> Result<JsonB, ErrorReport> {
+    let user = current_user()?;
+    let name = relations::resolve(relation, &[])?;
+    match relations::find(&name)? {
+        Some(live) if !live.owned => {
+            return Err(error::new(
+                SqlState::InsufficientPrivilege,
+                format!("must be owner of table {}", name.name),
+                None,
+                None,
+            ));
+        }
+        Some(live) if !matches!(live.kind.as_str(), "r" | "p") => {
+            return Err(error::new(
+                SqlState::WrongObjectType,
+                format!("\"{name}\" is not a table"),
+                Some(format!("It is {}.", live.what())),
+                None,
+            ));
+        }
+        Some(_) => {}
+        None => provision::check_may_arm_here()?,
+    }
+    let Value::Object(changes) = settings.0 else {
+        return Err(error::new(
+            SqlState::InvalidParameterValue,
+            "settings of a table must be a JSON object",
+            None,
+            Some("Write them as {\"expected_rows_per_day\": 100000}.".to_owned()),
+        ));
+    };
+    let mut stored = settings::load(&name)?;
+    for (key, value) in changes {
+        check_table_setting(&key, &value)?;
+        if value.is_null() {
+            stored.remove(&key);
+        } else {
+            stored.insert(key, value);
+        }
+    }
+    settings::store(&name, &stored, &user)?;
+    Ok(JsonB(Value::Object(stored)))
+}
+
+/// A setting must be known and its value must fit; null takes it away.
+fn check_table_setting(key: &str, value: &Value) -> Result<(), ErrorReport> {
+    if TABLE_ONLY.contains(&key) {
+        let fits = match key {
+            "undo" => value.is_boolean(),
+            _ => value.as_f64().is_some_and(|number| number >= 0.0 && number.is_finite()),
+        };
+        return if fits || value.is_null() { Ok(()) } else { Err(wrong_value(key, value)) };
+    }
+    match SETTINGS.iter().find(|setting| setting.name == key) {
+        Some(setting) if setting.admits(value) || value.is_null() => Ok(()),
+        Some(_) => Err(wrong_value(key, value)),
+        None => Err(error::new(
+            SqlState::UndefinedObject,
+            format!("setting \"{key}\" does not exist"),
+            None,
+            Some("View \"presplit.settings\" lists the settings; also expected_rows_per_day and undo.".to_owned()),
+        )),
+    }
+}
+
+fn wrong_value(key: &str, value: &Value) -> ErrorReport {
+    error::new(
+        SqlState::InvalidParameterValue,
+        format!("value {value} does not fit setting \"{key}\""),
+        None,
+        Some("View \"presplit.settings\" shows its type and meaning.".to_owned()),
+    )
+}
