@@ -63,7 +63,7 @@ END
 $$;
 
 -- Whether psql knows \warn.
-SELECT :VERSION_NUM >= 130000 AS can_warn
+SELECT /* pg_presplit capture */ :VERSION_NUM >= 130000 AS can_warn
 \gset
 
 -- The text of a subquery that reads pg_stat_statements, or of one that says in
