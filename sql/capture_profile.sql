@@ -15,11 +15,9 @@
 --   values=none     no data values travel; so does any other word
 --   relations=OIDS  a comma-separated list of oids; default: every user table
 --
--- The JSON is described in docs/profile.md. The two blocks between marker
--- lines are also run by the extension's function capture_profile(): there must
--- be no psql syntax in them but the variables
---   statements_source, 'values' and 'relations'
--- and they rely on search_path = pg_catalog, pg_temp.
+-- The JSON is described in docs/profile.md. The blocks between marker lines are
+-- also run by the extension's function capture_profile(): there must be no psql
+-- syntax in them but the variables statements_source, 'values' and 'relations'.
 
 \set ON_ERROR_STOP on
 \set ON_ERROR_ROLLBACK off
@@ -36,21 +34,25 @@
 
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
--- pg_temp is named so that it comes last: a temporary table must not hide a
--- catalog. The other settings fix the text form of values.
-SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL standard_conforming_strings = on;
+-- Only a table that is being altered at this moment can make us wait.
+SET LOCAL lock_timeout = '30s';
+
+-- What the blocks rely on. pg_temp is named so that it comes last: a temporary
+-- table must not hide a catalog. The next settings fix the text form of values.
+-- The last two are about time: the planner has no statistics of a WITH query
+-- and would choose nested loops over ten thousands of rows.
+-- begin: settings
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL DateStyle = 'ISO, YMD';
 SET LOCAL IntervalStyle = 'postgres';
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL extra_float_digits = 1;
-SET LOCAL bytea_output = 'hex';
 SET LOCAL quote_all_identifiers = off;
--- Only a table that is being altered at this moment can make us wait.
-SET LOCAL lock_timeout = '30s';
--- Many small subqueries: compiling them costs more than it saves.
+SET LOCAL enable_nestloop = off;
 SET LOCAL jit = off;
+-- end: settings
 
 DO $$
 BEGIN
