@@ -1,7 +1,8 @@
 //! What `sql/capture_profile.sql` writes is what the model reads.
 //!
 //! The files in `tests/fixtures` were captured from `hostile_schema.sql` on two
-//! servers, by a superuser and (`hidden`) by a role that sees less.
+//! servers, by a superuser and (`hidden`) by a role that sees less. Here too:
+//! the script keeps the shape that the extension relies on.
 
 use pg_presplit::model::name::QualifiedName;
 use pg_presplit::model::profile::Column;
@@ -13,6 +14,13 @@ use pg_presplit::model::profile::UserTypeKind;
 
 const FILES: [(u32, &str); 2] =
     [(15, include_str!("fixtures/profile_15.json")), (18, include_str!("fixtures/profile_18.json"))];
+
+const SCRIPT: &str = include_str!("../sql/capture_profile.sql");
+
+fn block(name: &str) -> &'static str {
+    let (_, after) = SCRIPT.split_once(&format!("\n-- begin: {name}\n")).unwrap();
+    after.split_once(&format!("\n-- end: {name}\n")).unwrap().0
+}
 
 fn read(text: &str) -> Profile {
     Profile::from_json(serde_json::from_str(text).unwrap()).unwrap()
@@ -106,8 +114,10 @@ fn comparable_types_are_told_from_others() {
         let tags = &column(awkward, "tags").type_name;
         assert!(tags.array && tags.name == "varchar" && tags.text == "character varying(20)[]");
         let kinds: Vec<_> = profile.types.iter().map(|t| (t.name.as_str(), &t.kind)).collect();
-        assert!(kinds.iter().any(|(name, kind)| *name == "positive"
-            && matches!(kind, UserTypeKind::Domain { not_null: true, .. })));
+        assert!(
+            kinds.iter().any(|(name, kind)| *name == "positive"
+                && matches!(kind, UserTypeKind::Domain { not_null: true, .. }))
+        );
         assert!(kinds.iter().any(|(name, kind)| *name == "pair"
             && matches!(kind, UserTypeKind::Composite { attributes } if attributes.len() == 3)));
     }
@@ -138,7 +148,8 @@ fn only_values_of_possible_keys_travel() {
                 let Some(statistics) = &column.statistics else { continue };
                 let name = QualifiedName::new(&table.schema, &table.table);
                 let travels = profile.values_of.iter().any(|text| {
-                    text.starts_with(&format!("{name}.")) && text.trim_end_matches('"').ends_with(&column.name.replace('"', "\"\""))
+                    text.starts_with(&format!("{name}."))
+                        && text.trim_end_matches('"').ends_with(&column.name.replace('"', "\"\""))
                 });
                 let values = statistics.common_values.len() + statistics.histogram.len();
                 assert_eq!(values > 0, travels, "{name} {}", column.name);
@@ -170,4 +181,34 @@ fn a_weak_role_says_what_it_could_not_see() {
     let parent = profile.tables.iter().find(|table| table.table == "parent").unwrap();
     assert!(parent.column("a").unwrap().statistics.is_some());
     assert!(parent.column("c").unwrap().statistics.is_none());
+}
+
+/// The extension runs the blocks of the script itself, without psql.
+#[test]
+fn blocks_hold_no_psql_syntax_but_their_variables() {
+    for name in ["settings", "statements_source", "profile"] {
+        // Casts, and what stands in quotes, where psql substitutes nothing.
+        let text = block(name).replace("::", "").replace("(?:", "").replace("HH24:MI:SS", "");
+        assert!(text.lines().all(|line| !line.trim_start().starts_with('\\')), "{name}");
+        let variables: Vec<_> = text
+            .match_indices(':')
+            .map(|(at, _)| &text[at..])
+            .filter(|rest| rest[1..].starts_with(|c: char| c.is_alphabetic() || "'\"{".contains(c)))
+            .collect();
+        let expected: &[&str] = match name {
+            "profile" => &[":'values'", ":'relations'", ":statements_source"],
+            _ => &[],
+        };
+        assert_eq!(variables.len(), expected.len(), "{name}");
+        assert!(variables.iter().zip(expected).all(|(found, word)| found.starts_with(word)));
+    }
+    assert!(block("settings").lines().all(|line| line.starts_with("SET LOCAL ")));
+}
+
+#[test]
+fn the_example_of_the_documentation_is_a_profile() {
+    let page = include_str!("../docs/profile.md");
+    let (_, example) = page.split_once("```json\n").unwrap();
+    let profile = read(example.split_once("```").unwrap().0);
+    assert_eq!(profile.tables.len(), 1);
 }
