@@ -9,10 +9,10 @@
 -- tables whose row security applies to it; what it cannot see is named in
 -- "hidden_statistics_of" and in the note of the workload.
 --
--- Settings (psql -v):
+-- Variables (psql -v):
 --   values=keys     (default) data values of columns that can become a key
 --                   travel; "values_of" names them
---   values=none     no data values travel; so does any other word
+--   values=none     no data values travel (the same for any other word)
 --   relations=OIDS  a comma-separated list of oids; default: every user table
 --
 -- The JSON is described in docs/profile.md. The blocks between marker lines are

@@ -4,6 +4,8 @@
 //! servers, by a superuser and (`hidden`) by a role that sees less. Here too:
 //! the script keeps the shape that the extension relies on.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use pg_presplit::model::name::QualifiedName;
 use pg_presplit::model::profile::Column;
 use pg_presplit::model::profile::ConstraintKind;
