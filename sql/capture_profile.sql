@@ -1,0 +1,836 @@
+-- Captures the profile of one database: facts of its tables and the statements
+-- that run on them, as one JSON value on standard output.
+--
+--   psql source -qXAt -v ON_ERROR_STOP=1 -f capture_profile.sql > profile.json
+--
+-- Plain SQL for servers 12 to 18: the source needs no extension, nothing is
+-- written, a read-only transaction or a standby will do. A role with
+-- pg_monitor and pg_read_all_data sees everything except the statistics of
+-- tables whose row security applies to it; what it cannot see is named in
+-- "hidden_statistics_of" and in the note of the workload.
+--
+-- Variables (psql -v):
+--   values=keys     (default) data values of columns that can become a key
+--                   travel; "values_of" names them
+--   values=none     no data values travel (the same for any other word)
+--   relations=OIDS  a comma-separated list of oids; default: every user table
+--
+-- The JSON is described in docs/profile.md. The blocks between marker lines are
+-- also run by the extension's function capture_profile(): there must be no psql
+-- syntax in them but the variables statements_source, 'values' and 'relations'.
+
+\set ON_ERROR_STOP on
+\set ON_ERROR_ROLLBACK off
+\set QUIET on
+\set ECHO none
+\if :{?values}
+\else
+  \set values keys
+\endif
+\if :{?relations}
+\else
+  \set relations ''
+\endif
+
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+SET LOCAL client_encoding = 'UTF8';
+SET LOCAL standard_conforming_strings = on;
+-- Only a table that is being altered at this moment can make us wait.
+SET LOCAL lock_timeout = '30s';
+
+-- What the blocks rely on. pg_temp is named so that it comes last: a temporary
+-- table must not hide a catalog. The next settings fix the text form of values.
+-- The last two are about time: the planner has no statistics of a WITH query
+-- and would choose nested loops over ten thousands of rows.
+-- begin: settings
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL DateStyle = 'ISO, YMD';
+SET LOCAL IntervalStyle = 'postgres';
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL extra_float_digits = 1;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL enable_nestloop = off;
+SET LOCAL jit = off;
+-- end: settings
+
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::int < 120000 THEN
+    RAISE EXCEPTION 'server version % is not supported', current_setting('server_version')
+      USING ERRCODE = 'feature_not_supported',
+            DETAIL = 'A profile can be captured from PostgreSQL 12 or later.';
+  END IF;
+END
+$$;
+
+-- Whether psql knows \warn.
+SELECT /* pg_presplit capture */ :VERSION_NUM >= 130000 AS can_warn
+\gset
+
+-- The text of a subquery that reads pg_stat_statements, or of one that says in
+-- "note" why there is nothing to read. It always yields a row; a row without
+-- "userid" only carries the first four columns.
+-- begin: statements_source
+WITH /* pg_presplit capture */ installed AS (
+  SELECT n.nspname AS schema, c.oid AS view
+  FROM pg_extension AS e
+  JOIN pg_depend AS d
+    ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+   AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+  JOIN pg_class AS c ON c.oid = d.objid AND c.relname = 'pg_stat_statements'
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE e.extname = 'pg_stat_statements'
+),
+state AS (
+  SELECT
+    i.schema,
+    CASE
+      WHEN i.view IS NULL
+        THEN 'extension pg_stat_statements is not installed in this database'
+      -- The library defines this setting only where the postmaster loaded it;
+      -- shared_preload_libraries itself is hidden from most roles, and a mere
+      -- line in postgresql.conf makes a placeholder of context "user".
+      WHEN NOT EXISTS (
+        SELECT FROM pg_settings
+        WHERE name = 'pg_stat_statements.max' AND context = 'postmaster')
+        THEN 'pg_stat_statements is not in shared_preload_libraries'
+      WHEN NOT has_table_privilege(i.view, 'SELECT')
+        OR NOT has_schema_privilege(i.schema, 'USAGE')
+        THEN format('role %I may not read pg_stat_statements', current_user)
+    END AS problem,
+    -- The column was renamed in version 1.8, that is, PostgreSQL 13.
+    CASE WHEN EXISTS (
+      SELECT FROM pg_attribute
+      WHERE attrelid = i.view AND attname = 'total_exec_time' AND NOT attisdropped)
+      THEN 'total_exec_time' ELSE 'total_time' END AS exec_time,
+    -- The view came with version 1.9, that is, PostgreSQL 14.
+    (SELECT c.oid
+     FROM pg_class AS c
+     WHERE c.relname = 'pg_stat_statements_info'
+       AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = i.schema)
+       AND has_table_privilege(c.oid, 'SELECT')) IS NOT NULL AS with_info
+  FROM (VALUES (1)) AS always (one)
+  LEFT JOIN installed AS i ON true
+)
+SELECT
+  CASE
+    WHEN problem IS NOT NULL THEN format(
+      $source$(
+        SELECT 'none'::text AS source, %L::text AS note,
+               NULL::timestamptz AS counted_since, NULL::bigint AS evictions,
+               NULL::oid AS userid, NULL::bigint AS queryid, NULL::text AS query,
+               NULL::float8 AS calls, NULL::float8 AS exec_ms, NULL::float8 AS rows)$source$,
+      problem)
+    ELSE format(
+      $source$(
+        SELECT 'pg_stat_statements'::text AS source, NULL::text AS note,
+               i.stats_reset AS counted_since, i.dealloc AS evictions,
+               s.userid, s.queryid, s.query, s.calls, s.exec_ms, s.rows
+        FROM (%s) AS i
+        LEFT JOIN (
+          SELECT userid, queryid, query, calls::float8, %I::float8 AS exec_ms, rows::float8
+          FROM %I.pg_stat_statements
+          WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ) AS s ON true)$source$,
+      CASE
+        WHEN with_info
+          THEN format('SELECT stats_reset, dealloc FROM %I.pg_stat_statements_info', schema)
+        ELSE 'SELECT NULL::timestamptz AS stats_reset, NULL::bigint AS dealloc'
+      END,
+      exec_time, schema)
+  END AS statements_source
+FROM state
+-- end: statements_source
+\gset
+
+SELECT
+  captured.profile,
+  summary.line AS summary
+FROM (
+-- begin: profile
+WITH RECURSIVE /* pg_presplit capture */
+setting AS (
+  SELECT
+    :'values' = 'keys' AS with_values,
+    string_to_array(nullif(:'relations', ''), ',')::oid[] AS wanted,
+    (SELECT oid FROM pg_database WHERE datname = current_database()) AS database,
+    current_setting('block_size')::bigint AS block_size
+),
+
+-- == Which tables ==========================================================
+
+user_schema AS (
+  SELECT oid, nspname
+  FROM pg_namespace
+  WHERE nspname !~ '^pg_' AND nspname <> ALL ('{information_schema,presplit}')
+),
+extension_member AS (
+  SELECT objid AS oid
+  FROM pg_depend
+  WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_extension'::regclass
+    AND deptype = 'e'
+),
+-- Every table with itself, every partition with the root of its tree. The
+-- catalog is read rather than pg_partition_tree(), which locks every member.
+family AS (
+  SELECT oid AS root, oid AS member
+  FROM pg_class
+  WHERE relkind IN ('r', 'p', 'f') AND NOT relispartition AND relpersistence <> 't'
+  UNION ALL
+  SELECT f.root, i.inhrelid
+  FROM family AS f
+  JOIN pg_inherits AS i ON i.inhparent = f.member
+  JOIN pg_class AS c ON c.oid = i.inhrelid AND c.relispartition
+),
+-- The tables of the profile. Who asks for a partition gets its root.
+relation AS (
+  SELECT c.oid, s.nspname AS schema, c.relname AS name, c.relkind, c.relpersistence,
+         c.relrowsecurity
+  FROM setting
+  CROSS JOIN pg_class AS c
+  JOIN user_schema AS s ON s.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
+    AND (setting.wanted IS NULL
+         OR c.oid IN (SELECT f.root FROM family AS f WHERE f.member = ANY (setting.wanted)))
+),
+
+-- == Sizes, rows and counters ==============================================
+
+-- The members of the profile's tables, whose sizes are summed.
+member AS (
+  SELECT r.oid AS root, c.oid, c.relkind, c.relpages, c.reltuples, c.reltoastrelid
+  FROM relation AS r
+  JOIN family AS f ON f.root = r.oid
+  JOIN pg_class AS c ON c.oid = f.member
+),
+file AS (
+  SELECT root, 'heap' AS part, oid, relpages
+  FROM member
+  WHERE relkind = 'r'
+  UNION ALL
+  SELECT m.root, 'index', c.oid, c.relpages
+  FROM member AS m
+  JOIN pg_index AS i ON i.indrelid = m.oid
+  JOIN pg_class AS c ON c.oid = i.indexrelid AND c.relkind = 'i'
+  UNION ALL
+  SELECT m.root, 'toast', c.oid, c.relpages
+  FROM member AS m
+  JOIN pg_class AS c ON c.oid = m.reltoastrelid
+  UNION ALL
+  SELECT m.root, 'toast', c.oid, c.relpages
+  FROM member AS m
+  JOIN pg_index AS i ON i.indrelid = m.reltoastrelid
+  JOIN pg_class AS c ON c.oid = i.indexrelid
+),
+-- pg_relation_size() takes an ACCESS SHARE lock for a moment. Where it would
+-- have to wait for somebody, the page count of the last VACUUM does.
+busy AS (
+  SELECT DISTINCT l.relation AS oid
+  FROM setting
+  JOIN pg_locks AS l ON l.database = setting.database
+  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
+    AND l.pid <> pg_backend_pid()
+),
+-- Each file by its own oid, never pg_table_size() or pg_indexes_size(): these
+-- raise an error if an index vanishes under them, pg_relation_size() is NULL.
+size AS (
+  SELECT
+    f.root,
+    sum(s.bytes) FILTER (WHERE f.part = 'heap') AS heap,
+    sum(s.bytes) FILTER (WHERE f.part = 'index') AS index,
+    sum(s.bytes) FILTER (WHERE f.part = 'toast') AS toast
+  FROM setting
+  CROSS JOIN file AS f
+  LEFT JOIN busy AS b ON b.oid = f.oid
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN b.oid IS NULL THEN pg_relation_size(f.oid)
+                ELSE greatest(f.relpages, 0) * setting.block_size END AS bytes
+  ) AS s
+  GROUP BY f.root
+),
+activity AS (
+  SELECT
+    m.root,
+    -- A table that was never analyzed has -1, before PostgreSQL 14 two zeros.
+    sum(CASE
+          WHEN m.relkind = 'p' THEN 0
+          WHEN m.reltuples < 0 OR (m.reltuples = 0 AND m.relpages = 0)
+            THEN coalesce(s.n_live_tup, 0)
+          ELSE m.reltuples
+        END::float8) AS rows,
+    sum(s.n_tup_ins) AS inserted,
+    sum(s.n_tup_upd) AS updated,
+    sum(s.n_tup_del) AS deleted,
+    sum(s.seq_scan) AS sequential_scans,
+    sum(s.idx_scan) AS index_scans
+  FROM member AS m
+  LEFT JOIN pg_stat_all_tables AS s ON s.relid = m.oid
+  GROUP BY m.root
+),
+-- Since 15 a database whose counters nobody reset has no reset time. It then
+-- counts since all statistics were last discarded (first start, crash, promotion
+-- of a restored backup), and that moment is the reset time of the
+-- shared counters. The start of the postmaster is not: a clean restart keeps
+-- the counters, and a crash discards them without a new postmaster.
+counted AS (
+  SELECT coalesce(
+    (SELECT pg_stat_get_db_stat_reset_time(database) FROM setting),
+    least((SELECT stats_reset FROM pg_stat_bgwriter),
+          (SELECT stats_reset FROM pg_stat_archiver))) AS since
+),
+
+-- == Columns and types =====================================================
+
+attribute AS (
+  SELECT a.attrelid AS relation, a.attnum, a.attname, a.atttypid, a.atttypmod,
+         a.attnotnull, a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity
+  FROM relation AS r
+  JOIN pg_attribute AS a ON a.attrelid = r.oid
+  WHERE a.attnum > 0 AND NOT a.attisdropped
+),
+-- The types of the columns with everything they are made of: the base of a
+-- domain, the element of an array, the attributes of a composite, the subtype
+-- of a range. Multiranges came with 14, so their column is looked up by name.
+component AS (
+  SELECT DISTINCT atttypid AS whole, atttypid AS part
+  FROM attribute
+  UNION
+  SELECT c.whole, inner_type.oid
+  FROM component AS c
+  JOIN pg_type AS t ON t.oid = c.part
+  CROSS JOIN LATERAL (
+    SELECT t.typbasetype WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT e.oid FROM pg_type AS e WHERE e.oid = t.typelem AND e.typarray = t.oid
+    UNION ALL
+    SELECT a.atttypid
+    FROM pg_attribute AS a
+    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT r.rngsubtype FROM pg_range AS r WHERE t.typtype = 'r' AND r.rngtypid = t.oid
+    UNION ALL
+    SELECT r.rngtypid
+    FROM pg_range AS r
+    WHERE t.typtype = 'm' AND (to_jsonb(r) ->> 'rngmultitypid')::oid = t.oid
+  ) AS inner_type (oid)
+),
+part AS (
+  SELECT t.oid, t.typname, t.typtype, t.typnamespace, t.typbasetype, t.typtypmod,
+         t.typnotnull, t.typrelid, e.oid AS element
+  FROM pg_type AS t
+  LEFT JOIN pg_type AS e ON e.oid = t.typelem AND e.typarray = t.oid
+  WHERE t.oid IN (SELECT c.part FROM component AS c)
+),
+default_class AS (
+  SELECT m.amname AS method, o.opcintype AS type, p.typname AS name
+  FROM pg_opclass AS o
+  JOIN pg_am AS m ON m.oid = o.opcmethod
+  JOIN pg_type AS p ON p.oid = o.opcintype
+  WHERE o.opcdefault AND m.amname IN ('btree', 'hash')
+),
+-- As PostgreSQL chooses a default operator class: of the type itself, of one
+-- that it is binary coercible to (varchar: text), or of its pseudo-type.
+part_class AS (
+  SELECT DISTINCT p.oid, d.method
+  FROM part AS p
+  JOIN default_class AS d
+    ON d.type = p.oid
+    OR d.type IN (SELECT c.casttarget
+                  FROM pg_cast AS c
+                  WHERE c.castsource = p.oid AND c.castmethod = 'b' AND c.castcontext = 'i')
+    OR d.name = CASE
+         WHEN p.element IS NOT NULL THEN 'anyarray'
+         WHEN p.typtype = 'e' THEN 'anyenum'
+         WHEN p.typtype = 'r' THEN 'anyrange'
+         WHEN p.typtype = 'm' THEN 'anymultirange'
+         WHEN p.typtype = 'c' THEN 'record'
+       END
+),
+-- A container compares only if all that is in it does: json[] has an operator
+-- class and still cannot be compared.
+comparison AS (
+  SELECT
+    c.whole,
+    bool_and(p.typtype = 'd' OR b.oid IS NOT NULL) AS orderable,
+    bool_and(p.typtype = 'd' OR h.oid IS NOT NULL) AS hashable
+  FROM component AS c
+  JOIN part AS p ON p.oid = c.part
+  LEFT JOIN part_class AS b ON b.oid = p.oid AND b.method = 'btree'
+  LEFT JOIN part_class AS h ON h.oid = p.oid AND h.method = 'hash'
+  GROUP BY c.whole
+),
+-- Types that the target may lack. Arrays follow their elements.
+user_type AS (
+  SELECT p.*, n.nspname AS schema
+  FROM part AS p
+  JOIN pg_namespace AS n ON n.oid = p.typnamespace
+  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.element IS NULL
+),
+composite_attribute AS (
+  SELECT u.oid AS type, a.attnum, a.attname, a.atttypid, a.atttypmod
+  FROM user_type AS u
+  JOIN pg_attribute AS a ON a.attrelid = u.typrelid
+  WHERE u.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped
+),
+type_use AS (
+  SELECT atttypid AS type, atttypmod AS modifier FROM attribute
+  UNION
+  SELECT atttypid, atttypmod FROM composite_attribute
+  UNION
+  SELECT typbasetype, typtypmod FROM user_type WHERE typtype = 'd'
+),
+type_name AS MATERIALIZED (
+  SELECT
+    u.type,
+    u.modifier,
+    json_build_object(
+      'schema', n.nspname,
+      'name', coalesce(e.typname, t.typname),
+      'text', format_type(u.type, u.modifier),
+      'array', e.oid IS NOT NULL) AS value
+  FROM type_use AS u
+  JOIN pg_type AS t ON t.oid = u.type
+  LEFT JOIN pg_type AS e ON e.oid = t.typelem AND e.typarray = t.oid
+  JOIN pg_namespace AS n ON n.oid = coalesce(e.typnamespace, t.typnamespace)
+),
+type_list AS (
+  SELECT json_agg(
+    CASE u.typtype
+      WHEN 'e' THEN json_build_object(
+        'schema', u.schema, 'name', u.typname, 'kind', 'enum',
+        'labels', (SELECT coalesce(json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]')
+                   FROM pg_enum AS e WHERE e.enumtypid = u.oid))
+      -- Checks and defaults stay behind: they could call functions.
+      WHEN 'd' THEN json_build_object(
+        'schema', u.schema, 'name', u.typname, 'kind', 'domain',
+        'base', (SELECT t.value FROM type_name AS t
+                 WHERE t.type = u.typbasetype AND t.modifier = u.typtypmod),
+        'not_null', u.typnotnull)
+      WHEN 'c' THEN json_build_object(
+        'schema', u.schema, 'name', u.typname, 'kind', 'composite',
+        'attributes', (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type', t.value)
+                                                ORDER BY a.attnum), '[]')
+                       FROM composite_attribute AS a
+                       JOIN type_name AS t ON t.type = a.atttypid AND t.modifier = a.atttypmod
+                       WHERE a.type = u.oid))
+      ELSE json_build_object('schema', u.schema, 'name', u.typname, 'kind', 'other')
+    END
+    ORDER BY u.schema, u.typname) AS value
+  FROM user_type AS u
+),
+
+-- == Constraints, indexes, triggers ========================================
+
+-- Rows with a parent belong to partitions of the referenced table. Since 18
+-- NOT NULL is a constraint too; here it is a property of the column.
+table_constraint AS (
+  SELECT c.oid, c.conrelid AS relation, c.conname, c.contype, c.conkey, c.conindid,
+         c.confrelid, c.confkey, c.condeferrable, c.convalidated
+  FROM pg_constraint AS c
+  JOIN relation AS r ON r.oid = c.conrelid
+  WHERE c.conparentid = 0 AND c.contype <> 'n'
+),
+constraint_list AS (
+  SELECT c.relation, json_agg(
+    json_build_object(
+      'name', c.conname,
+      'kind', CASE c.contype
+                WHEN 'p' THEN 'primary_key'
+                WHEN 'u' THEN 'unique'
+                WHEN 'f' THEN 'foreign_key'
+                WHEN 'c' THEN 'check'
+                WHEN 'x' THEN 'exclusion'
+                ELSE 'other'
+              END,
+      'columns', (SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+                  FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, position)
+                  JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = k.attnum
+                  WHERE k.attnum > 0),
+      'references', CASE WHEN c.contype = 'f' THEN (
+        SELECT json_build_object(
+          'schema', n.nspname,
+          'table', t.relname,
+          'columns', (SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+                      FROM unnest(c.confkey) WITH ORDINALITY AS k (attnum, position)
+                      JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = k.attnum))
+        FROM pg_class AS t
+        JOIN pg_namespace AS n ON n.oid = t.relnamespace
+        WHERE t.oid = c.confrelid) END,
+      'deferrable', c.condeferrable,
+      'validated', c.convalidated)
+    ORDER BY c.conname, c.oid) AS value
+  FROM table_constraint AS c
+  GROUP BY c.relation
+),
+-- An invalid index neither enforces nor serves anything.
+table_index AS (
+  SELECT i.indrelid AS relation, i.indexrelid AS oid, c.relname AS name, m.amname AS method,
+         i.indisunique, i.indpred IS NOT NULL AS partial,
+         i.indkey::int2[] AS attnums, i.indnkeyatts AS keys
+  FROM pg_index AS i
+  JOIN relation AS r ON r.oid = i.indrelid
+  JOIN pg_class AS c ON c.oid = i.indexrelid
+  JOIN pg_am AS m ON m.oid = c.relam
+  WHERE i.indisvalid AND i.indislive
+),
+index_key AS (
+  SELECT i.relation, i.oid, k.position, nullif(k.attnum, 0) AS attnum
+  FROM table_index AS i
+  CROSS JOIN LATERAL unnest(i.attnums) WITH ORDINALITY AS k (attnum, position)
+  WHERE k.position <= i.keys
+),
+index_columns AS (
+  SELECT k.oid, json_agg(a.attname ORDER BY k.position) AS value
+  FROM index_key AS k
+  LEFT JOIN pg_attribute AS a ON a.attrelid = k.relation AND a.attnum = k.attnum
+  GROUP BY k.oid
+),
+index_list AS (
+  SELECT i.relation, json_agg(
+    json_build_object(
+      'name', i.name,
+      'method', i.method,
+      'unique', i.indisunique,
+      'columns', k.value,
+      'partial', i.partial,
+      'of_constraint', i.oid IN (SELECT c.conindid FROM table_constraint AS c
+                                 WHERE c.contype IN ('p', 'u', 'x')))
+    ORDER BY i.name) AS value
+  FROM table_index AS i
+  JOIN index_columns AS k ON k.oid = i.oid
+  GROUP BY i.relation
+),
+-- Bit 0 of tgtype: for each row; bit 1: before.
+trigger_list AS (
+  SELECT t.tgrelid AS relation, json_agg(
+    json_build_object(
+      'name', t.tgname,
+      'row', t.tgtype & 1 <> 0,
+      'before', t.tgtype & 2 <> 0,
+      'transition_tables', t.tgoldtable IS NOT NULL OR t.tgnewtable IS NOT NULL)
+    ORDER BY t.tgname) AS value
+  FROM pg_trigger AS t
+  JOIN relation AS r ON r.oid = t.tgrelid
+  WHERE NOT t.tgisinternal
+  GROUP BY t.tgrelid
+),
+
+-- == Statistics ============================================================
+
+-- What makes a column a possible key: it is one already, or it is a time.
+key_column AS (
+  SELECT relation, attnum FROM index_key WHERE attnum > 0
+  UNION
+  SELECT c.relation, k.attnum
+  FROM table_constraint AS c
+  CROSS JOIN LATERAL unnest(c.conkey) AS k (attnum)
+  WHERE c.contype IN ('p', 'u', 'f', 'x')
+  UNION
+  SELECT p.partrelid, k.attnum
+  FROM pg_partitioned_table AS p
+  CROSS JOIN LATERAL unnest(p.partattrs::int2[]) AS k (attnum)
+  UNION
+  SELECT relation, attnum
+  FROM attribute
+  WHERE atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+),
+-- What of a column's values may leave the server. Text may be anything, a name
+-- as well as a status: only short lists of frequent words travel.
+disclosure AS (
+  SELECT
+    a.relation,
+    a.attnum,
+    t.oid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) AS is_text
+  FROM setting
+  CROSS JOIN attribute AS a
+  JOIN key_column AS k ON k.relation = a.relation AND k.attnum = a.attnum
+  JOIN pg_type AS t ON t.oid = a.atttypid
+  WHERE setting.with_values
+    AND (t.typtype = 'e'
+         OR t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype,
+                      'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype,
+                      'uuid'::regtype, 'bool'::regtype,
+                      'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype))
+),
+-- pg_stats shows what this role may see. A partitioned table has only the
+-- statistics of its whole tree, of others those of their own rows count.
+column_statistics AS MATERIALIZED (
+  SELECT
+    a.relation,
+    a.attnum,
+    s.null_frac,
+    s.avg_width,
+    s.n_distinct,
+    nullif(s.correlation, 'NaN') AS correlation,
+    s.most_common_freqs,
+    CASE WHEN d.relation IS NOT NULL
+          AND (NOT d.is_text OR s.n_distinct BETWEEN 1 AND 200)
+      THEN s.most_common_vals::text::text[] END AS common_values,
+    CASE WHEN d.relation IS NOT NULL AND NOT d.is_text
+      THEN s.histogram_bounds::text::text[] END AS histogram
+  FROM pg_stats AS s
+  JOIN relation AS r ON r.schema = s.schemaname AND r.name = s.tablename
+  JOIN attribute AS a ON a.relation = r.oid AND a.attname = s.attname
+  LEFT JOIN disclosure AS d ON d.relation = a.relation AND d.attnum = a.attnum
+  WHERE s.inherited = (r.relkind = 'p')
+),
+disclosed AS (
+  SELECT json_agg(format('%I.%I.%I', r.schema, r.name, a.attname)
+                  ORDER BY r.schema, r.name, a.attnum) AS value
+  FROM column_statistics AS s
+  JOIN relation AS r ON r.oid = s.relation
+  JOIN attribute AS a ON a.relation = s.relation AND a.attnum = s.attnum
+  WHERE s.common_values IS NOT NULL OR s.histogram IS NOT NULL
+),
+-- The conditions of pg_stats, turned around.
+hidden AS (
+  SELECT json_agg(format('%I.%I', r.schema, r.name) ORDER BY r.schema, r.name) AS value
+  FROM relation AS r
+  WHERE (r.relrowsecurity AND row_security_active(r.oid))
+     OR (NOT has_table_privilege(r.oid, 'SELECT')
+         AND EXISTS (SELECT FROM attribute AS a
+                     WHERE a.relation = r.oid
+                       AND NOT has_column_privilege(r.oid, a.attnum, 'SELECT')))
+),
+column_list AS (
+  SELECT a.relation, json_agg(
+    json_build_object(
+      'name', a.attname,
+      'type', t.value,
+      'not_null', a.attnotnull,
+      'generated', a.generated,
+      'identity', a.identity,
+      'orderable', c.orderable,
+      'hashable', c.hashable,
+      'statistics', CASE WHEN s.relation IS NOT NULL THEN json_build_object(
+        'null_fraction', s.null_frac,
+        'width', s.avg_width,
+        'distinct', s.n_distinct,
+        'correlation', s.correlation,
+        'common_values', coalesce(to_json(s.common_values), '[]'),
+        'common_fractions', coalesce(to_json(s.most_common_freqs), '[]'),
+        'histogram', coalesce(to_json(s.histogram), '[]')) END)
+    ORDER BY a.attnum) AS value
+  FROM attribute AS a
+  JOIN type_name AS t ON t.type = a.atttypid AND t.modifier = a.atttypmod
+  JOIN comparison AS c ON c.whole = a.atttypid
+  LEFT JOIN column_statistics AS s ON s.relation = a.relation AND s.attnum = a.attnum
+  GROUP BY a.relation
+),
+
+-- == Tables and views ======================================================
+
+-- Parents and children by INHERITS; partitions are another matter.
+inheriting AS (
+  SELECT i.inhrelid, i.inhparent
+  FROM pg_inherits AS i
+  JOIN pg_class AS c ON c.oid = i.inhrelid
+  WHERE NOT c.relispartition AND c.relkind IN ('r', 'f')
+),
+table_list AS (
+  SELECT json_agg(
+    json_build_object(
+      'schema', r.schema,
+      'table', r.name,
+      'kind', CASE r.relkind WHEN 'r' THEN 'ordinary' WHEN 'p' THEN 'partitioned'
+                             ELSE 'foreign' END,
+      'rows', coalesce(v.rows, 0),
+      'heap_bytes', coalesce(z.heap, 0),
+      'index_bytes', coalesce(z.index, 0),
+      'toast_bytes', coalesce(z.toast, 0),
+      'unlogged', r.relpersistence = 'u',
+      'extension', r.oid IN (SELECT e.oid FROM extension_member AS e),
+      'inheritance', r.oid IN (SELECT h.inhrelid FROM inheriting AS h)
+                     OR r.oid IN (SELECT h.inhparent FROM inheriting AS h),
+      'partition_key', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
+      'row_security', r.relrowsecurity,
+      'counters', json_build_object(
+        'since', to_char((SELECT w.since FROM counted AS w) AT TIME ZONE 'UTC',
+                         'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'inserted', coalesce(v.inserted, 0),
+        'updated', coalesce(v.updated, 0),
+        'deleted', coalesce(v.deleted, 0),
+        'sequential_scans', coalesce(v.sequential_scans, 0),
+        'index_scans', coalesce(v.index_scans, 0)),
+      'columns', coalesce(c.value, '[]'),
+      'constraints', coalesce(o.value, '[]'),
+      'indexes', coalesce(x.value, '[]'),
+      'triggers', coalesce(t.value, '[]'))
+    ORDER BY r.schema, r.name) AS value
+  FROM relation AS r
+  LEFT JOIN activity AS v ON v.root = r.oid
+  LEFT JOIN size AS z ON z.root = r.oid
+  LEFT JOIN column_list AS c ON c.relation = r.oid
+  LEFT JOIN constraint_list AS o ON o.relation = r.oid
+  LEFT JOIN index_list AS x ON x.relation = r.oid
+  LEFT JOIN trigger_list AS t ON t.relation = r.oid
+),
+-- Views of extensions come with their extension. The visibility test reads
+-- the present catalog: a view that was dropped since our snapshot is NULL there,
+-- and pg_get_viewdef() would fail on what it refers to.
+view_list AS (
+  SELECT json_agg(
+    json_build_object('schema', v.schema, 'view', v.name, 'definition', v.definition)
+    ORDER BY v.schema, v.name) AS value
+  FROM (
+    SELECT s.nspname AS schema, c.relname AS name,
+           CASE WHEN pg_table_is_visible(c.oid) IS NOT NULL
+             THEN pg_get_viewdef(c.oid) END AS definition
+    FROM pg_class AS c
+    JOIN user_schema AS s ON s.oid = c.relnamespace
+    WHERE c.relkind = 'v' AND c.oid NOT IN (SELECT e.oid FROM extension_member AS e)
+  ) AS v
+  WHERE v.definition IS NOT NULL
+),
+
+-- == Workload ==============================================================
+
+reading AS MATERIALIZED (
+  SELECT
+    s.*,
+    CASE
+      WHEN s.userid IS NULL THEN 'nothing'
+      WHEN s.query = '<insufficient privilege>' THEN 'hidden'
+      WHEN s.query IS NULL OR s.queryid IS NULL THEN 'lost'
+      WHEN position('pg_presplit capture' IN s.query) > 0 THEN 'own'
+      -- The first word after white space, parentheses and comments decides.
+      -- Each comment must match to its end, and one with another inside does
+      -- not match at all: a utility statement must not pass as a query,
+      -- because it may hold a password.
+      WHEN left(s.query, 10000) !~* $re$^(?:[ \t\n\r\f\v(]|--[^\n\r]*[\n\r]|/[*](?:(?![*]/|/[*]).)*[*]/)*(?:select|insert|update|delete|merge|with|values|table)\M$re$
+        THEN 'utility'
+      -- A text may hold more than its own statement, as in a function's body.
+      WHEN s.query ~* $re$\m(?:create|alter)\s+(?:role|user|group|subscription|server)\M|\mpassword\s+'$re$
+        THEN 'utility'
+      ELSE 'kept'
+    END AS verdict
+  FROM :statements_source AS s
+),
+-- One statement counts once for each role, also if it ran both by itself and
+-- inside a function.
+statement AS (
+  SELECT coalesce(r.rolname, '') AS role, s.queryid, min(s.query COLLATE "C") AS query,
+         sum(s.calls) AS calls, sum(s.exec_ms) AS exec_ms, sum(s.rows) AS rows
+  FROM reading AS s
+  LEFT JOIN pg_roles AS r ON r.oid = s.userid
+  WHERE s.verdict = 'kept'
+  GROUP BY coalesce(r.rolname, ''), s.queryid
+),
+statement_list AS (
+  SELECT json_agg(
+    json_build_object('queryid', queryid, 'query', query, 'role', role,
+                      'calls', calls, 'exec_ms', exec_ms, 'rows', rows)
+    ORDER BY role, queryid) AS value
+  FROM statement
+),
+reading_summary AS (
+  SELECT
+    min(source) AS source,
+    -- A moment before PostgreSQL existed means that it was never recorded.
+    extract(epoch FROM statement_timestamp() - min(counted_since)
+      FILTER (WHERE counted_since > '2001-01-01 UTC'))::float8 AS seconds,
+    nullif(concat_ws('; ',
+      min(note),
+      CASE WHEN count(*) FILTER (WHERE verdict = 'hidden') > 0 THEN
+        format('%s statements of other roles are left out because role %I is not a member of pg_read_all_stats',
+               count(*) FILTER (WHERE verdict = 'hidden'), current_user) END,
+      CASE WHEN count(*) FILTER (WHERE verdict = 'lost') > 0 THEN
+        format('%s statements are left out because their text is lost',
+               count(*) FILTER (WHERE verdict = 'lost')) END,
+      CASE WHEN max(evictions) > 0 THEN
+        format('rare statements were discarded %s times; pg_stat_statements.max is %s',
+               max(evictions), current_setting('pg_stat_statements.max', true)) END), '') AS note
+  FROM reading
+),
+-- A role's setting in this database goes before its setting anywhere, a
+-- database's before the one for all databases. No role: everybody.
+path_setting AS (
+  SELECT DISTINCT ON (role) role, value
+  FROM (
+    SELECT coalesce(r.rolname, '') AS role, s.setdatabase, substr(c.entry, 13) AS value
+    FROM setting
+    JOIN pg_db_role_setting AS s ON s.setdatabase IN (0, setting.database)
+    LEFT JOIN pg_roles AS r ON r.oid = s.setrole
+    CROSS JOIN LATERAL unnest(s.setconfig) AS c (entry)
+    WHERE left(c.entry, 12) = 'search_path=' AND (s.setrole = 0 OR r.oid IS NOT NULL)
+  ) AS found
+  ORDER BY role, setdatabase DESC
+),
+-- Where the database says nothing the server's configuration does. Our own
+-- session shows it, unless our role has a setting of its own.
+search_path AS (
+  SELECT role, value FROM path_setting
+  UNION ALL
+  SELECT '', CASE WHEN session_user IN (SELECT role FROM path_setting)
+               THEN boot_val ELSE reset_val END
+  FROM pg_settings
+  WHERE name = 'search_path' AND NOT EXISTS (SELECT FROM path_setting WHERE role = '')
+),
+search_path_item AS (
+  SELECT p.role, m.position,
+         coalesce(replace(m.parts[1], '""', '"'), lower(rtrim(m.parts[2], E' \t\r\n'))) AS name
+  FROM search_path AS p
+  CROSS JOIN LATERAL regexp_matches(p.value, $re$"((?:[^"]|"")*)"|([^\s,"][^,"]*)$re$, 'g')
+    WITH ORDINALITY AS m (parts, position)
+),
+search_path_list AS (
+  SELECT json_object_agg(p.role, (
+    SELECT coalesce(json_agg(i.name ORDER BY i.position), '[]')
+    FROM search_path_item AS i
+    WHERE i.role = p.role AND i.name <> '') ORDER BY p.role) AS value
+  FROM search_path AS p
+)
+
+SELECT json_build_object(
+  'format', 'pg_presplit profile',
+  'version', 1,
+  'captured_at', to_char(statement_timestamp() AT TIME ZONE 'UTC',
+                         'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+  'server_version_num', current_setting('server_version_num')::int,
+  'database', current_database(),
+  'values_of', coalesce((SELECT value FROM disclosed), '[]'),
+  'hidden_statistics_of', coalesce((SELECT value FROM hidden), '[]'),
+  'types', coalesce((SELECT value FROM type_list), '[]'),
+  'tables', coalesce((SELECT value FROM table_list), '[]'),
+  'views', coalesce((SELECT value FROM view_list), '[]'),
+  'history', '[]'::json,
+  'workload', (
+    SELECT json_build_object(
+      'source', r.source,
+      'note', r.note,
+      'seconds', CASE WHEN r.seconds > 0 THEN r.seconds END,
+      'search_paths', coalesce((SELECT value FROM search_path_list), '{}'),
+      'statements', coalesce((SELECT value FROM statement_list), '[]'))
+    FROM reading_summary AS r)) AS profile
+-- end: profile
+-- The subquery must be computed once, although two columns use it.
+OFFSET 0
+) AS captured
+CROSS JOIN LATERAL (
+  SELECT format(
+    'pg_presplit: %s tables and %s statements; %s; %s',
+    json_array_length(captured.profile -> 'tables'),
+    json_array_length(captured.profile -> 'workload' -> 'statements'),
+    CASE count(*)
+      WHEN 0 THEN 'no data values travel'
+      ELSE format('values of %s columns travel (-v values=none leaves them out): %s%s',
+                  count(*),
+                  replace(string_agg(c.name, ', ' ORDER BY c.position)
+                            FILTER (WHERE c.position <= 20), E'\n', ' '),
+                  CASE WHEN count(*) > 20 THEN ', ... (see values_of)' ELSE '' END)
+    END,
+    format('statistics of %s tables are hidden from this role%s',
+           json_array_length(captured.profile -> 'hidden_statistics_of'),
+           coalesce('; ' || (captured.profile -> 'workload' ->> 'note'), ''))) AS line
+  FROM json_array_elements_text(captured.profile -> 'values_of')
+    WITH ORDINALITY AS c (name, position)
+) AS summary
+\gset
+
+COMMIT;
+
+\qecho :profile
+\if :can_warn
+  \warn :summary
+\endif
