@@ -1,1 +1,204 @@
-//! (being written)
+//! Proposals: which tables to shard, by what, into which shards, and why.
+//!
+//! ```text
+//! subject (size, spreads, traffic) ─→ candidate ─→ legality
+//!                                        │            │
+//!                                  range, hash ─→ touch ─→ cost ─→ choice ─→ colocation ─→ explain
+//! ```
+//!
+//! Here are the values that come in and go out, and the order of the steps.
+//! Strategies: none, range by time, hash. Not here: DDL (`provision`), growth
+//! (`forecast`), the reading of statements (`workload`), lists and two levels.
+//!
+//! Invariant: the same input yields the same proposal, byte for byte; every
+//! layout in it covers the key space exactly once; every proposal names
+//! `none` among its candidates.
+
+mod calendar;
+mod candidate;
+mod choice;
+mod colocation;
+mod constants;
+mod cost;
+mod division;
+mod error;
+mod explain;
+mod hash;
+mod legality;
+mod range;
+mod register;
+mod spread;
+mod stem;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod touch;
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::model::key::Strategy;
+use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
+use crate::model::profile::Profile;
+use crate::model::settings::Settings;
+use crate::planning::forecast::Growth;
+use crate::planning::workload::AnalyzedWorkload;
+
+pub use crate::planning::proposal::calendar::CalendarUnit;
+pub use crate::planning::proposal::calendar::Interval;
+pub use crate::planning::proposal::candidate::Generator;
+pub use crate::planning::proposal::constants::CostConstants;
+pub use crate::planning::proposal::error::ProposalError;
+pub use crate::planning::proposal::register::by_hand;
+
+/// Hash values of the most common values of columns, in the order of
+/// `common_values`: PostgreSQL's own extended hash, combined as a partition
+/// key of that one column, so that `value % modulus` is the remainder.
+pub type HashValues = BTreeMap<(QualifiedName, String), Vec<u64>>;
+
+/// Everything that a proposal depends on.
+#[derive(Debug, Clone)]
+pub struct ProposalInput<'a> {
+    pub profile: &'a Profile,
+    pub workload: &'a AnalyzedWorkload,
+    /// A table without an entry is taken as not growing.
+    pub growth: &'a BTreeMap<QualifiedName, Growth>,
+    /// One table; none = all of the profile.
+    pub only: Option<QualifiedName>,
+    /// Microseconds from each table's `Growth::origin`.
+    pub horizon_micros: i64,
+    pub settings: &'a Settings,
+    /// Columns may be missing; the skew is then an upper estimate.
+    pub hash_values: &'a HashValues,
+    /// Cores of the server that will hold the shards.
+    pub cores: u32,
+    /// Bytes of pages that it keeps in memory.
+    pub cache_bytes: f64,
+    /// `server_version_num` of the server that will hold the shards: what is
+    /// legal depends on it.
+    pub target_version_num: u32,
+    pub constants: &'a CostConstants,
+}
+
+/// What is proposed for some tables. Its JSON is what is stored; the digest
+/// of the JSON is its identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The settings that it was made under; restores obey these.
+    pub settings: Settings,
+    pub horizon_micros: i64,
+    /// Sorted by name.
+    pub relations: Vec<RelationProposal>,
+}
+
+/// How much the facts behind a proposal bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// No statements, no growth seen, or a declared volume.
+    Low,
+    Medium,
+    /// Statements with many calls, and an event time.
+    High,
+}
+
+impl Confidence {
+    /// The word that the SQL surface shows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What is proposed for one table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RelationProposal {
+    pub relation: QualifiedName,
+    pub strategy: Strategy,
+    /// None if the table stays whole.
+    pub layout: Option<Layout>,
+    /// Tables of one number have the same key type and the same modulus or
+    /// bounds; numbered from 1 within the proposal.
+    pub colocation_group: Option<u32>,
+    /// Share of the rows that the statements on the table have to look at,
+    /// weighted by execution time; 1 for the whole table.
+    pub rows_scanned_share: f64,
+    /// Largest over mean of closed, non-default shards at the horizon, less 1.
+    pub skew: f64,
+    /// Heap, indexes and TOAST, expected.
+    pub bytes_at_horizon: f64,
+    pub confidence: Confidence,
+    /// One or two sentences.
+    pub reason: String,
+    pub warnings: Vec<String>,
+    /// What was weighed, the chosen one first; `none` is always among them.
+    pub candidates: Vec<CandidateSummary>,
+}
+
+/// One named part of a cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostTerm {
+    pub name: String,
+    pub value: f64,
+    pub unit: String,
+}
+
+/// One way that was weighed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateSummary {
+    /// From 1, the chosen one.
+    pub rank: u32,
+    pub strategy: Strategy,
+    pub shard_key: Vec<String>,
+    /// 1 for the whole table; 0 if no shards could be laid out.
+    pub shard_count: usize,
+    /// Sum of the terms: milliseconds of server time per second of workload.
+    pub cost: f64,
+    /// Of the cost of the whole table; 1 where that is zero.
+    pub cost_share: f64,
+    /// Whether PostgreSQL would take it under the settings.
+    pub legal: bool,
+    /// Why it was taken or not; what a violated rule would cost to meet.
+    pub reason: String,
+    /// What suggested the key.
+    pub generators: Vec<Generator>,
+    pub terms: Vec<CostTerm>,
+    pub layout: Option<Layout>,
+    /// As in the proposal, if this one is chosen.
+    pub rows_scanned_share: f64,
+    pub skew: f64,
+    pub warnings: Vec<String>,
+}
+
+/// Proposes shards for one table or for all tables of a profile.
+///
+/// # Errors
+/// [`ProposalError::UndefinedTable`] if `only` is not a table of the profile.
+pub fn propose(input: &ProposalInput) -> Result<Proposal, ProposalError> {
+    if let Some(only) = &input.only
+        && input.profile.table(only).is_none()
+    {
+        return Err(ProposalError::undefined_table(only, input.profile));
+    }
+    let stems = stem::stems(input.profile);
+    let subjects = subject::subjects(input, &stems);
+    let mut choices: Vec<_> = subjects.iter().map(|subject| choice::Choice::make(input, subject)).collect();
+    let groups = colocation::align(input, &subjects, &mut choices);
+    let relations = subjects
+        .iter()
+        .zip(choices)
+        .map(|(subject, choice)| {
+            let group = groups.get(&subject.name).copied();
+            explain::relation_proposal(input, subject, choice, group)
+        })
+        .collect();
+    Ok(Proposal { settings: input.settings.clone(), horizon_micros: input.horizon_micros, relations })
+}

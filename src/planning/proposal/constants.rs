@@ -1,0 +1,225 @@
+//! Every number that the cost model takes as given, with its origin.
+//!
+//! Not here: settings of a user (`model::settings`) and facts of a profile.
+//! Invariant: no other file of this room contains a number of the model.
+//! Values marked *measured* are from PostgreSQL 15 on a small machine and are
+//! meant to be replaced by `calibrate()`; *prior* ones stand in for facts that
+//! a profile lacks; *policy* ones are choices.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+/// Constants of the cost model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CostConstants {
+    /// Milliseconds to plan a statement on one table whose shards were all
+    /// pruned but one; measured, the same at 4,096 shards.
+    pub planning_pruned_ms: f64,
+    /// (unpruned shards, milliseconds) of planning a scan; measured.
+    pub planning_scan_ms: [(f64, f64); 4],
+    /// (unpruned shards, milliseconds) of planning a join with another
+    /// table; measured. It grows faster than linearly.
+    pub planning_join_ms: [(f64, f64); 4],
+    /// Milliseconds to lock and open one more shard with its indexes, warm;
+    /// measured.
+    pub open_ms: f64,
+    /// Bytes of a page; PostgreSQL's default `BLCKSZ`.
+    pub page_bytes: f64,
+    /// Milliseconds to look through a page found in memory; measured.
+    pub page_cached_ms: f64,
+    /// Milliseconds to read a page in sequence (1 GB per second); prior.
+    pub page_read_ms: f64,
+    /// Milliseconds to read a page at random; prior, an SSD.
+    pub page_random_ms: f64,
+    /// Milliseconds to evaluate one row (10 million per second); measured.
+    pub row_ms: f64,
+    /// Milliseconds of one descent of a btree, cached; measured.
+    pub descent_ms: f64,
+    /// Milliseconds to find the shard of an inserted row; measured.
+    pub route_ms: f64,
+    /// Milliseconds to move a row whose key was updated (delete and insert
+    /// with index entries); measured.
+    pub move_ms: f64,
+    /// Seconds that the counters of a workload cover where it does not say;
+    /// prior, one day.
+    pub workload_seconds: f64,
+    /// Lookups by primary key per second and table where there is no
+    /// workload at all; prior.
+    pub lookups_per_second: f64,
+    /// Scans of a window of event time per second and table where there is
+    /// no workload at all; prior.
+    pub scans_per_second: f64,
+    /// Share of the rows that a range with two unknown ends selects; prior.
+    pub window_share: f64,
+    /// Share that a range with an unknown lower end only selects of a column
+    /// that follows time: statements ask for what is recent; prior.
+    pub recent_share: f64,
+    /// Share that a range with one unknown end selects otherwise; PostgreSQL's
+    /// own `DEFAULT_INEQ_SEL`.
+    pub half_open_share: f64,
+    /// Share that an unknown prefix selects; prior.
+    pub prefix_share: f64,
+    /// Values of an IN list whose length is unknown; prior.
+    pub in_list_values: f64,
+    /// Distinct values of a column without statistics; PostgreSQL's own
+    /// `DEFAULT_NUM_DISTINCT`.
+    pub distinct_values: f64,
+    /// Rows that a limited statement returns where counters do not tell; prior.
+    pub limit_rows: f64,
+    /// Share of the cache that pages of the indexes written may take; policy.
+    pub index_cache_share: f64,
+    /// |correlation| from which entries of an index arrive in order; policy.
+    pub ordered_correlation: f64,
+    /// Seconds between two cleanups (VACUUM, REINDEX) of what is written;
+    /// prior, one week.
+    pub upkeep_seconds: f64,
+    /// Milliseconds per byte of a cleanup (100 MB per second); prior.
+    pub upkeep_ms_per_byte: f64,
+    /// Bytes of a unit above which a cleanup grows faster than linearly,
+    /// because its dead rows and indexes outgrow memory; policy.
+    pub upkeep_bytes_knee: f64,
+    /// Milliseconds per second that one more shard costs by being there
+    /// (autovacuum and statistics look at it once a minute); measured.
+    pub shard_upkeep_ms: f64,
+    /// Rows updated or deleted per row inserted, from which a table counts as
+    /// rewritten and not as only growing; policy.
+    pub rewritten_share: f64,
+    /// Part of the time of a table that skew is charged with, times skew;
+    /// policy, as Horticulture weighs skew against execution.
+    pub skew_weight: f64,
+    /// Bytes that a hash shard should have at the horizon; policy.
+    pub shard_bytes_target: f64,
+    /// Bytes below which a shard is not worth having; policy.
+    pub shard_bytes_min: f64,
+    /// Most shards where a hot statement cannot be pruned: 1 ms of planning.
+    pub shards_unpruned_max: usize,
+    /// Most shards otherwise.
+    pub shards_pruned_max: usize,
+    /// Share of a table's calls from which a statement is hot; policy.
+    pub hot_share: f64,
+    /// Fewest range shards ahead of the newest value's; policy.
+    pub shards_ahead_min: usize,
+    /// Share of the cost of the whole table that shards must save; policy.
+    pub gain_min: f64,
+    /// Share of cost within which the coarser calendar unit is taken; policy.
+    pub unit_tolerance: f64,
+    /// Share of cost that tables may lose for common bounds; policy.
+    pub colocation_tolerance: f64,
+    /// Share of the rows at either end that may be left to DEFAULT where they
+    /// stretch the range of values; policy.
+    pub outlier_share: f64,
+    /// How many times the span of the other rows makes them outliers; policy.
+    pub outlier_stretch: f64,
+    /// Share of a column's span that its newest value may be away from the
+    /// present for the column to count as following time; policy.
+    pub follow_share: f64,
+    /// Distinct values wanted per hash shard; policy: fewer leave shards empty.
+    pub distinct_per_shard: f64,
+    /// Calls from which a workload is well known; policy.
+    pub calls_trusted: f64,
+    /// Keys tried per table; policy.
+    pub candidates_max: usize,
+}
+
+impl Default for CostConstants {
+    fn default() -> Self {
+        Self {
+            planning_pruned_ms: 0.02,
+            planning_scan_ms: [(32.0, 0.15), (128.0, 0.85), (512.0, 12.0), (1024.0, 46.0)],
+            planning_join_ms: [(32.0, 0.55), (128.0, 7.8), (512.0, 165.0), (1024.0, 600.0)],
+            open_ms: 0.005,
+            page_bytes: 8192.0,
+            page_cached_ms: 0.0005,
+            page_read_ms: 0.008,
+            page_random_ms: 0.1,
+            row_ms: 0.0001,
+            descent_ms: 0.005,
+            route_ms: 0.0003,
+            move_ms: 0.02,
+            workload_seconds: 86_400.0,
+            lookups_per_second: 1.0,
+            scans_per_second: 0.001,
+            window_share: 0.05,
+            recent_share: 0.1,
+            half_open_share: 1.0 / 3.0,
+            prefix_share: 0.01,
+            in_list_values: 5.0,
+            distinct_values: 200.0,
+            limit_rows: 100.0,
+            index_cache_share: 0.5,
+            ordered_correlation: 0.9,
+            upkeep_seconds: 604_800.0,
+            upkeep_ms_per_byte: 1e-5,
+            upkeep_bytes_knee: 10.0 * GIB,
+            shard_upkeep_ms: 0.001,
+            rewritten_share: 0.01,
+            skew_weight: 0.1,
+            shard_bytes_target: 10.0 * GIB,
+            shard_bytes_min: GIB,
+            shards_unpruned_max: 128,
+            shards_pruned_max: 1024,
+            hot_share: 0.01,
+            shards_ahead_min: 2,
+            gain_min: 0.1,
+            unit_tolerance: 0.1,
+            colocation_tolerance: 0.15,
+            outlier_share: 0.005,
+            outlier_stretch: 4.0,
+            follow_share: 0.1,
+            distinct_per_shard: 2.0,
+            calls_trusted: 1000.0,
+            candidates_max: 32,
+        }
+    }
+}
+
+impl CostConstants {
+    /// Milliseconds to plan a statement that keeps `shards` of a table's
+    /// shards: linear between the measured points in logarithms of both.
+    #[must_use]
+    pub fn planning_ms(&self, shards: f64, joined: bool) -> f64 {
+        let measured = if joined { &self.planning_join_ms } else { &self.planning_scan_ms };
+        let shards = shards.max(1.0);
+        let mut before = (1.0, self.planning_pruned_ms);
+        let mut after = before;
+        for point in measured {
+            before = after;
+            after = *point;
+            if shards <= point.0 {
+                break;
+            }
+        }
+        let slope = (after.1 / before.1).ln() / (after.0 / before.0).ln();
+        before.1 * (shards / before.0).powf(slope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planning_follows_the_measured_points() {
+        let constants = CostConstants::default();
+        for (shards, joined, expected) in [
+            (1.0, false, 0.02),
+            (32.0, false, 0.15),
+            (128.0, false, 0.85),
+            (1024.0, false, 46.0),
+            (128.0, true, 7.8),
+            (1024.0, true, 600.0),
+        ] {
+            let found = constants.planning_ms(shards, joined);
+            assert!((found - expected).abs() < 1e-9 * expected.max(1.0), "{shards} {joined}: {found}");
+        }
+        let mut last = 0.0;
+        for shards in 1..5000 {
+            let now = constants.planning_ms(f64::from(shards), false);
+            assert!(now > last, "{shards}");
+            last = now;
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What a division costs: named terms, each in milliseconds of server time
+//! per second of workload.
+//!
+//! Numbers come from `CostConstants` alone. Not here: which division is
+//! chosen. Invariant: every term is finite and not negative.
+
+use crate::model::profile::Index;
+use crate::planning::proposal::CostTerm;
+use crate::planning::proposal::ProposalInput;
+use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::division::Division;
+use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::touch::Touch;
+use crate::planning::proposal::traffic::Use;
+use crate::planning::proposal::traffic::Window;
+
+/// The unit of every term.
+pub const UNIT: &str = "ms/s";
+
+/// The terms of one division.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cost {
+    /// Planning of statements, by the shards that are not pruned.
+    pub planning: f64,
+    /// Locking and opening the shards that are executed.
+    pub opening: f64,
+    /// Reading pages.
+    pub pages: f64,
+    /// Evaluating rows and descending indexes.
+    pub cpu: f64,
+    /// Finding the shards of inserted rows.
+    pub routing: f64,
+    /// Moving rows whose key is updated.
+    pub row_movement: f64,
+    /// Reading index pages that inserted rows need and memory no longer has.
+    pub write_locality: f64,
+    /// Cleanups, by the size of their units, and the shards' own upkeep.
+    pub upkeep: f64,
+    /// What the largest shard makes worse than the mean.
+    pub skew: f64,
+}
+
+impl Cost {
+    pub fn total(&self) -> f64 {
+        self.named().iter().map(|(_, value)| value).sum()
+    }
+
+    const fn named(&self) -> [(&'static str, f64); 9] {
+        [
+            ("planning", self.planning),
+            ("opening", self.opening),
+            ("pages", self.pages),
+            ("cpu", self.cpu),
+            ("routing", self.routing),
+            ("row_movement", self.row_movement),
+            ("write_locality", self.write_locality),
+            ("upkeep", self.upkeep),
+            ("skew", self.skew),
+        ]
+    }
+
+    pub fn terms(&self) -> Vec<CostTerm> {
+        let term =
+            |(name, value): (&str, f64)| CostTerm { name: name.to_owned(), value, unit: UNIT.to_owned() };
+        self.named().into_iter().map(term).collect()
+    }
+
+    /// The cost of a division of a table.
+    pub fn of(input: &ProposalInput, subject: &Subject, division: &Division) -> Self {
+        let mut cost = Self::default();
+        for one in subject.traffic.uses.iter().filter(|one| one.reads) {
+            let touch = Touch::of(division, one);
+            let access = cheapest_access(input, subject, division, one, touch);
+            cost.planning += one.calls_per_second * input.constants.planning_ms(touch.planned, one.joined);
+            cost.opening += one.calls_per_second * input.constants.open_ms * touch.opened;
+            cost.pages += one.calls_per_second * access.pages;
+            cost.cpu += one.calls_per_second * access.cpu;
+        }
+        cost.add_writes(input, subject, division);
+        cost.upkeep = upkeep(input, subject, division);
+        let stretched = cost.pages + cost.cpu + cost.write_locality + cost.upkeep;
+        cost.skew = input.constants.skew_weight * division.skew() * stretched;
+        cost
+    }
+
+    fn add_writes(&mut self, input: &ProposalInput, subject: &Subject, division: &Division) {
+        let constants = input.constants;
+        self.write_locality = write_locality(input, subject, division);
+        if matches!(division.cells, Cells::Whole) {
+            return;
+        }
+        self.routing = subject.inserted_per_second * constants.route_ms;
+        let elsewhere = 1.0 - division.concentration();
+        let moving = subject.traffic.uses.iter().filter(|one| one.updated.contains(&division.column));
+        for one in moving {
+            let rows = one.calls_per_second * one.rows_per_call.max(1.0);
+            self.row_movement += rows * elsewhere * constants.move_ms;
+        }
+    }
+}
+
+/// Milliseconds of one execution, without planning and opening.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AccessCost {
+    pub pages: f64,
+    pub cpu: f64,
+}
+
+impl AccessCost {
+    pub fn total(&self) -> f64 {
+        self.pages + self.cpu
+    }
+}
+
+/// The cheaper of a scan of the shards touched and of every index that a
+/// predicate or an order can use, as the planner would choose.
+pub fn cheapest_access(
+    input: &ProposalInput,
+    subject: &Subject,
+    division: &Division,
+    one: &Use,
+    touch: Touch,
+) -> AccessCost {
+    let mut best = scan(input, subject, touch.share);
+    for index in subject.table.indexes.iter().filter(|index| !index.partial) {
+        let by_index = by_index(input, subject, division, one, touch, index);
+        if let Some(found) = by_index
+            && found.total() < best.total()
+        {
+            best = found;
+        }
+    }
+    best
+}
+
+/// A scan of a share of the rows.
+pub fn scan(input: &ProposalInput, subject: &Subject, share: f64) -> AccessCost {
+    let constants = input.constants;
+    let bytes = subject.size.bytes * subject.size.heap_share * share;
+    let per_page = constants.page_cached_ms + constants.page_read_ms * miss(input.cache_bytes, bytes);
+    AccessCost {
+        pages: bytes / constants.page_bytes * per_page,
+        cpu: subject.size.rows * share * constants.row_ms,
+    }
+}
+
+/// Share of pages that memory does not have.
+fn miss(cache_bytes: f64, bytes: f64) -> f64 {
+    if bytes > cache_bytes { 1.0 - cache_bytes / bytes } else { 0.0 }
+}
+
+fn by_index(
+    input: &ProposalInput,
+    subject: &Subject,
+    division: &Division,
+    one: &Use,
+    touch: Touch,
+    index: &Index,
+) -> Option<AccessCost> {
+    let constants = input.constants;
+    let leading = index.columns.first()?.as_deref()?;
+    let correlation = subject.statistics(leading).and_then(|found| found.correlation).unwrap_or(0.0);
+    let ordered = match index.method.as_str() {
+        "btree" => correlation * correlation,
+        "hash" => 0.0,
+        // Block ranges say nothing about rows out of order.
+        "brin" if correlation.abs() >= constants.ordered_correlation => 1.0,
+        _ => return None,
+    };
+    let (rows, descents, hot_share) = if one.walks.as_deref() == Some(leading) && index.method == "btree" {
+        let rows = if one.rows_per_call > 0.0 { one.rows_per_call } else { constants.limit_rows };
+        // Ranges of the ordering column are read one after the other.
+        let in_order = matches!(division.cells, Cells::Range { .. }) && division.column == leading;
+        (rows, if in_order { 1.0 } else { touch.opened }, rows / subject.size.rows.max(1.0))
+    } else {
+        narrowed(subject, division, one, touch, index)?
+    };
+    let heap_bytes = subject.size.bytes * subject.size.heap_share;
+    let missed = miss(input.cache_bytes, heap_bytes * hot_share.clamp(0.0, 1.0));
+    let in_sequence = rows * heap_bytes / subject.size.rows.max(1.0) / constants.page_bytes;
+    let sequential = in_sequence * (constants.page_cached_ms + missed * constants.page_read_ms);
+    let scattered = rows * (constants.page_cached_ms + missed * constants.page_random_ms);
+    Some(AccessCost {
+        pages: ordered * sequential + (1.0 - ordered) * scattered,
+        cpu: descents * constants.descent_ms + rows * constants.row_ms,
+    })
+}
+
+/// Rows that an index finds, descents, and the share of the heap that such
+/// look-ups keep asking for; `None` if no predicate is on its leading column.
+fn narrowed(
+    subject: &Subject,
+    division: &Division,
+    one: &Use,
+    touch: Touch,
+    index: &Index,
+) -> Option<(f64, f64, f64)> {
+    let mut selectivity = 1.0;
+    let mut values = 1.0;
+    let mut used = 0;
+    let mut holds_key = false;
+    let mut hot_share: f64 = 1.0;
+    for column in &index.columns {
+        let Some(narrowing) = column.as_ref().and_then(|column| one.narrowings.get(column)) else { break };
+        used += 1;
+        selectivity *= narrowing.selectivity;
+        holds_key |= column.as_ref() == Some(&division.column);
+        match &narrowing.window {
+            Window::Values { count, .. } => values *= count,
+            Window::Newest(share) => {
+                hot_share = hot_share.min(*share);
+                break;
+            }
+            _ => break,
+        }
+    }
+    let equalities = index.columns.iter().flatten().filter_map(|column| one.narrowings.get(column));
+    let bound = equalities.filter(|found| matches!(found.window, Window::Values { .. })).count();
+    if used == 0 || (index.method == "hash" && bound == 0) {
+        return None;
+    }
+    let mut rows = subject.size.rows * selectivity;
+    if !holds_key {
+        rows *= touch.share;
+    }
+    if index.unique && bound == index.columns.len() {
+        rows = rows.min(values);
+    }
+    Some((rows, touch.opened * values, hot_share))
+}
+
+/// Random reads of index pages per second of insertion: an index whose
+/// entries do not arrive in order needs the pages of all shards being written.
+fn write_locality(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 {
+    let constants = input.constants;
+    let indexes = &subject.table.indexes;
+    if indexes.is_empty() {
+        return 0.0;
+    }
+    let scattered = indexes.iter().filter(|index| {
+        let leading = index.columns.first().and_then(Option::as_deref);
+        let statistics = leading.and_then(|column| subject.statistics(column));
+        let correlation = statistics.and_then(|found| found.correlation).unwrap_or(0.0);
+        let in_order = correlation.abs() >= constants.ordered_correlation
+            || leading.is_some_and(|column| subject.is_event_time(column));
+        !in_order
+    });
+    let scattered = scattered.count() as f64;
+    let each = subject.size.bytes * (1.0 - subject.size.heap_share) / indexes.len() as f64;
+    let written = match division.cells {
+        Cells::Range { follows: true, .. } => division.concentration(),
+        _ => 1.0,
+    };
+    let cache = input.cache_bytes * constants.index_cache_share;
+    let missed = miss(cache, each * scattered * written);
+    subject.inserted_per_second * scattered * missed * constants.page_random_ms
+}
+
+/// Cleanups of the units that are written. A unit larger than the knee is
+/// gone through more than once.
+fn upkeep(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 {
+    let constants = input.constants;
+    let shards = match division.cells {
+        Cells::Whole => 0.0,
+        _ => division.shard_count() as f64,
+    };
+    let standing = shards * constants.shard_upkeep_ms;
+    let changes = changes(subject, constants.rewritten_share);
+    if changes == Changes::None {
+        return standing;
+    }
+    let unit = |share: f64| {
+        let bytes = subject.size.bytes * share;
+        bytes * (1.0 + bytes / constants.upkeep_bytes_knee)
+    };
+    let newest_only =
+        changes == Changes::Inserts && matches!(division.cells, Cells::Range { follows: true, .. });
+    let bytes: f64 = if newest_only {
+        unit(division.concentration())
+    } else {
+        let rows = division.rows.iter().chain([&division.default_rows]);
+        rows.map(|rows| unit(division.share(*rows))).sum()
+    };
+    standing + bytes * constants.upkeep_ms_per_byte / constants.upkeep_seconds
+}
+
+/// What happens to the rows of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changes {
+    None,
+    /// Rows are added, and stay as they are.
+    Inserts,
+    All,
+}
+
+fn changes(subject: &Subject, rewritten_share: f64) -> Changes {
+    let counters = &subject.table.counters;
+    let uses = &subject.traffic.uses;
+    let rewritten = uses.iter().any(|one| one.updates || one.deletes)
+        || counters.updated + counters.deleted > counters.inserted * rewritten_share;
+    if rewritten {
+        Changes::All
+    } else if subject.inserted_per_second > 0.0 || counters.inserted > 0.0 {
+        Changes::Inserts
+    } else {
+        Changes::None
+    }
+}

@@ -1,0 +1,151 @@
+//! Why a proposal could not be made.
+//!
+//! Not here: reasons to leave a table whole; those are answers, not errors.
+
+use thiserror::Error;
+
+use crate::model::key::Strategy;
+use crate::model::layout::LayoutError;
+use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::name::quote_identifiers;
+use crate::model::profile::Profile;
+use crate::model::profile::Table;
+use crate::model::report::Report;
+use crate::model::report::SqlState;
+
+/// A question that has no answer, or a proposal by hand that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProposalError {
+    #[error("table \"{relation}\" does not exist in the profile")]
+    UndefinedTable { relation: QualifiedName, similar: Option<QualifiedName> },
+    #[error("column \"{column}\" of table \"{relation}\" does not exist")]
+    UndefinedColumn { relation: QualifiedName, column: String, columns: Vec<String> },
+    #[error("cannot shard table \"{relation}\"")]
+    NotShardable { relation: QualifiedName, reason: String },
+    #[error("strategy \"{}\" is not supported yet", .0.word())]
+    Strategy(Strategy),
+    #[error("shard key of table \"{relation}\" does not fit strategy \"{}\"", .strategy.word())]
+    Key { relation: QualifiedName, strategy: Strategy, reason: String },
+    #[error("shard key is not legal for table \"{relation}\"")]
+    Illegal { relation: QualifiedName, obstacles: Vec<String> },
+    #[error("bounds do not fit strategy \"{}\"", .strategy.word())]
+    Bounds { strategy: Strategy, reason: String },
+    #[error("interval \"{0}\" is not valid")]
+    Interval(String),
+    #[error("value \"{value}\" is not valid for shard key column \"{column}\"")]
+    Value { value: String, column: String, type_text: String },
+    #[error("proposal would create {count} shards")]
+    TooMany { count: usize, limit: usize },
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+impl ProposalError {
+    pub(crate) fn undefined_table(relation: &QualifiedName, profile: &Profile) -> Self {
+        let similar = profile
+            .tables
+            .iter()
+            .map(Table::name)
+            .filter(|name| name.name == relation.name)
+            .min()
+            .or_else(|| profile.tables.iter().map(Table::name).min_by_key(|name| distance(name, relation)))
+            .filter(|name| distance(name, relation).0 <= relation.name.len() / 3 + 1);
+        Self::UndefinedTable { relation: relation.clone(), similar }
+    }
+}
+
+/// How far two names are apart: edits of the name, then the name itself.
+fn distance(name: &QualifiedName, other: &QualifiedName) -> (usize, String) {
+    if name.name == other.name {
+        return (0, name.to_string());
+    }
+    let (a, b): (Vec<_>, Vec<_>) = (name.name.chars().collect(), other.name.chars().collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(left != right);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    (row[b.len()], name.to_string())
+}
+
+impl Report for ProposalError {
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::UndefinedTable { .. } => SqlState::UndefinedTable,
+            Self::UndefinedColumn { .. } => SqlState::UndefinedColumn,
+            Self::NotShardable { .. } => SqlState::WrongObjectType,
+            Self::Strategy(_) => SqlState::FeatureNotSupported,
+            Self::Key { .. } | Self::Illegal { .. } => SqlState::InvalidObjectDefinition,
+            Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } => SqlState::InvalidParameterValue,
+            Self::TooMany { .. } => SqlState::ProgramLimitExceeded,
+            Self::Layout(error) => error.sqlstate(),
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::NotShardable { reason, .. } | Self::Key { reason, .. } | Self::Bounds { reason, .. } => {
+                Some(reason.clone())
+            }
+            Self::Illegal { obstacles, .. } => Some(obstacles.join(" ")),
+            Self::Interval(_) => Some(
+                "An interval is a positive whole number and a unit: hour, day, week, month, quarter or year."
+                    .to_owned(),
+            ),
+            Self::Value { type_text, .. } => Some(format!("The column has type {type_text}.")),
+            Self::TooMany { limit, .. } => Some(format!("The limit is {limit}.")),
+            Self::Layout(error) => error.detail(),
+            Self::UndefinedTable { .. } | Self::UndefinedColumn { .. } | Self::Strategy(_) => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UndefinedTable { similar: Some(similar), .. } => {
+                Some(format!("Perhaps you meant \"{similar}\"."))
+            }
+            Self::UndefinedTable { similar: None, .. } => Some(
+                "Name a table that the profile has, as schema.table, or capture the profile again."
+                    .to_owned(),
+            ),
+            Self::UndefinedColumn { columns, .. } => {
+                Some(format!("The table has the columns {}.", quote_identifiers(columns)))
+            }
+            Self::Strategy(_) => Some("Use range, list or hash.".to_owned()),
+            Self::Illegal { .. } => Some(
+                "Choose a shard key that every unique constraint contains, or set \
+                 presplit.unique_policy to extend or per_shard."
+                    .to_owned(),
+            ),
+            Self::Interval(_) => Some("Write it as in {\"interval\": \"1 month\"}.".to_owned()),
+            Self::Bounds { strategy, .. } => Some(bounds_hint(*strategy)),
+            Self::Value { column, .. } => Some(format!(
+                "Write values of column {} as strings in the text form of its type, ISO date style.",
+                quote_identifier(column)
+            )),
+            Self::TooMany { .. } => {
+                Some("Name fewer shards, or raise presplit.max_shards_per_table.".to_owned())
+            }
+            Self::Layout(error) => error.hint(),
+            Self::NotShardable { .. } | Self::Key { .. } => None,
+        }
+    }
+}
+
+fn bounds_hint(strategy: Strategy) -> String {
+    match strategy {
+        Strategy::Hash => "Write them as {\"modulus\": 16}.",
+        Strategy::List => "Write them as {\"lists\": [[\"a\", \"b\"], [\"c\"]]}.",
+        _ => {
+            "Write them as {\"split_points\": [\"a\", \"b\"]} or {\"interval\": \"1 month\", \
+             \"from\": \"2026-01-01\", \"to\": \"2027-01-01\"}."
+        }
+    }
+    .to_owned()
+}

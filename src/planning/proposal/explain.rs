@@ -1,0 +1,371 @@
+//! Choices in words: reasons, warnings and confidence for people.
+//!
+//! Not here: decisions. Invariant: every number in a sentence is one that the
+//! choice was made with, and has its unit beside it.
+
+use crate::model::name::quote_identifier;
+use crate::planning::proposal::CandidateSummary;
+use crate::planning::proposal::Confidence;
+use crate::planning::proposal::ProposalInput;
+use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::choice::Choice;
+use crate::planning::proposal::choice::Weighed;
+use crate::planning::proposal::choice::Whole;
+use crate::planning::proposal::choice::rows_scanned_share;
+use crate::planning::proposal::cost;
+use crate::planning::proposal::cost::Cost;
+use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::division::Division;
+use crate::planning::proposal::subject::Subject;
+
+/// The choice of a table as it is handed out.
+pub fn relation_proposal(
+    input: &ProposalInput,
+    subject: &Subject,
+    choice: Choice,
+    group: Option<u32>,
+) -> RelationProposal {
+    let whole_cost = choice.whole_cost();
+    let reason = reason(input, subject, &choice);
+    let candidates: Vec<CandidateSummary> = choice
+        .weighed
+        .iter()
+        .zip(1_u32..)
+        .map(|(weighed, rank)| summary(input, subject, weighed, rank, whole_cost))
+        .map(|summary| match summary.rank {
+            1 => CandidateSummary { reason: reason.clone(), ..summary },
+            _ => summary,
+        })
+        .collect();
+    let chosen = choice.chosen();
+    let mut warnings = about_workload(input, subject, &choice);
+    warnings.extend(about_key(input, subject, chosen));
+    warnings.extend(blocked(input, subject, &choice));
+    if group.is_some() {
+        warnings.push(
+            "Joins inside the colocation group go shard by shard only with enable_partitionwise_join = on."
+                .to_owned(),
+        );
+    }
+    RelationProposal {
+        relation: subject.name.clone(),
+        strategy: chosen.strategy(),
+        layout: chosen.division.layout(subject),
+        colocation_group: group,
+        rows_scanned_share: rows_scanned_share(subject, &chosen.division),
+        skew: chosen.division.skew(),
+        bytes_at_horizon: subject.size.bytes,
+        confidence: confidence(input, subject),
+        reason,
+        warnings,
+        candidates,
+    }
+}
+
+fn summary(
+    input: &ProposalInput,
+    subject: &Subject,
+    weighed: &Weighed,
+    rank: u32,
+    whole_cost: f64,
+) -> CandidateSummary {
+    let cost = weighed.cost.total();
+    let share = cost_share(cost, whole_cost);
+    let layout = weighed.division.layout(subject);
+    CandidateSummary {
+        rank,
+        strategy: weighed.strategy(),
+        shard_key: weighed.candidate.iter().map(|candidate| candidate.column.clone()).collect(),
+        shard_count: match weighed.impossible {
+            Some(_) => 0,
+            None => weighed.division.shard_count(),
+        },
+        cost,
+        cost_share: share,
+        legal: weighed.legal(),
+        reason: why_not(weighed, share),
+        generators: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.generators.clone()),
+        terms: weighed.cost.terms(),
+        layout,
+        rows_scanned_share: rows_scanned_share(subject, &weighed.division),
+        skew: weighed.division.skew(),
+        warnings: about_key(input, subject, weighed),
+    }
+}
+
+/// Of the cost of the whole table; 1 where that is zero.
+pub fn cost_share(cost: f64, whole: f64) -> f64 {
+    if whole > 0.0 { cost / whole } else { 1.0 }
+}
+
+/// The sentence of a candidate that was not chosen.
+fn why_not(weighed: &Weighed, share: f64) -> String {
+    let Some(candidate) = &weighed.candidate else {
+        let (term, value) = largest_term(&weighed.cost);
+        return format!(
+            "The whole table costs {}, {} of it {term}.",
+            rate(weighed.cost.total()),
+            rate(value)
+        );
+    };
+    let words: Vec<_> = candidate.generators.iter().map(|generator| generator.words()).collect();
+    let from = format!("Suggested by {}.", words.join(", "));
+    if let Some(impossible) = &weighed.impossible {
+        return format!("{from} {impossible}");
+    }
+    let (term, value) = largest_term(&weighed.cost);
+    let price = format!("It costs {} of the whole table, {} of it {term}.", percent(share), rate(value));
+    if weighed.verdict.obstacles.is_empty() {
+        format!("{from} {price}")
+    } else {
+        format!("{from} {} {price}", weighed.verdict.obstacles.join(" "))
+    }
+}
+
+fn largest_term(cost: &Cost) -> (String, f64) {
+    let terms = cost.terms();
+    let largest = terms.into_iter().max_by(|a, b| a.value.total_cmp(&b.value));
+    largest.map_or((String::new(), 0.0), |term| (term.name.replace('_', " "), term.value))
+}
+
+fn reason(input: &ProposalInput, subject: &Subject, choice: &Choice) -> String {
+    match &choice.whole {
+        Some(whole) => reason_whole(input, subject, choice, whole),
+        None => reason_sharded(subject, choice),
+    }
+}
+
+fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole: &Whole) -> String {
+    let constants = input.constants;
+    let size = bytes(subject.size.bytes);
+    let best = choice.weighed.get(1);
+    match whole {
+        Whole::Never(reason) => reason.clone(),
+        Whole::NoKey => format!(
+            "{size} at the horizon: no usable key, as no column is an event time, part of a key, or one that \
+             statements filter or join on."
+        ),
+        Whole::NoLegalKey => {
+            let why = best.map_or(String::new(), |best| {
+                let refused = best.impossible.clone().unwrap_or_else(|| best.verdict.obstacles.join(" "));
+                format!(" The best, {}: {refused}", by(best))
+            });
+            format!("{size} at the horizon: no usable key.{why}")
+        }
+        Whole::Small => format!(
+            "{size} at the horizon: too small for two shards of {}; a scan of it all costs {}.",
+            bytes(constants.shard_bytes_min),
+            milliseconds(cost::scan(input, subject, 1.0).total())
+        ),
+        Whole::NoGain => {
+            let least = percent(constants.gain_min);
+            let gain = best
+                .filter(|best| best.legal())
+                .map_or(0.0, |best| (1.0 - cost_share(best.cost.total(), choice.whole_cost())).max(0.0));
+            let key = best.map_or(String::new(), by);
+            format!(
+                "{size} at the horizon: the best key, {key}, would save {} of the cost, which is less than {least}.",
+                percent(gain)
+            )
+        }
+    }
+}
+
+fn by(weighed: &Weighed) -> String {
+    format!("{} by {}", weighed.strategy().word(), quote_identifier(weighed.column()))
+}
+
+fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
+    let chosen = choice.chosen();
+    let column = quote_identifier(chosen.column());
+    let division = &chosen.division;
+    let measure = if subject.traffic.weighed_by_time { "execution time" } else { "calls" };
+    let filtered = subject
+        .traffic
+        .share_of_reads(|one| one.narrowings.get(&division.column).is_some_and(|found| found.prunable))
+        .filter(|share| !subject.traffic.assumed && *share > 0.0);
+    let kind = match &division.cells {
+        Cells::Range { unit, .. } => format!("{} ranges", unit.adjective()),
+        _ => "hash shards".to_owned(),
+    };
+    let largest = bytes(subject.size.bytes * division.largest_share());
+    let shape = format!("{} shards of up to {largest} at the horizon", division.shard_count());
+    let saved = format!(
+        "They cost {} of the whole table, most of the difference in {}.",
+        percent(cost_share(chosen.cost.total(), choice.whole_cost())),
+        largest_saving(choice)
+    );
+    match filtered {
+        Some(share) => format!(
+            "{} of {measure} filters on {column}; {kind} read {} of the rows; {shape}. {saved}",
+            percent(share),
+            percent(rows_scanned_share(subject, division))
+        ),
+        None => format!("No statement known filters on {column}; {kind} by it: {shape}. {saved}"),
+    }
+}
+
+/// The term in which the chosen key saves most.
+fn largest_saving(choice: &Choice) -> String {
+    let whole = choice.weighed.iter().find(|weighed| weighed.candidate.is_none());
+    let Some(whole) = whole else { return String::new() };
+    let pairs = whole.cost.terms().into_iter().zip(choice.chosen().cost.terms());
+    let saved = pairs.max_by(|a, b| (a.0.value - a.1.value).total_cmp(&(b.0.value - b.1.value)));
+    saved.map_or(String::new(), |(before, _)| before.name.replace('_', " "))
+}
+
+fn confidence(input: &ProposalInput, subject: &Subject) -> Confidence {
+    let growth = subject.growth;
+    let grows =
+        subject.size.rows > subject.size.rows_past || subject.size.rows < growth.map_or(0.0, |g| g.rows_now);
+    let stated = !subject.traffic.uses.is_empty() && !subject.traffic.assumed;
+    let event_time = growth.is_some_and(|growth| growth.event_time.is_some());
+    if !stated || !grows || subject.size.declared {
+        Confidence::Low
+    } else if event_time && subject.traffic.calls >= input.constants.calls_trusted {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    }
+}
+
+fn about_workload(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Vec<String> {
+    if matches!(choice.whole, Some(Whole::Never(_))) {
+        return Vec::new();
+    }
+    if subject.traffic.assumed {
+        return vec![
+            "There is no workload: look-ups by primary key and scans of recent rows are supposed.".to_owned(),
+        ];
+    }
+    if subject.traffic.uses.is_empty() {
+        return vec!["No statement of the workload mentions the table.".to_owned()];
+    }
+    if input.workload.seconds.is_none() && input.settings.peak_qps.is_none() {
+        let hours = input.constants.workload_seconds / 3600.0;
+        return vec![format!(
+            "It is not known how long the statements were counted; {hours:.0} hours are supposed."
+        )];
+    }
+    Vec::new()
+}
+
+/// What is to be known of a key.
+fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec<String> {
+    let Some(candidate) = &weighed.candidate else { return Vec::new() };
+    let mut warnings = weighed.verdict.warnings.clone();
+    if weighed.impossible.is_some() {
+        return warnings;
+    }
+    let column = quote_identifier(&candidate.column);
+    match &weighed.division.cells {
+        Cells::Range { follows, .. } => {
+            warnings.extend(about_time(input, subject, &column, *follows));
+            warnings.extend(about_default(subject, &weighed.division, &column));
+        }
+        Cells::Hash { .. } => {
+            let known = input.hash_values.contains_key(&(subject.name.clone(), candidate.column.clone()));
+            let common =
+                subject.statistics(&candidate.column).is_some_and(|found| !found.common_fractions.is_empty());
+            if common && !known {
+                warnings.push(format!(
+                    "The profile has no hash values of {column}: the skew is estimated from its heaviest value."
+                ));
+            }
+            if !input.settings.retention_policy.is_empty() {
+                warnings.push(
+                    "Hash shards hold rows of every age: presplit.data_retention_policy cannot drop them."
+                        .to_owned(),
+                );
+            }
+        }
+        Cells::Whole => {}
+    }
+    warnings
+}
+
+fn about_time(input: &ProposalInput, subject: &Subject, column: &str, follows: bool) -> Option<String> {
+    let captured = input.profile.captured_micros()?;
+    let stale = subject.growth.is_some_and(|growth| growth.stale);
+    let newest = if follows { subject.origin } else { subject.spreads.get(column)?.last() as i64 };
+    let age = captured.saturating_sub(newest);
+    if follows && !stale {
+        return None;
+    }
+    if !follows && age <= input.horizon_micros {
+        return None;
+    }
+    Some(format!(
+        "The newest value of {column} is {} older than the profile: shards ahead start there.",
+        duration(age)
+    ))
+}
+
+fn about_default(subject: &Subject, division: &Division, column: &str) -> Option<String> {
+    let share = division.share(division.default_rows);
+    let rows = division.default_rows.round();
+    (rows >= 1.0 && share > f64::EPSILON * 1e6 && subject.size.rows > 0.0).then(|| {
+        format!(
+            "{rows:.0} rows ({}) have no value of {column} in any range and go to the default shard.",
+            percent(share)
+        )
+    })
+}
+
+/// The better key that a rule forbids.
+fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<String> {
+    let too_small = subject.size.bytes_p90 < 2.0 * input.constants.shard_bytes_min;
+    let blocked = choice.blocked(input.constants.gain_min).filter(|_| !too_small)?;
+    Some(format!(
+        "A better key is not legal: {} would cost {} of the whole table. {}",
+        by(blocked),
+        percent(cost_share(blocked.cost.total(), choice.whole_cost())),
+        blocked.verdict.obstacles.join(" ")
+    ))
+}
+
+/// A number with two significant digits.
+fn short(value: f64) -> String {
+    let value = if value.abs() < 1e-9 { 0.0 } else { value };
+    match value.abs() {
+        size if size >= 10.0 || size == 0.0 => format!("{value:.0}"),
+        size if size >= 1.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
+        size if size >= 0.1 => format!("{value:.2}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.1 {
+        "less than 0.1 %".to_owned()
+    } else {
+        format!("{} %", short(percent))
+    }
+}
+
+fn rate(value: f64) -> String {
+    format!("{} {}", short(value), cost::UNIT)
+}
+
+fn milliseconds(value: f64) -> String {
+    format!("{} ms", short(value))
+}
+
+/// Bytes as `pg_size_pretty` writes them: units of 1024.
+pub fn bytes(bytes: f64) -> String {
+    let mut value = bytes;
+    for unit in ["bytes", "kB", "MB", "GB"] {
+        if value < 1024.0 {
+            return format!("{} {unit}", short(value));
+        }
+        value /= 1024.0;
+    }
+    format!("{} TB", short(value))
+}
+
+fn duration(micros: i64) -> String {
+    const DAY: f64 = 86_400e6;
+    let days = micros as f64 / DAY;
+    if days >= 365.25 { format!("{:.1} years", days / 365.25) } else { format!("{} days", short(days)) }
+}

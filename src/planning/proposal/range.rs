@@ -1,0 +1,167 @@
+//! Ranges of time: which calendar units suit, and where the edges lie.
+//!
+//! Not here: which of the units is best; cost decides. Invariant: edges are
+//! boundaries of the unit in UTC, and cover from the first value (outliers
+//! aside, they go to DEFAULT) to the horizon and some shards ahead.
+
+use crate::model::key::KeyType;
+use crate::model::layout::SHARDS_MAX;
+use crate::model::profile::Column;
+use crate::planning::proposal::calendar::CalendarUnit;
+use crate::planning::proposal::constants::CostConstants;
+use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::division::Division;
+use crate::planning::proposal::spread::Spread;
+use crate::planning::proposal::subject::Subject;
+
+/// A unit and the moments that its ranges cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangePlan {
+    pub unit: CalendarUnit,
+    /// Boundaries of the unit, microseconds.
+    pub first: i64,
+    pub end: i64,
+}
+
+/// The plans of a time column that stay within `limit` shards and whose
+/// shards are worth having; the longest unit comes last. If none is worth
+/// having, the coarsest that fits is given all the same, to be weighed.
+///
+/// # Errors
+/// The reason why there is no plan at all, a full sentence.
+pub fn plans(
+    subject: &Subject,
+    column: &Column,
+    limit: usize,
+    constants: &CostConstants,
+) -> Result<Vec<RangePlan>, String> {
+    let Some(spread) = subject.spreads.get(column.name.as_str()) else {
+        return Err(format!(
+            "The profile has no values of {}; capture it again after ANALYZE, with values.",
+            column.name
+        ));
+    };
+    let key_type = column.type_name.key_type();
+    let mut fitting = Vec::new();
+    for unit in CalendarUnit::ALL {
+        if unit == CalendarUnit::Hour && key_type == KeyType::Date {
+            continue;
+        }
+        let plan = plan(subject, column, spread, unit, constants);
+        fitting.extend(plan.filter(|plan| within(plan, limit)));
+    }
+    let worth: Vec<RangePlan> = fitting
+        .iter()
+        .copied()
+        .filter(|plan| {
+            divide(subject, column, *plan, constants).is_some_and(|division| {
+                let filled = division.rows.iter().filter(|rows| **rows > 0.0).count().max(1) as f64;
+                let bytes = subject.size.bytes * division.share(division.rows.iter().sum());
+                bytes / filled >= constants.shard_bytes_min
+            })
+        })
+        .collect();
+    match (worth.is_empty(), fitting.last()) {
+        (false, _) => Ok(worth),
+        (true, Some(coarsest)) => Ok(vec![*coarsest]),
+        (true, None) => Err(format!("Even yearly ranges of {} need more than {limit} shards.", column.name)),
+    }
+}
+
+/// Whether the plan has at most `limit` shards, with DEFAULT.
+pub fn within(plan: &RangePlan, limit: usize) -> bool {
+    edges(plan, limit).is_some()
+}
+
+/// The boundaries of a plan; `None` if there are more shards than `limit`.
+fn edges(plan: &RangePlan, limit: usize) -> Option<Vec<i64>> {
+    let mut edges = vec![plan.first];
+    let mut at = plan.first;
+    while at < plan.end {
+        // With DEFAULT there are as many shards as edges.
+        if edges.len() >= limit {
+            return None;
+        }
+        at = plan.unit.add(plan.first, edges.len() as i64)?;
+        edges.push(at);
+    }
+    (edges.len() >= 2).then_some(edges)
+}
+
+fn plan(
+    subject: &Subject,
+    column: &Column,
+    spread: &Spread,
+    unit: CalendarUnit,
+    constants: &CostConstants,
+) -> Option<RangePlan> {
+    let (low, high) = without_outliers(spread, constants);
+    let follows = subject.follows_time(column, constants.follow_share);
+    let first = unit.floor(low)?;
+    let mut end = unit.add(unit.floor(high)?, 1)?;
+    let newest = if follows { subject.origin.max(high) } else { high };
+    if follows {
+        end = end.max(unit.ceil(subject.horizon_end)?);
+    }
+    let ahead = i64::try_from(constants.shards_ahead_min).ok()?.checked_add(1)?;
+    end = end.max(unit.add(unit.floor(newest)?, ahead)?);
+    Some(RangePlan { unit, first, end })
+}
+
+/// First and last value, without the few that stretch the span.
+fn without_outliers(spread: &Spread, constants: &CostConstants) -> (i64, i64) {
+    let share = constants.outlier_share;
+    let (first, last) = (spread.first(), spread.last());
+    let (low, high) = (spread.quantile(share), spread.quantile(1.0 - share));
+    if last - first > (high - low) * constants.outlier_stretch && high > low {
+        (low as i64, high as i64)
+    } else {
+        (first as i64, last as i64)
+    }
+}
+
+/// Rows from `lower` up to `upper` at the horizon: what is there by its
+/// spread, what is to come at an even rate from the present to the horizon.
+pub fn rows_between(
+    subject: &Subject,
+    spread: &Spread,
+    column: &str,
+    follows: bool,
+    edge: (i64, i64),
+) -> f64 {
+    let size = &subject.size;
+    let valued = 1.0 - subject.null_share(column);
+    let (past, coming) =
+        if follows { (size.rows_past, size.rows - size.rows_past) } else { (size.rows, 0.0) };
+    let ahead = (subject.horizon_end - subject.origin) as f64;
+    let overlap = edge.1.min(subject.horizon_end).saturating_sub(edge.0.max(subject.origin)).max(0);
+    let expected = if ahead > 0.0 { coming * overlap as f64 / ahead } else { 0.0 };
+    valued * (past * spread.between(edge.0 as f64, edge.1 as f64) + expected)
+}
+
+/// The rows of a table cut by a plan.
+pub fn divide(
+    subject: &Subject,
+    column: &Column,
+    plan: RangePlan,
+    constants: &CostConstants,
+) -> Option<Division> {
+    let spread = subject.spreads.get(column.name.as_str())?;
+    let follows = subject.follows_time(column, constants.follow_share);
+    let edges = edges(&plan, SHARDS_MAX)?;
+    let rows: Vec<f64> = edges
+        .windows(2)
+        .map(|edge| rows_between(subject, spread, &column.name, follows, (edge[0], edge[1])))
+        .collect();
+    let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
+    let newest = spread.last() as i64;
+    let cells = Cells::Range {
+        unit: plan.unit,
+        edges,
+        future_from: if follows { subject.origin.max(newest.min(plan.end)) } else { newest },
+        closed_until: if follows { subject.horizon_end } else { i64::MAX },
+        follows,
+    };
+    let key_type = column.type_name.key_type();
+    Some(Division { column: column.name.clone(), key_type, cells, rows, default_rows })
+}

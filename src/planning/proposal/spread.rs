@@ -1,0 +1,178 @@
+//! How the rows of a table lie along one column.
+//!
+//! Built from an event time's curve or from a column's own statistics. Not
+//! here: growth; a spread is what was found. Invariant: `below` ascends from
+//! zero to one.
+
+use std::cmp::Ordering;
+
+use crate::model::key::KeyType;
+use crate::model::profile::ColumnStatistics;
+use crate::planning::forecast::Observation;
+
+/// Shares of the rows (without NULLs) along the number line of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spread {
+    /// (position, share of the rows at or below), ascending in both, linear
+    /// in between.
+    curve: Vec<(f64, f64)>,
+    /// (position, share): values that many rows have.
+    common: Vec<(f64, f64)>,
+    first: f64,
+    last: f64,
+}
+
+impl Spread {
+    /// From cumulative rows at moments.
+    #[must_use]
+    pub fn of_curve(observations: &[Observation]) -> Option<Self> {
+        let total = observations.last()?.value;
+        if !total.is_finite() || total <= 0.0 {
+            return None;
+        }
+        let curve: Vec<_> =
+            observations.iter().map(|seen| (seen.at as f64, (seen.value / total).clamp(0.0, 1.0))).collect();
+        Self::checked(curve, Vec::new())
+    }
+
+    /// From most common values and histogram; `None` where there are no
+    /// values that have an order here.
+    #[must_use]
+    pub fn of_statistics(statistics: &ColumnStatistics, key_type: KeyType) -> Option<Self> {
+        let position = |text: &String| key_type.read(text).map(|value| value.position());
+        let mut common: Vec<_> = statistics
+            .common_values
+            .iter()
+            .zip(&statistics.common_fractions)
+            .filter_map(|(value, share)| Some((position(value)?, share.max(0.0))))
+            .collect();
+        common.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let bounds: Vec<_> = statistics.histogram.iter().filter_map(position).collect();
+        let in_common: f64 = common.iter().map(|value| value.1).sum();
+        let rest = if bounds.is_empty() {
+            0.0
+        } else {
+            (1.0 - statistics.null_fraction - in_common).max(f64::EPSILON)
+        };
+        let total = in_common + rest;
+        if total <= 0.0 {
+            return None;
+        }
+        for value in &mut common {
+            value.1 /= total;
+        }
+        let steps = bounds.len().saturating_sub(1).max(1) as f64;
+        let curve = bounds.iter().enumerate().map(|(at, bound)| {
+            let done = if bounds.len() == 1 { 1.0 } else { at as f64 / steps };
+            (*bound, done * rest / total)
+        });
+        Self::checked(curve.collect(), common)
+    }
+
+    fn checked(curve: Vec<(f64, f64)>, common: Vec<(f64, f64)>) -> Option<Self> {
+        let ascending = |pair: &[(f64, f64)]| {
+            pair[0].0.partial_cmp(&pair[1].0).is_some_and(Ordering::is_le) && pair[0].1 <= pair[1].1
+        };
+        if !curve.windows(2).all(ascending) {
+            return None;
+        }
+        let ends = |points: &[(f64, f64)]| Some((points.first()?.0, points.last()?.0));
+        let (first, last) = match (ends(&curve), ends(&common)) {
+            (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => return None,
+        };
+        Some(Self { curve, common, first, last })
+    }
+
+    /// The lowest position that has rows.
+    #[must_use]
+    pub const fn first(&self) -> f64 {
+        self.first
+    }
+
+    /// The highest position that has rows.
+    #[must_use]
+    pub const fn last(&self) -> f64 {
+        self.last
+    }
+
+    /// Share of the rows below `position`.
+    #[must_use]
+    pub fn below(&self, position: f64) -> f64 {
+        let common: f64 =
+            self.common.iter().take_while(|value| value.0 < position).map(|value| value.1).sum();
+        (self.curve_below(position) + common).clamp(0.0, 1.0)
+    }
+
+    fn curve_below(&self, position: f64) -> f64 {
+        let after = self.curve.partition_point(|point| point.0 < position);
+        match (after.checked_sub(1).map(|at| self.curve[at]), self.curve.get(after)) {
+            (None, _) => 0.0,
+            (Some(before), None) => before.1,
+            (Some(before), Some(after)) => {
+                before.1 + (after.1 - before.1) * (position - before.0) / (after.0 - before.0)
+            }
+        }
+    }
+
+    /// Share of the rows from `lower` up to but not including `upper`.
+    #[must_use]
+    pub fn between(&self, lower: f64, upper: f64) -> f64 {
+        (self.below(upper) - self.below(lower)).max(0.0)
+    }
+
+    /// The position below which `share` of the rows lie, by bisection (60
+    /// halvings exhaust a double).
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
+        let (mut low, mut high) = (self.first, self.last);
+        for _ in 0..60 {
+            let middle = low + (high - low) / 2.0;
+            if self.below(middle) < share { low = middle } else { high = middle }
+        }
+        high
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+
+    #[test]
+    fn a_histogram_is_interpolated() {
+        let statistics = ColumnStatistics {
+            null_fraction: 0.2,
+            common_values: vec!["5".to_owned()],
+            common_fractions: vec![0.4],
+            histogram: ["0", "10", "30"].map(str::to_owned).to_vec(),
+            ..ColumnStatistics::default()
+        };
+        let spread = Spread::of_statistics(&statistics, KeyType::Integer).unwrap();
+        near(spread.below(0.0), 0.0);
+        near(spread.below(5.0), 0.125);
+        near(spread.below(5.1), 0.1275 + 0.5);
+        near(spread.below(10.0), 0.75);
+        near(spread.below(20.0), 0.875);
+        near(spread.below(31.0), 1.0);
+        near(spread.between(10.0, 30.0), 0.25);
+        near(spread.quantile(0.875), 20.0);
+        assert_eq!((spread.first(), spread.last()), (0.0, 30.0));
+    }
+
+    #[test]
+    fn values_without_an_order_give_no_spread() {
+        let statistics = ColumnStatistics {
+            histogram: ["infinity", "never"].map(str::to_owned).to_vec(),
+            ..ColumnStatistics::default()
+        };
+        assert_eq!(Spread::of_statistics(&statistics, KeyType::Date), None);
+        assert_eq!(Spread::of_statistics(&ColumnStatistics::default(), KeyType::Integer), None);
+        assert_eq!(Spread::of_curve(&[]), None);
+        assert_eq!(Spread::of_curve(&[Observation { at: 0, value: 0.0 }]), None);
+    }
+}
