@@ -237,7 +237,8 @@ fn forecast_series(
         .into_iter()
         .map(|at| at.ok_or_else(no_nulls).and_then(moment::micros))
         .collect::<Result<Vec<i64>, ErrorReport>>()?;
-    let values = value.into_iter().map(|v| v.ok_or_else(no_nulls)).collect::<Result<Vec<f64>, ErrorReport>>()?;
+    let values =
+        value.into_iter().map(|v| v.ok_or_else(no_nulls)).collect::<Result<Vec<f64>, ErrorReport>>()?;
     let observations = forecast::observations(&times, &values)?;
     let horizon = moment::duration(&horizon);
     let forecast = forecast::forecast(&observations, horizon, forecast::POINTS_MAX, None)?;

@@ -59,7 +59,8 @@ fn propose_shards(
     ErrorReport,
 > {
     let profile = advise::meant(profile)?;
-    let only = relation.map(|text| table_of(&profile, text).map(crate::model::profile::Table::name)).transpose()?;
+    let only =
+        relation.map(|text| table_of(&profile, text).map(crate::model::profile::Table::name)).transpose()?;
     let proposal = Facts::read(profile, horizon)?.propose(only)?;
     let id = proposals::store(&proposal, &current_user()?)?;
     let rows = proposal.relations.into_iter().map(move |proposed| {
@@ -106,7 +107,10 @@ fn load(proposal_id: i64) -> Result<Stored, ErrorReport> {
 }
 
 /// The relations of a proposal that a list names; all if there is no list.
-fn chosen(stored: &Stored, names: Option<Vec<Option<String>>>) -> Result<Vec<&RelationProposal>, ErrorReport> {
+fn chosen(
+    stored: &Stored,
+    names: Option<Vec<Option<String>>>,
+) -> Result<Vec<&RelationProposal>, ErrorReport> {
     let Some(names) = names else { return Ok(stored.proposal.relations.iter().collect()) };
     names.into_iter().flatten().map(|text| one(stored, &text)).collect()
 }

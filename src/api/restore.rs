@@ -31,9 +31,9 @@ type Findings = TableIterator<
 >;
 
 fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, String)> {
-    found.into_iter().map(|finding| {
-        (finding.severity.word().to_owned(), finding.object, finding.problem, finding.remedy)
-    })
+    found
+        .into_iter()
+        .map(|finding| (finding.severity.word().to_owned(), finding.object, finding.problem, finding.remedy))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -211,7 +211,10 @@ fn check_table_setting(key: &str, value: &Value) -> Result<(), ErrorReport> {
             SqlState::UndefinedObject,
             format!("setting \"{key}\" does not exist"),
             None,
-            Some("View \"presplit.settings\" lists the settings; also expected_rows_per_day and undo.".to_owned()),
+            Some(
+                "View \"presplit.settings\" lists the settings; also expected_rows_per_day and undo."
+                    .to_owned(),
+            ),
         )),
     }
 }

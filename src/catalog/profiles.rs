@@ -1,5 +1,7 @@
 //! Profiles: captured live, stored under a name, and merged for an analysis.
 
+use std::ffi::CString;
+
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use serde_json::Value;
@@ -26,32 +28,39 @@ fn block(name: &str) -> &'static str {
     rest[..rest.find(&end).unwrap_or(rest.len())].trim().trim_end_matches(';')
 }
 
+/// The settings that the script's blocks rely on: its `SET LOCAL` lines.
+fn script_settings() -> Vec<(CString, CString)> {
+    block("settings")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("SET LOCAL ")?.trim_end_matches(';').split_once(" = "))
+        .filter_map(|(name, value)| {
+            Some((CString::new(name).ok()?, CString::new(value.trim_matches('\'')).ok()?))
+        })
+        .collect()
+}
+
 /// The JSON of a profile of these tables; none = every user table.
 pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
     let list = relations.map_or_else(String::new, |oids| {
         oids.iter().map(|oid| oid.to_u32().to_string()).collect::<Vec<_>>().join(",")
     });
-    let settings = [
-        (c"search_path", c"pg_catalog, pg_temp"),
-        (c"standard_conforming_strings", c"on"),
-        (c"datestyle", c"ISO, YMD"),
-        (c"intervalstyle", c"postgres"),
-        (c"timezone", c"UTC"),
-        (c"extra_float_digits", c"1"),
-        (c"bytea_output", c"hex"),
-        (c"quote_all_identifiers", c"off"),
-        (c"jit", c"off"),
-    ];
+    let settings = script_settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_c_str(), value.as_c_str())).collect();
     let text = with_settings(&settings, || {
         let statements = spi::one::<String>(block("statements_source"), &[])?.unwrap_or_default();
         let query = block("profile")
             .replace(":'values'", "'keys'")
             .replace(":'relations'", &quote_literal(&list))
             .replace(":statements_source", &statements);
-        spi::one::<String>(&format!("SELECT ({query})::text"), &[])
+        spi::one::<String>(&format!("SELECT q.profile::text FROM ({query}) AS q"), &[])
     })?;
     serde_json::from_str(&text.unwrap_or_default()).map_err(|cause| {
-        error::new(SqlState::DataCorrupted, format!("could not read the captured profile: {cause}"), None, None)
+        error::new(
+            SqlState::DataCorrupted,
+            format!("could not read the captured profile: {cause}"),
+            None,
+            None,
+        )
     })
 }
 
@@ -80,7 +89,8 @@ pub fn store(name: &str, profile: &Value, user: &str) -> Result<(), ErrorReport>
 }
 
 /// Who may see a stored profile: its creator, superusers and pg_read_all_data.
-const VISIBLE: &str = "(imported_by = quote_ident($1)::regrole OR pg_has_role($1, 'pg_read_all_data', 'USAGE'))";
+const VISIBLE: &str =
+    "(imported_by = quote_ident($1)::regrole OR pg_has_role($1, 'pg_read_all_data', 'USAGE'))";
 
 /// The stored profile of a name, or the latest; none if the user sees none.
 pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorReport> {
@@ -108,7 +118,9 @@ pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorRepo
 pub fn owned_by_another(name: &str, user: &str) -> Result<bool, ErrorReport> {
     as_extension_owner(|| {
         spi::one::<bool>(
-            &format!("SELECT EXISTS (SELECT FROM presplit.stored_profiles WHERE name = $2 AND NOT {VISIBLE})"),
+            &format!(
+                "SELECT EXISTS (SELECT FROM presplit.stored_profiles WHERE name = $2 AND NOT {VISIBLE})"
+            ),
             &[user.into(), name.into()],
         )
     })
@@ -125,7 +137,10 @@ pub fn meant(name: Option<&str>, user: &str) -> Result<Profile, ErrorReport> {
                 SqlState::UndefinedObject,
                 format!("profile \"{name}\" does not exist"),
                 None,
-                Some("Import one with import_profile(), or leave the argument out to use live facts.".to_owned()),
+                Some(
+                    "Import one with import_profile(), or leave the argument out to use live facts."
+                        .to_owned(),
+                ),
             )
         });
     }
@@ -142,9 +157,14 @@ fn merge(mut live: Profile, mut imported: Profile) -> Profile {
     if imported.tables.is_empty() {
         return live;
     }
-    imported.views.retain(|view| !live.views.iter().any(|l| (&l.schema, &l.view) == (&view.schema, &view.view)));
-    imported.types.retain(|kind| !live.types.iter().any(|l| (&l.schema, &l.name) == (&kind.schema, &kind.name)));
-    let kept: Vec<_> = imported.tables.iter().map(|table| (table.schema.clone(), table.table.clone())).collect();
+    imported
+        .views
+        .retain(|view| !live.views.iter().any(|l| (&l.schema, &l.view) == (&view.schema, &view.view)));
+    imported
+        .types
+        .retain(|kind| !live.types.iter().any(|l| (&l.schema, &l.name) == (&kind.schema, &kind.name)));
+    let kept: Vec<_> =
+        imported.tables.iter().map(|table| (table.schema.clone(), table.table.clone())).collect();
     imported.history.retain(|reading| kept.contains(&(reading.schema.clone(), reading.table.clone())));
 
     if live.tables.is_empty() {

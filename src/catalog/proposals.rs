@@ -123,7 +123,6 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
             Some("View \"presplit.proposals\" lists the proposals that you may see.".to_owned()),
         ));
     };
-    let proposal =
-        Proposal { settings: header.settings, horizon_micros: header.horizon_micros, relations };
+    let proposal = Proposal { settings: header.settings, horizon_micros: header.horizon_micros, relations };
     Ok(Stored { proposal_id, proposal })
 }

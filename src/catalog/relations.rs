@@ -98,7 +98,12 @@ pub fn name_of(oid: Oid) -> Result<QualifiedName, ErrorReport> {
         )
     })?;
     found.into_iter().next().ok_or_else(|| {
-        error::new(SqlState::UndefinedTable, format!("relation with OID {} does not exist", oid.to_u32()), None, None)
+        error::new(
+            SqlState::UndefinedTable,
+            format!("relation with OID {} does not exist", oid.to_u32()),
+            None,
+            None,
+        )
     })
 }
 
@@ -152,10 +157,7 @@ pub fn shards(root: &QualifiedName) -> Result<Vec<QualifiedName>, ErrorReport> {
 }
 
 /// The part of a partitioned index on each shard: shard and index.
-pub fn shard_indexes(
-    root: &QualifiedName,
-    index: &str,
-) -> Result<Vec<(QualifiedName, String)>, ErrorReport> {
+pub fn shard_indexes(root: &QualifiedName, index: &str) -> Result<Vec<(QualifiedName, String)>, ErrorReport> {
     #[derive(Deserialize)]
     struct Part {
         schema: String,
@@ -205,7 +207,9 @@ pub fn partition_hashes(type_name: &str, values: &[String]) -> Result<Option<Vec
         let Some(function) = function else { return Ok(None) };
         // The function's and the type's names come from the catalogs in their quoted form.
         let hashes = spi::column::<i64>(
-            &format!("SELECT {function}(v::{type_name}, $1) FROM unnest($2) WITH ORDINALITY AS u (v, n) ORDER BY n"),
+            &format!(
+                "SELECT {function}(v::{type_name}, $1) FROM unnest($2) WITH ORDINALITY AS u (v, n) ORDER BY n"
+            ),
             &[SEED.into(), values.to_vec().into()],
         )?;
         Ok(Some(hashes.into_iter().map(|hash| (hash as u64).wrapping_add(COMBINE)).collect()))

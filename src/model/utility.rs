@@ -42,6 +42,8 @@ pub enum Utility {
         publication: String,
         relations: Vec<QualifiedName>,
         via_root: bool,
+        /// `CREATE PUBLICATION`, not `ALTER`.
+        creates: bool,
     },
 }
 
@@ -78,6 +80,8 @@ pub enum AlterCommand {
     AddForeignKey {
         name: Option<String>,
         references: QualifiedName,
+        /// Empty = the primary key.
+        referenced_columns: Vec<String>,
         not_valid: bool,
     },
     ClusterOn {

@@ -35,7 +35,7 @@ use crate::planning::workload::AnalyzedWorkload;
 use crate::planning::workload::shadow;
 use crate::planning::workload::shadow::Existing;
 
-crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError);
+crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError, proposal::AlternativeError);
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
@@ -191,9 +191,9 @@ impl Facts {
         shard_key: &[String],
         bounds: &Value,
     ) -> Result<Proposal, ErrorReport> {
-        let relations: Vec<RelationProposal> = vec![self.with_input(None, |input| {
-            proposal::by_hand(input, relation, strategy, shard_key, bounds)
-        })?];
+        let relations: Vec<RelationProposal> = vec![
+            self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
+        ];
         Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
     }
 }

@@ -169,8 +169,7 @@ fn check_references(armed: &Armed<'_>, statements: &[ReadStatement], found: &mut
     if armed.unique_policy == UniquePolicy::Strict {
         return;
     }
-    let lacks_key =
-        |columns: &[String]| armed.layout.shard_key().iter().any(|key| !columns.contains(key));
+    let lacks_key = |columns: &[String]| armed.layout.shard_key().iter().any(|key| !columns.contains(key));
     let primary: Vec<String> = statements
         .iter()
         .filter_map(|read| match &read.utility {

@@ -134,7 +134,9 @@ fn check_convertible(live: &LiveRelation, name: &QualifiedName) -> Result<(), Er
             SqlState::ObjectNotInPrerequisiteState,
             format!("table \"{name}\" is already partitioned"),
             None,
-            Some("Pass replace => true if the restore drops and recreates it (pg_restore --clean).".to_owned()),
+            Some(
+                "Pass replace => true if the restore drops and recreates it (pg_restore --clean).".to_owned(),
+            ),
         ));
     }
     if !relations::is_empty(name)? {
@@ -191,7 +193,8 @@ fn check_may_arm() -> Result<(), ErrorReport> {
 
 /// The statement that makes new sessions load the library.
 pub fn load_hint() -> Result<String, ErrorReport> {
-    let database = spi::one::<String>("SELECT pg_catalog.current_database()::pg_catalog.text", &[])?.unwrap_or_default();
+    let database =
+        spi::one::<String>("SELECT pg_catalog.current_database()::pg_catalog.text", &[])?.unwrap_or_default();
     Ok(format!(
         "ALTER DATABASE {} SET session_preload_libraries = 'pg_presplit';",
         quote_identifier(&database)

@@ -129,7 +129,9 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                 Action::IdentifyShards { index } => {
                     for (shard, part) in relations::shard_indexes(&table.relation, index)? {
                         let part = quote_identifier(&part);
-                        work.push(Work::Sql(format!("ALTER TABLE {shard} REPLICA IDENTITY USING INDEX {part}")));
+                        work.push(Work::Sql(format!(
+                            "ALTER TABLE {shard} REPLICA IDENTITY USING INDEX {part}"
+                        )));
                     }
                 }
                 Action::PublishViaRoot { publication } => work.push(Work::Sql(format!(

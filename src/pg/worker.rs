@@ -45,7 +45,8 @@ static TICK: OnceLock<fn()> = OnceLock::new();
 pub fn register(tick: fn()) {
     let _ = TICK.set(tick);
     // SAFETY: flags that the postmaster sets while it loads libraries.
-    let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade };
+    let preloading =
+        unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade };
     if !preloading {
         return;
     }
@@ -123,8 +124,11 @@ fn run_worker(database: &Database) {
 
 /// The databases to serve: named ones, or all that take connections.
 fn databases() -> Vec<Database> {
-    let wanted: Vec<String> =
-        guc::text("databases").split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    let wanted: Vec<String> = guc::text("databases")
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
     let mut found = Vec::new();
     // SAFETY: a scan of a shared catalog in a transaction of its own, as
     // autovacuum's launcher does it; tuples are read while the scan is open.

@@ -14,6 +14,7 @@
 //! layout in it covers the key space exactly once; every proposal names
 //! `none` among its candidates.
 
+mod alternative;
 mod calendar;
 mod candidate;
 mod choice;
@@ -48,6 +49,7 @@ use crate::model::settings::Settings;
 use crate::planning::forecast::Growth;
 use crate::planning::workload::AnalyzedWorkload;
 
+pub use crate::planning::proposal::alternative::AlternativeError;
 pub use crate::planning::proposal::calendar::CalendarUnit;
 pub use crate::planning::proposal::calendar::Interval;
 pub use crate::planning::proposal::candidate::Generator;

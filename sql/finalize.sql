@@ -1,0 +1,227 @@
+-- Who may, and what each object is for. Every object has a comment; EXECUTE is
+-- revoked from PUBLIC on whatever changes state or touches files.
+
+REVOKE ALL ON SCHEMA presplit FROM PUBLIC;
+GRANT USAGE ON SCHEMA presplit TO PUBLIC;
+COMMENT ON SCHEMA presplit IS 'sharded tables: proposals, shards, restores and their settings';
+
+-- Facts ----------------------------------------------------------------------
+
+COMMENT ON FUNCTION capture_profile(regclass[]) IS
+    'facts of these tables (all user tables if null) and the statements of this database, as JSON';
+
+REVOKE ALL ON FUNCTION import_profile(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION import_profile(jsonb, text) IS
+    'stores a captured profile under a name, replacing one of that name';
+
+COMMENT ON FUNCTION analyze_workload(text) IS
+    'how the statements of a profile use the columns of tables, as PostgreSQL itself analyses them';
+
+COMMENT ON FUNCTION workload_coverage(text) IS
+    'how many statements of a profile could be analysed, by number, calls and execution time';
+
+COMMENT ON FUNCTION predict_growth(text, interval, text) IS
+    'expected rows and bytes of a table up to a horizon, with a 90 percent interval';
+
+COMMENT ON FUNCTION forecast_series(timestamptz[], float8[], interval) IS
+    'the forecast of any series of observations, with a 90 percent interval';
+
+-- Proposals ------------------------------------------------------------------
+
+REVOKE ALL ON FUNCTION propose_shards(text, text, interval) FROM PUBLIC;
+COMMENT ON FUNCTION propose_shards(text, text, interval) IS
+    'proposes how one table, or each, should be sharded, with the reasons; changes no table';
+
+COMMENT ON FUNCTION explain_proposal(bigint, text[]) IS
+    'everything that was weighed for a proposal, the chosen way first';
+
+REVOKE ALL ON FUNCTION choose_alternative(bigint, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION choose_alternative(bigint, text, int) IS
+    'a new proposal with another of the ways that were weighed for a table';
+
+COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
+    'the statements that divide a copy of each table, executable in order';
+
+COMMENT ON FUNCTION export_proposal(bigint) IS
+    'a proposal as JSON, to be imported elsewhere';
+
+REVOKE ALL ON FUNCTION import_proposal(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION import_proposal(jsonb) IS
+    'stores a proposal that was exported elsewhere';
+
+REVOKE ALL ON FUNCTION register_proposal(text, text, text[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION register_proposal(text, text, text[], jsonb) IS
+    'stores a proposal made by hand';
+
+-- Restore --------------------------------------------------------------------
+
+REVOKE ALL ON FUNCTION check_restore(bigint, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION check_restore(bigint, text, text) IS
+    'what would keep a dump from being restored into the shards of a proposal; nothing at error = it goes through';
+
+REVOKE ALL ON FUNCTION create_shards(bigint, text, boolean, interval, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION create_shards(bigint, text, boolean, interval, text[]) IS
+    'creates the shards of a proposal: now for empty tables, during the restore for tables not here yet';
+
+REVOKE ALL ON FUNCTION disarm(text) FROM PUBLIC;
+COMMENT ON FUNCTION disarm(text) IS
+    'ends the rewriting of statements for a table; false if it was not armed';
+
+COMMENT ON FUNCTION check_shards(regclass) IS
+    'what is not right with one sharded table, or with all';
+
+REVOKE ALL ON FUNCTION configure_shards(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION configure_shards(text, jsonb) IS
+    'changes the settings of one table, also of a table that is not here yet; returns all of them';
+
+-- Tables: for the extension alone ---------------------------------------------
+
+REVOKE ALL ON ALL TABLES IN SCHEMA presplit FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA presplit FROM PUBLIC;
+
+COMMENT ON TABLE presplit.stored_profiles IS 'imported profiles by name';
+COMMENT ON COLUMN presplit.stored_profiles.name IS 'name given to import_profile()';
+COMMENT ON COLUMN presplit.stored_profiles.profile IS 'the profile, as docs/profile.md describes it';
+COMMENT ON COLUMN presplit.stored_profiles.imported_at IS 'when it was imported; the latest is used where no name is given';
+COMMENT ON COLUMN presplit.stored_profiles.imported_by IS 'role that imported it';
+
+COMMENT ON TABLE presplit.stored_proposals IS 'proposals, immutable';
+COMMENT ON COLUMN presplit.stored_proposals.proposal_id IS 'number of the proposal';
+COMMENT ON COLUMN presplit.stored_proposals.digest IS 'hash of its content and its creator';
+COMMENT ON COLUMN presplit.stored_proposals.settings IS 'settings that it was made under; restores obey these';
+COMMENT ON COLUMN presplit.stored_proposals.created_at IS 'when it was made';
+COMMENT ON COLUMN presplit.stored_proposals.created_by IS 'role that made it';
+
+COMMENT ON TABLE presplit.proposal_relations IS 'what each proposal says of each table';
+COMMENT ON COLUMN presplit.proposal_relations.proposal_id IS 'number of the proposal';
+COMMENT ON COLUMN presplit.proposal_relations.position IS 'place of the table in the proposal';
+COMMENT ON COLUMN presplit.proposal_relations.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.proposal_relations.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.proposal_relations.content IS 'layout, reasons and everything that was weighed';
+COMMENT ON COLUMN presplit.proposal_relations.shards IS 'the shards of the layout in bound order';
+COMMENT ON COLUMN presplit.proposal_relations.state IS 'proposed, applied, superseded or disarmed';
+
+COMMENT ON TABLE presplit.armed_tables IS 'tables whose restore is rewritten';
+COMMENT ON COLUMN presplit.armed_tables.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.armed_tables.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.armed_tables.proposal_id IS 'proposal that divides it';
+COMMENT ON COLUMN presplit.armed_tables.replaces IS 'whether an existing table is to be dropped and recreated';
+COMMENT ON COLUMN presplit.armed_tables.valid_for IS 'time after the last rewritten statement at which the arming ends';
+COMMENT ON COLUMN presplit.armed_tables.armed_at IS 'when it was armed';
+COMMENT ON COLUMN presplit.armed_tables.armed_by IS 'role that armed it';
+
+COMMENT ON TABLE presplit.restore_log IS 'statements that were rewritten for armed tables';
+COMMENT ON COLUMN presplit.restore_log.entry IS 'number in order of time';
+COMMENT ON COLUMN presplit.restore_log.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.restore_log.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.restore_log.proposal_id IS 'proposal that divides it';
+COMMENT ON COLUMN presplit.restore_log.statement_kind IS 'kind of the statement';
+COMMENT ON COLUMN presplit.restore_log.original IS 'statement as the client sent it';
+COMMENT ON COLUMN presplit.restore_log.executed IS 'what ran in its place';
+COMMENT ON COLUMN presplit.restore_log.note IS 'why';
+COMMENT ON COLUMN presplit.restore_log.rows_loaded IS 'rows that a COPY brought';
+COMMENT ON COLUMN presplit.restore_log.logged_by IS 'role that restored';
+COMMENT ON COLUMN presplit.restore_log.at IS 'when';
+
+COMMENT ON TABLE presplit.sharded_tables IS 'tables that were created in shards';
+COMMENT ON COLUMN presplit.sharded_tables.relation IS 'the partitioned table';
+COMMENT ON COLUMN presplit.sharded_tables.proposal_id IS 'proposal that it follows';
+COMMENT ON COLUMN presplit.sharded_tables.created_at IS 'when it was created in shards';
+
+COMMENT ON TABLE presplit.size_history IS 'sizes of tables over time, recorded by the worker';
+COMMENT ON COLUMN presplit.size_history.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.size_history.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.size_history.at IS 'when';
+COMMENT ON COLUMN presplit.size_history.rows IS 'estimated live rows, of all shards together';
+COMMENT ON COLUMN presplit.size_history.bytes IS 'heap, indexes and TOAST, of all shards together';
+COMMENT ON COLUMN presplit.size_history.inserted IS 'rows inserted since the counters began';
+COMMENT ON COLUMN presplit.size_history.updated IS 'rows updated since the counters began';
+COMMENT ON COLUMN presplit.size_history.deleted IS 'rows deleted since the counters began';
+
+COMMENT ON TABLE presplit.table_settings IS 'settings of single tables';
+COMMENT ON COLUMN presplit.table_settings.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.table_settings.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.table_settings.settings IS 'settings and their values';
+COMMENT ON COLUMN presplit.table_settings.changed_at IS 'when they were last changed';
+COMMENT ON COLUMN presplit.table_settings.changed_by IS 'role that changed them';
+
+-- Views ----------------------------------------------------------------------
+
+GRANT SELECT ON presplit.armed, presplit.sharded, presplit.proposals, presplit.restore_report,
+    presplit.settings, presplit.shards TO PUBLIC;
+REVOKE ALL ON FUNCTION presplit.read_statements() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION presplit.read_statements() TO pg_read_all_stats;
+GRANT SELECT ON presplit.statements TO pg_read_all_stats;
+
+COMMENT ON VIEW presplit.armed IS 'tables whose restore is rewritten now';
+COMMENT ON COLUMN presplit.armed.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.armed.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.armed.proposal_id IS 'proposal that divides it';
+COMMENT ON COLUMN presplit.armed.replaces IS 'whether an existing table is to be dropped and recreated';
+COMMENT ON COLUMN presplit.armed.valid_until IS 'when the arming ends unless a statement is rewritten before';
+
+COMMENT ON VIEW presplit.sharded IS 'tables that were created in shards';
+COMMENT ON COLUMN presplit.sharded.relation IS 'the partitioned table';
+COMMENT ON COLUMN presplit.sharded.proposal_id IS 'proposal that it follows';
+COMMENT ON COLUMN presplit.sharded.created_at IS 'when it was created in shards';
+
+COMMENT ON VIEW presplit.shards IS 'the shards of sharded tables with their size and load';
+COMMENT ON COLUMN presplit.shards.relation IS 'the sharded table';
+COMMENT ON COLUMN presplit.shards.shard IS 'the shard';
+COMMENT ON COLUMN presplit.shards.bound IS 'what it accepts';
+COMMENT ON COLUMN presplit.shards.rows IS 'estimated live rows';
+COMMENT ON COLUMN presplit.shards.bytes IS 'heap, indexes and TOAST';
+COMMENT ON COLUMN presplit.shards.size_share IS 'share of the bytes of its table';
+COMMENT ON COLUMN presplit.shards.reads_per_second IS 'rows read per second since the counters began';
+COMMENT ON COLUMN presplit.shards.writes_per_second IS 'rows written per second since the counters began';
+COMMENT ON COLUMN presplit.shards.load_share IS 'share of the rows read and written of its table';
+COMMENT ON COLUMN presplit.shards.bytes_at_horizon IS 'bytes that its proposal expects at the horizon';
+COMMENT ON COLUMN presplit.shards.tablespace IS 'tablespace of the shard';
+COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty';
+
+COMMENT ON VIEW presplit.proposals IS 'proposals that you may see, one row for each table';
+COMMENT ON COLUMN presplit.proposals.proposal_id IS 'number of the proposal';
+COMMENT ON COLUMN presplit.proposals.relation IS 'the table';
+COMMENT ON COLUMN presplit.proposals.strategy IS 'none, range, hash, list, range_hash or list_hash';
+COMMENT ON COLUMN presplit.proposals.shard_key IS 'columns that place a row';
+COMMENT ON COLUMN presplit.proposals.shard_count IS 'number of shards, 1 for a whole table';
+COMMENT ON COLUMN presplit.proposals.colocation_group IS 'tables of one number share key type and bounds';
+COMMENT ON COLUMN presplit.proposals.rows_scanned_share IS 'share of the rows that statements have to look at, 1 for the whole table';
+COMMENT ON COLUMN presplit.proposals.skew IS 'largest shard over the mean at the horizon, less one';
+COMMENT ON COLUMN presplit.proposals.bytes_at_horizon IS 'expected bytes of the table at the horizon';
+COMMENT ON COLUMN presplit.proposals.confidence IS 'low, medium or high: how much the facts bear';
+COMMENT ON COLUMN presplit.proposals.reason IS 'why';
+COMMENT ON COLUMN presplit.proposals.warnings IS 'what to know before it is applied';
+COMMENT ON COLUMN presplit.proposals.shards IS 'name, bound, rows and bytes at the horizon, tablespace of each shard';
+COMMENT ON COLUMN presplit.proposals.created_at IS 'when it was made';
+COMMENT ON COLUMN presplit.proposals.state IS 'proposed, armed, applied, superseded or disarmed';
+
+COMMENT ON VIEW presplit.restore_report IS 'statements of restores that were rewritten';
+COMMENT ON COLUMN presplit.restore_report.relation IS 'the armed table';
+COMMENT ON COLUMN presplit.restore_report.statement_kind IS 'kind of the statement';
+COMMENT ON COLUMN presplit.restore_report.original IS 'statement as the client sent it';
+COMMENT ON COLUMN presplit.restore_report.executed IS 'what ran in its place';
+COMMENT ON COLUMN presplit.restore_report.note IS 'why';
+COMMENT ON COLUMN presplit.restore_report.at IS 'when';
+COMMENT ON COLUMN presplit.restore_report.rows_loaded IS 'rows that a COPY brought';
+
+COMMENT ON VIEW presplit.settings IS 'settings of the extension with their values';
+COMMENT ON COLUMN presplit.settings.name IS 'name of the setting';
+COMMENT ON COLUMN presplit.settings.value IS 'value in this session, in the unit';
+COMMENT ON COLUMN presplit.settings.unit IS 'unit of the value';
+COMMENT ON COLUMN presplit.settings.meaning IS 'what it is for';
+
+COMMENT ON VIEW presplit.statements IS 'statements of the workload and whether they could be analysed';
+COMMENT ON COLUMN presplit.statements.queryid IS 'identifier of the statement in pg_stat_statements';
+COMMENT ON COLUMN presplit.statements.query IS 'normalised text';
+COMMENT ON COLUMN presplit.statements.calls IS 'calls in the observed time';
+COMMENT ON COLUMN presplit.statements.exec_ms IS 'total execution time in the observed time, in milliseconds';
+COMMENT ON COLUMN presplit.statements.analyzed IS 'whether PostgreSQL took it';
+COMMENT ON COLUMN presplit.statements.reason IS 'why not';
+
+COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
+COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
+COMMENT ON FUNCTION presplit.refuse_unsharded() IS
+    'refuses that an armed table comes into being whole, with or without the library';
+COMMENT ON EVENT TRIGGER presplit_never_silently_plain IS
+    'refuses that an armed table comes into being whole, with or without the library';
