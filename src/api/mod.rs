@@ -24,6 +24,6 @@ extension_sql_file!("../../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!(
     "../../sql/views.sql",
     name = "views",
-    requires = ["bootstrap", views::read_settings, views::read_statements]
+    requires = ["bootstrap", views::presplit::read_settings, views::presplit::read_statements]
 );
 extension_sql_file!("../../sql/finalize.sql", name = "finalize", finalize);

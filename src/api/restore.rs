@@ -25,11 +25,6 @@ use crate::operations::provision;
 use crate::operations::provision::Request;
 use crate::pg::error;
 
-type Findings = TableIterator<
-    'static,
-    (name!(severity, String), name!(object, String), name!(problem, String), name!(remedy, String)),
->;
-
 fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, String)> {
     found
         .into_iter()
@@ -142,7 +137,14 @@ RETURNS TABLE (severity text, object text, problem text, remedy text)
 VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
-fn check_shards(relation: default!(Option<Oid>, "NULL")) -> Result<Findings, ErrorReport> {
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
+fn check_shards(relation: default!(Option<Oid>, "NULL")) -> Result<
+    TableIterator<
+        'static,
+        (name!(severity, String), name!(object, String), name!(problem, String), name!(remedy, String)),
+    >,
+    ErrorReport,
+> {
     Ok(TableIterator::new(rows(check::shards(relation.map(|oid| oid.to_u32()))?)))
 }
 

@@ -11,11 +11,12 @@ use crate::operations::advise;
 use crate::pg::guc;
 
 #[pgrx::pg_schema]
-mod presplit {
+pub mod presplit {
     use super::ErrorReport;
     use super::TableIterator;
     use super::name;
     use super::pg_extern;
+    use pgrx::prelude::*;
 
     #[pg_extern(stable, parallel_safe)]
     #[search_path(pg_catalog, pg_temp)]

@@ -9,6 +9,7 @@ use crate::model::name::WrittenName;
 use crate::model::report::SqlState;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
+use crate::pg::hash;
 use crate::pg::spi;
 
 /// A relation that exists here.
@@ -26,11 +27,6 @@ pub struct LiveRelation {
 }
 
 impl LiveRelation {
-    #[must_use]
-    pub fn qualified(&self) -> QualifiedName {
-        QualifiedName::new(&self.schema, &self.name)
-    }
-
     #[must_use]
     pub fn is_partitioned(&self) -> bool {
         self.kind == "p"
@@ -183,35 +179,9 @@ pub fn shard_indexes(root: &QualifiedName, index: &str) -> Result<Vec<(Qualified
 }
 
 /// PostgreSQL's own partition hash of each common value of a built-in type, so
-/// that `% modulus` is the remainder; none if the type has no hash support.
-///
-/// The constants are those of `compute_partition_hash_value`: the extended
-/// hash function of the default operator class with the partition seed,
-/// combined with zero.
+/// that `% modulus` is the remainder; none if the type has no hash support or
+/// a value is not one of it.
 pub fn partition_hashes(type_name: &str, values: &[String]) -> Result<Option<Vec<u64>>, ErrorReport> {
-    /// `HASH_PARTITION_SEED`.
-    const SEED: i64 = 0x7A5B_2236_7996_DCFD;
-    /// What `hash_combine64(0, h)` adds to `h`.
-    const COMBINE: u64 = 0x49A0_F4DD_15E5_A8E3;
-    with_pinned_search_path(|| {
-        let function = spi::one::<String>(
-            "SELECT p.amproc::text
-             FROM pg_opclass AS o
-             JOIN pg_am AS m ON m.oid = o.opcmethod AND m.amname = 'hash'
-             JOIN pg_amproc AS p ON p.amprocfamily = o.opcfamily AND p.amprocnum = 2
-                                AND p.amproclefttype = o.opcintype AND p.amprocrighttype = o.opcintype
-             WHERE o.opcdefault
-               AND o.opcintype = CASE $1::regtype WHEN 'varchar'::regtype THEN 'text'::regtype ELSE $1::regtype END",
-            &[type_name.into()],
-        )?;
-        let Some(function) = function else { return Ok(None) };
-        // The function's and the type's names come from the catalogs in their quoted form.
-        let hashes = spi::column::<i64>(
-            &format!(
-                "SELECT {function}(v::{type_name}, $1) FROM unnest($2) WITH ORDINALITY AS u (v, n) ORDER BY n"
-            ),
-            &[SEED.into(), values.to_vec().into()],
-        )?;
-        Ok(Some(hashes.into_iter().map(|hash| (hash as u64).wrapping_add(COMBINE)).collect()))
-    })
+    let oid = with_pinned_search_path(|| spi::one::<Oid>("SELECT to_regtype($1)::oid", &[type_name.into()]))?;
+    Ok(oid.and_then(|oid| hash::partition_hashes(oid, values)))
 }

@@ -193,8 +193,10 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         }
         let handler = HANDLER.get()?;
         let _guard = Inside::enter();
-        // A database without the extension, or a server in binary upgrade, has nothing armed.
+        // A database without the extension, or with one being installed, and a
+        // server in binary upgrade have nothing armed.
         if pg_sys::IsBinaryUpgrade
+            || pg_sys::creating_extension
             || pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true) == pg_sys::InvalidOid
         {
             return None;

@@ -4,9 +4,11 @@
 //! sharding: what is decided comes from above as values. Every `unsafe` block
 //! says which obligation it meets.
 
+pub mod analyze;
 pub mod context;
 pub mod error;
 pub mod guc;
+pub mod hash;
 pub mod hook;
 pub mod moment;
 pub mod server;

@@ -395,7 +395,12 @@ unsafe fn read_constraint(constraint: &pg_sys::Constraint, names: Names) -> Alte
             }
             ConstrType::CONSTR_FOREIGN => match existing_name(constraint.pktable, names) {
                 Some(references) => {
-                    AlterCommand::AddForeignKey { name, references, not_valid: constraint.skip_validation }
+                    AlterCommand::AddForeignKey {
+                        name,
+                        references,
+                        referenced_columns: strings(constraint.pk_attrs),
+                        not_valid: constraint.skip_validation,
+                    }
                 }
                 None => AlterCommand::Other,
             },
