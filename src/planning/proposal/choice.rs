@@ -20,7 +20,7 @@ use crate::planning::proposal::legality::Verdict;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::subject::Subject;
-use crate::planning::proposal::touch::Touch;
+use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::traffic::Window;
 
 /// One candidate with its division and cost.
@@ -199,7 +199,7 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, column: &str, strate
             narrowing.prunable
                 && (strategy == Strategy::Range || matches!(narrowing.window, Window::Values { .. }))
         });
-        !pruned && one.calls_per_second >= calls * constants.hot_share
+        !pruned && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
     });
     let most = if unpruned { constants.shards_unpruned_max } else { constants.shards_pruned_max };
     most.min(input.settings.shards_per_table_max)
@@ -210,11 +210,12 @@ pub fn rows_scanned_share(subject: &Subject, division: &Division) -> f64 {
     if subject.traffic.assumed {
         return 1.0;
     }
+    let pruning = Pruning::of(division);
     let mut total = 0.0;
     let mut scanned = 0.0;
     for one in subject.traffic.uses.iter().filter(|one| one.reads) {
         total += one.weight;
-        scanned += one.weight * Touch::of(division, one).share;
+        scanned += one.weight * pruning.touch(one).share;
     }
     if total > 0.0 { scanned / total } else { 1.0 }
 }
