@@ -5,6 +5,7 @@
 //! chosen is legal and can be laid out.
 
 use crate::model::key::Strategy;
+use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::calendar::CalendarUnit;
@@ -160,7 +161,11 @@ fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Can
             .map(|modulus| hash::divide(input, subject, column, modulus)),
     };
     let (division, impossible) = match divided {
-        Ok(division) => (division, None),
+        Ok(division) if division.layout(subject).is_some() => (division, None),
+        Ok(_) => {
+            let reason = "A bound lies outside the calendar of the key's type.".to_owned();
+            (Division::whole(subject.size.rows), Some(reason))
+        }
         Err(reason) => (Division::whole(subject.size.rows), Some(reason)),
     };
     let cost = Cost::of(input, subject, &division);
@@ -185,7 +190,7 @@ fn best_range(
     let coarsest = priced.iter().rposition(|(cost, _)| *cost <= near);
     match coarsest {
         Some(at) => Ok(priced.swap_remove(at).1),
-        None => Err(format!("Ranges of {} cannot be laid out.", column.name)),
+        None => Err(format!("Ranges of {} cannot be laid out.", quote_identifier(&column.name))),
     }
 }
 

@@ -120,11 +120,12 @@ impl Rules<'_> {
                 ));
             }
             UniquePolicy::Extend => verdict.warnings.push(format!(
-                "Shard key {missing_list} is appended to {} {shown}: its own columns alone are no longer unique.",
+                "Shard key {missing_list} is appended to {} {shown}: its own columns alone are no longer unique, \
+                 and ON CONFLICT on them fails.",
                 lower_first(what)
             )),
             UniquePolicy::PerShard => verdict.warnings.push(format!(
-                "Uniqueness of {} {shown} is kept only inside each shard.",
+                "Uniqueness of {} {shown} is kept only inside each shard, and ON CONFLICT on its columns fails.",
                 lower_first(what)
             )),
         }

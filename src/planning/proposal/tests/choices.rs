@@ -329,3 +329,61 @@ fn the_newest_rows_by_an_index_are_cheap_either_way() {
     });
     assert!(walked(indexed) * 1e6 < walked(events(200.0)));
 }
+
+#[test]
+fn of_two_keys_the_even_one_is_chosen() {
+    let columns = [("a", "bigint"), ("b", "bigint")];
+    let both = |skewed: usize| {
+        Fixture::new()
+            .table(table("t", &columns), 400.0)
+            .statement(1e5, 1e6, &[("t", &[equality("a")])])
+            .statement(1e5, 1e6, &[("t", &[equality("b")])])
+            .edit("t", |table| {
+                if let Some(found) = &mut table.columns[skewed].statistics {
+                    found.common_values = vec!["1".to_owned()];
+                    found.common_fractions = vec![0.5];
+                }
+            })
+    };
+    check(&both(0), "t", "hash(b) x 64");
+    check(&both(1), "t", "hash(a) x 64");
+}
+
+#[test]
+fn dear_opening_makes_shards_fewer() {
+    let dear = |open_ms| {
+        let fixture = events(2000.0).with(|fixture| {
+            fixture.workload.statements.truncate(1);
+            fixture.constants.open_ms = open_ms;
+        });
+        fixture.relation("events").layout.unwrap().shards().len()
+    };
+    assert!(
+        dear(0.005) > 400 && dear(1e5) < 70 && dear(1e6) < 20,
+        "{} {} {}",
+        dear(0.005),
+        dear(1e5),
+        dear(1e6)
+    );
+}
+
+#[test]
+fn a_table_that_never_changes_needs_no_upkeep() {
+    let still = accounts(400.0).with(|fixture| {
+        fixture.workload.statements.truncate(1);
+        let growth = fixture.growth.get_mut(&name("accounts")).unwrap();
+        growth.rows[0].value = growth.rows_now;
+    });
+    let found = check(&still, "accounts", "none");
+    assert_eq!(term(candidate(&found, Strategy::None, ""), "upkeep"), 0.0);
+    assert!(found.reason.contains("would save 0 % of the cost"), "{}", found.reason);
+    let updated = still.edit("accounts", |table| table.counters.updated = 1e6);
+    check(&updated, "accounts", "hash(id) x 64");
+}
+
+#[test]
+fn the_unit_of_every_term_is_named() {
+    let found = events(200.0).relation("events");
+    let units = found.candidates.iter().flat_map(|one| &one.terms).map(|term| term.unit.as_str());
+    assert!(units.clone().count() > 20 && units.into_iter().all(|unit| unit == "ms/s"));
+}

@@ -99,9 +99,12 @@ fn a_policy_turns_the_unique_rule_into_a_warning() {
     for (policy, expected) in [
         (
             UniquePolicy::Extend,
-            "Shard key ts is appended to primary key u: its own columns alone are no longer unique.",
+            "Shard key ts is appended to primary key u: its own columns alone are no longer unique, and ON CONFLICT on them fails.",
         ),
-        (UniquePolicy::PerShard, "Uniqueness of primary key u is kept only inside each shard."),
+        (
+            UniquePolicy::PerShard,
+            "Uniqueness of primary key u is kept only inside each shard, and ON CONFLICT on its columns fails.",
+        ),
     ] {
         let fixture = events(200.0).with(unique(ConstraintKind::PrimaryKey, &["id"])).with(|fixture| {
             fixture.settings.unique_policy = policy;
