@@ -188,9 +188,9 @@ mod tests {
         check(Year, "2024-12-31 23:59:59", "2024-01-01 00:00:00", "2025-01-01 00:00:00");
         // Before 1970.
         check(Month, "1969-12-31 23:59:59.999999", "1969-12-01 00:00:00", "1970-01-01 00:00:00");
-        assert_eq!(CalendarUnit::Month.floor(i64::MAX), None);
-        assert_eq!(CalendarUnit::Year.ceil(micros("2024-01-01")), Some(micros("2024-01-01")));
-        assert_eq!(CalendarUnit::Year.ceil(micros("2024-01-02")), Some(micros("2025-01-01")));
+        assert_eq!(Month.floor(i64::MAX), None);
+        assert_eq!(Year.ceil(micros("2024-01-01")), Some(micros("2024-01-01")));
+        assert_eq!(Year.ceil(micros("2024-01-02")), Some(micros("2025-01-01")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::model::key::KeyType;
 use crate::model::key::Strategy;
 use crate::model::profile::Column;
 use crate::model::profile::ConstraintKind;
+use crate::model::profile::TableKind;
 use crate::planning::proposal::constants::CostConstants;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic::Use;
@@ -57,7 +58,6 @@ pub struct Candidate {
 
 /// Why a table cannot be sharded at all; `None` if it can.
 pub fn never_sharded(subject: &Subject) -> Option<String> {
-    use crate::model::profile::TableKind;
     let table = subject.table;
     match table.kind {
         TableKind::Foreign => return Some("It is a foreign table: its rows are elsewhere.".to_owned()),

@@ -5,6 +5,7 @@
 //! chosen is legal and can be laid out.
 
 use crate::model::key::Strategy;
+use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::calendar::CalendarUnit;
@@ -20,7 +21,7 @@ use crate::planning::proposal::legality::Verdict;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::subject::Subject;
-use crate::planning::proposal::touch::Touch;
+use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::traffic::Window;
 
 /// One candidate with its division and cost.
@@ -160,7 +161,11 @@ fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Can
             .map(|modulus| hash::divide(input, subject, column, modulus)),
     };
     let (division, impossible) = match divided {
-        Ok(division) => (division, None),
+        Ok(division) if division.layout(subject).is_some() => (division, None),
+        Ok(_) => {
+            let reason = "A bound lies outside the calendar of the key's type.".to_owned();
+            (Division::whole(subject.size.rows), Some(reason))
+        }
         Err(reason) => (Division::whole(subject.size.rows), Some(reason)),
     };
     let cost = Cost::of(input, subject, &division);
@@ -185,7 +190,7 @@ fn best_range(
     let coarsest = priced.iter().rposition(|(cost, _)| *cost <= near);
     match coarsest {
         Some(at) => Ok(priced.swap_remove(at).1),
-        None => Err(format!("Ranges of {} cannot be laid out.", column.name)),
+        None => Err(format!("Ranges of {} cannot be laid out.", quote_identifier(&column.name))),
     }
 }
 
@@ -199,7 +204,7 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, column: &str, strate
             narrowing.prunable
                 && (strategy == Strategy::Range || matches!(narrowing.window, Window::Values { .. }))
         });
-        !pruned && one.calls_per_second >= calls * constants.hot_share
+        !pruned && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
     });
     let most = if unpruned { constants.shards_unpruned_max } else { constants.shards_pruned_max };
     most.min(input.settings.shards_per_table_max)
@@ -210,11 +215,12 @@ pub fn rows_scanned_share(subject: &Subject, division: &Division) -> f64 {
     if subject.traffic.assumed {
         return 1.0;
     }
+    let pruning = Pruning::of(division);
     let mut total = 0.0;
     let mut scanned = 0.0;
     for one in subject.traffic.uses.iter().filter(|one| one.reads) {
         total += one.weight;
-        scanned += one.weight * Touch::of(division, one).share;
+        scanned += one.weight * pruning.touch(one).share;
     }
     if total > 0.0 { scanned / total } else { 1.0 }
 }

@@ -10,6 +10,7 @@ use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::touch::Touch;
 use crate::planning::proposal::traffic::Use;
 use crate::planning::proposal::traffic::Window;
@@ -68,8 +69,9 @@ impl Cost {
     /// The cost of a division of a table.
     pub fn of(input: &ProposalInput, subject: &Subject, division: &Division) -> Self {
         let mut cost = Self::default();
+        let pruning = Pruning::of(division);
         for one in subject.traffic.uses.iter().filter(|one| one.reads) {
-            let touch = Touch::of(division, one);
+            let touch = pruning.touch(one);
             let access = cheapest_access(input, subject, division, one, touch);
             cost.planning += one.calls_per_second * input.constants.planning_ms(touch.planned, one.joined);
             cost.opening += one.calls_per_second * input.constants.open_ms * touch.opened;

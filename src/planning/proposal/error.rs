@@ -119,8 +119,7 @@ impl Report for ProposalError {
             }
             Self::Strategy(_) => Some("Use range, list or hash.".to_owned()),
             Self::Illegal { .. } => Some(
-                "Choose a shard key that every unique constraint contains, or set \
-                 presplit.unique_policy to extend or per_shard."
+                "Choose another shard key; presplit.unique_policy lifts the rules for unique constraints only."
                     .to_owned(),
             ),
             Self::Interval(_) => Some("Write it as in {\"interval\": \"1 month\"}.".to_owned()),

@@ -6,6 +6,7 @@
 use crate::model::name::quote_identifier;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
+use crate::planning::proposal::CostTerm;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::choice::Choice;
@@ -52,9 +53,9 @@ pub fn relation_proposal(
         strategy: chosen.strategy(),
         layout: chosen.division.layout(subject),
         colocation_group: group,
-        rows_scanned_share: rows_scanned_share(subject, &chosen.division),
-        skew: chosen.division.skew(),
-        bytes_at_horizon: subject.size.bytes,
+        rows_scanned_share: rounded(rows_scanned_share(subject, &chosen.division)),
+        skew: rounded(chosen.division.skew()),
+        bytes_at_horizon: subject.size.bytes.round(),
         confidence: confidence(input, subject),
         reason,
         warnings,
@@ -80,17 +81,22 @@ fn summary(
             Some(_) => 0,
             None => weighed.division.shard_count(),
         },
-        cost,
-        cost_share: share,
+        cost: rounded(cost),
+        cost_share: rounded(share),
         legal: weighed.legal(),
         reason: why_not(weighed, share),
         generators: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.generators.clone()),
-        terms: weighed.cost.terms(),
+        terms: terms(&weighed.cost),
         layout,
-        rows_scanned_share: rows_scanned_share(subject, &weighed.division),
-        skew: weighed.division.skew(),
+        rows_scanned_share: rounded(rows_scanned_share(subject, &weighed.division)),
+        skew: rounded(weighed.division.skew()),
         warnings: about_key(input, subject, weighed),
     }
+}
+
+fn terms(cost: &Cost) -> Vec<CostTerm> {
+    let terms = cost.terms().into_iter();
+    terms.map(|term| CostTerm { value: rounded(term.value), ..term }).collect()
 }
 
 /// Of the cost of the whole table; 1 where that is zero.
@@ -322,6 +328,11 @@ fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<
         percent(cost_share(blocked.cost.total(), choice.whole_cost())),
         blocked.verdict.obstacles.join(" ")
     ))
+}
+
+/// A number with six significant digits: what is stored reads back the same.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
 }
 
 /// A number with two significant digits.

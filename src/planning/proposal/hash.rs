@@ -4,6 +4,7 @@
 //! Not here: whether hash is a good idea. Invariant: a modulus is a power of
 //! two of at least 2, so that it can be doubled later.
 
+use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::constants::CostConstants;
@@ -45,10 +46,11 @@ pub fn modulus(
     if found >= 2 {
         return Ok(found);
     }
+    let shown = quote_identifier(&column.name);
     Err(if limit < 2 {
-        format!("Hash shards of {} need at least 2 shards.", column.name)
+        format!("Hash shards of {shown} are at least 2, and the limit is {limit}.")
     } else {
-        format!("Column {} has only {distinct:.0} distinct values.", column.name)
+        format!("Column {shown} has only {distinct:.0} distinct values.")
     })
 }
 

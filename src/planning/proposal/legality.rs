@@ -1,7 +1,8 @@
 //! What PostgreSQL would refuse or weaken for a shard key, with its price.
 //!
-//! The rules were tried on PostgreSQL 15 to 18. Not here: whether the key is
-//! any good. Invariant: a verdict without obstacles is a layout that CREATE
+//! The rules were tried on PostgreSQL 15; what 17 and 18 relax is from their
+//! release notes. A unique index on expressions is taken if the key is among
+//! its plain columns. Not here: whether the key is any good. Invariant: a verdict without obstacles is a layout that CREATE
 //! TABLE, ADD PRIMARY KEY, CREATE INDEX and ADD FOREIGN KEY all take.
 
 use crate::model::name::QualifiedName;
@@ -19,7 +20,7 @@ use crate::model::settings::UniquePolicy;
 /// compare the key for equality.
 const EXCLUSION_SINCE: u32 = 170_000;
 /// PostgreSQL 18 takes foreign keys NOT VALID on partitioned tables, and
-/// refuses UNLOGGED for them.
+/// refuses UNLOGGED for them (before, it was taken and meant nothing).
 const NOT_VALID_SINCE: u32 = 180_000;
 
 /// What stands against a shard key.
@@ -50,7 +51,7 @@ impl Rules<'_> {
         self.foreign_keys(table, &mut verdict);
         if table.unlogged && self.target_version_num >= NOT_VALID_SINCE {
             verdict.warnings.push(
-                "The table is unlogged: PostgreSQL 18 keeps its shards unlogged only if each is made so."
+                "The table is unlogged: from PostgreSQL 18 on only its shards can be, not the table that holds them."
                     .to_owned(),
             );
         }
@@ -119,11 +120,12 @@ impl Rules<'_> {
                 ));
             }
             UniquePolicy::Extend => verdict.warnings.push(format!(
-                "Shard key {missing_list} is appended to {} {shown}: its own columns alone are no longer unique.",
+                "Shard key {missing_list} is appended to {} {shown}: its own columns alone are no longer unique, \
+                 and ON CONFLICT on them fails.",
                 lower_first(what)
             )),
             UniquePolicy::PerShard => verdict.warnings.push(format!(
-                "Uniqueness of {} {shown} is kept only inside each shard.",
+                "Uniqueness of {} {shown} is kept only inside each shard, and ON CONFLICT on its columns fails.",
                 lower_first(what)
             )),
         }

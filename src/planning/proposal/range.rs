@@ -6,6 +6,7 @@
 
 use crate::model::key::KeyType;
 use crate::model::layout::SHARDS_MAX;
+use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
 use crate::planning::proposal::calendar::CalendarUnit;
 use crate::planning::proposal::constants::CostConstants;
@@ -38,7 +39,7 @@ pub fn plans(
     let Some(spread) = subject.spreads.get(column.name.as_str()) else {
         return Err(format!(
             "The profile has no values of {}; capture it again after ANALYZE, with values.",
-            column.name
+            quote_identifier(&column.name)
         ));
     };
     let key_type = column.type_name.key_type();
@@ -64,7 +65,10 @@ pub fn plans(
     match (worth.is_empty(), fitting.last()) {
         (false, _) => Ok(worth),
         (true, Some(coarsest)) => Ok(vec![*coarsest]),
-        (true, None) => Err(format!("Even yearly ranges of {} need more than {limit} shards.", column.name)),
+        (true, None) => Err(format!(
+            "Even yearly ranges of {} need more than {limit} shards.",
+            quote_identifier(&column.name)
+        )),
     }
 }
 

@@ -14,8 +14,10 @@ use crate::model::bound::RangeDatum;
 use crate::model::bound::RangePoint;
 use crate::model::bound::compare_points;
 use crate::model::key::KeyType;
+use crate::model::key::KeyValue;
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
+use crate::model::layout::LayoutError;
 use crate::model::layout::Shard;
 use crate::model::name::QualifiedName;
 use crate::model::name::default_shard_name;
@@ -263,7 +265,7 @@ impl Hand<'_> {
         let mut shards = Vec::new();
         for pair in points.windows(2) {
             if compare_points(&pair[0], &pair[1], &kinds).is_some_and(std::cmp::Ordering::is_ge) {
-                return Err(crate::model::layout::LayoutError::NotAscending {
+                return Err(LayoutError::NotAscending {
                     first: written(&pair[0]),
                     second: written(&pair[1]),
                 }
@@ -379,7 +381,6 @@ impl Hand<'_> {
 
     /// A moment of a time column; without an offset it is UTC.
     fn moment(&self, column: &Column, text: &str) -> Result<i64, ProposalError> {
-        use crate::model::key::KeyValue;
         let kind = column.type_name.key_type();
         let read = kind.read(text).or_else(|| match kind {
             KeyType::TimestampTz => KeyType::Timestamp.read(text),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::model::key::KeyType;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
+use crate::model::profile::ColumnStatistics;
 use crate::model::profile::Table;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::ProposalInput;
@@ -107,7 +108,7 @@ impl<'a> Subject<'a> {
         found.min(self.size.rows).max(1.0)
     }
 
-    pub fn statistics(&self, column: &str) -> Option<&'a crate::model::profile::ColumnStatistics> {
+    pub fn statistics(&self, column: &str) -> Option<&'a ColumnStatistics> {
         self.table.column(column).and_then(|column| column.statistics.as_ref())
     }
 

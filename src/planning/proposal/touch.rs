@@ -23,32 +23,76 @@ pub struct Touch {
 }
 
 impl Touch {
-    /// What one use touches in a division.
-    pub fn of(division: &Division, one: &Use) -> Self {
-        let count = division.shard_count() as f64;
-        let all = Self { planned: count, opened: count, share: 1.0 };
-        let Some(narrowing) = one.narrowings.get(&division.column) else { return all };
-        let random = division.concentration();
-        if narrowing.at_run_time && count > 1.0 {
-            return Self { planned: count, opened: 1.0, share: random };
+    const fn pruned(shards: f64, share: f64) -> Self {
+        Self { planned: shards, opened: shards, share }
+    }
+}
+
+/// A division, ready to be asked by many statements.
+#[derive(Debug, Clone, Copy)]
+pub struct Pruning<'a> {
+    pub division: &'a Division,
+    /// Shards with DEFAULT.
+    count: f64,
+    /// Share of the rows in the shard of a row taken at random.
+    pub random: f64,
+    /// Shards without rows.
+    empty: f64,
+}
+
+impl<'a> Pruning<'a> {
+    pub fn of(division: &'a Division) -> Self {
+        Self {
+            division,
+            count: division.shard_count() as f64,
+            random: division.concentration(),
+            empty: division.rows.iter().filter(|rows| **rows <= 0.0).count() as f64,
+        }
+    }
+
+    /// What one use touches.
+    pub fn touch(&self, one: &Use) -> Touch {
+        let all = Touch { planned: self.count, opened: self.count, share: 1.0 };
+        let Some(narrowing) = one.narrowings.get(&self.division.column) else { return all };
+        if narrowing.at_run_time && self.count > 1.0 {
+            return Touch { planned: self.count, opened: 1.0, share: self.random };
         }
         if !narrowing.prunable {
             return all;
         }
-        let found = match &division.cells {
+        let found = match &self.division.cells {
             Cells::Whole => return all,
-            Cells::Hash { modulus, .. } => by_hash(f64::from(*modulus), random, narrowing),
-            Cells::Range { edges, .. } => Some(by_range(division, edges, random, &narrowing.window)),
+            Cells::Hash { modulus, .. } => by_hash(f64::from(*modulus), self.random, narrowing),
+            Cells::Range { edges, .. } => Some(self.by_range(edges, &narrowing.window)),
         };
-        found.map_or(all, |touch| Self {
-            planned: touch.planned.clamp(1.0, count),
-            opened: touch.opened.clamp(1.0, count),
+        found.map_or(all, |touch| Touch {
+            planned: touch.planned.clamp(1.0, self.count),
+            opened: touch.opened.clamp(1.0, self.count),
             share: touch.share.clamp(0.0, 1.0),
         })
     }
 
-    const fn pruned(shards: f64, share: f64) -> Self {
-        Self { planned: shards, opened: shards, share }
+    /// A window of unknown place overhangs by half a shard at each unknown
+    /// end.
+    fn by_range(&self, edges: &[i64], window: &Window) -> Touch {
+        let (division, random) = (self.division, self.random);
+        match window {
+            Window::Values { count, known } if !known.is_empty() && known.len() as f64 >= *count => {
+                let mut cells: Vec<Option<usize>> = known.iter().map(|value| cell(edges, *value)).collect();
+                cells.sort_unstable();
+                cells.dedup();
+                let rows =
+                    cells.iter().map(|cell| cell.map_or(division.default_rows, |at| division.rows[at]));
+                Touch::pruned(cells.len() as f64, division.share(rows.sum()))
+            }
+            Window::Values { count, .. } => Touch::pruned(*count, count * random),
+            Window::Exact { lower, upper } => exact(division, edges, *lower, *upper),
+            Window::Closed(share) => Touch::pruned(1.0 + share / random, share + random),
+            // Shards ahead and DEFAULT cannot be pruned: they are cheap to
+            // read but not to plan.
+            Window::Newest(share) => Touch::pruned(1.5 + share / random + self.empty, share + random / 2.0),
+            Window::Oldest(share) => Touch::pruned(1.5 + share / random, share + random / 2.0),
+        }
     }
 }
 
@@ -57,30 +101,6 @@ fn by_hash(modulus: f64, random: f64, narrowing: &Narrowing) -> Option<Touch> {
     let Window::Values { count, .. } = narrowing.window else { return None };
     let opened = modulus * (1.0 - (1.0 - 1.0 / modulus).powf(count));
     Some(Touch::pruned(opened, (opened * random).min(1.0)))
-}
-
-/// A window of unknown place overhangs by half a shard at each unknown end.
-fn by_range(division: &Division, edges: &[i64], random: f64, window: &Window) -> Touch {
-    match window {
-        Window::Values { count, known } if !known.is_empty() && known.len() as f64 >= *count => {
-            let mut cells: Vec<Option<usize>> = known.iter().map(|value| cell(edges, *value)).collect();
-            cells.sort_unstable();
-            cells.dedup();
-            let rows: f64 =
-                cells.iter().map(|cell| cell.map_or(division.default_rows, |cell| division.rows[cell])).sum();
-            Touch::pruned(cells.len() as f64, division.share(rows))
-        }
-        Window::Values { count, .. } => Touch::pruned(*count, count * random),
-        Window::Exact { lower, upper } => exact(division, edges, *lower, *upper),
-        Window::Closed(share) => Touch::pruned(1.0 + share / random, share + random),
-        Window::Newest(share) => {
-            // Shards ahead and DEFAULT cannot be pruned: they are cheap to read
-            // but not to plan.
-            let empty = division.rows.iter().filter(|rows| **rows <= 0.0).count() as f64;
-            Touch::pruned(1.5 + share / random + empty, share + random / 2.0)
-        }
-        Window::Oldest(share) => Touch::pruned(1.5 + share / random, share + random / 2.0),
-    }
 }
 
 /// The shard of a value; none = DEFAULT.

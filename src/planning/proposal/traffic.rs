@@ -172,12 +172,15 @@ fn read_use(
         .collect();
     let joins = joins_of(mention);
     let mut narrowings = narrowings(input, subject, mention, returned);
-    for (column, other, other_column) in &joins {
-        if narrows_to_few(facts, at, other) && !narrowings.contains_key(column) {
+    for (column, other, _) in &joins {
+        // Without an index there is no nested loop to prune by.
+        let looked_up = subject.table.indexes.iter().any(|index| {
+            !index.partial && index.columns.first().is_some_and(|first| first.as_ref() == Some(column))
+        });
+        if looked_up && narrows_to_few(facts, at, other) && !narrowings.contains_key(column) {
             let selectivity = 1.0 / subject.distinct(column, input.constants.distinct_values);
             let window = Window::Values { count: 1.0, known: Vec::new() };
             let driven = Narrowing { window, selectivity, prunable: false, at_run_time: true };
-            debug_assert!(!other_column.is_empty());
             narrowings.insert(column.clone(), driven);
         }
     }

@@ -1,1 +1,10 @@
-//! Cases of this room.
+//! Cases of this room: a fixture is proposed for, and the answer compared
+//! with one line of text. Properties stand beside the examples.
+
+mod alignment;
+mod choices;
+mod fixture;
+mod hand;
+mod laws;
+mod rules;
+mod words;

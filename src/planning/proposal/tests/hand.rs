@@ -1,0 +1,219 @@
+//! Proposals made by hand.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::model::key::Strategy;
+use crate::model::profile::ColumnStatistics;
+use crate::model::profile::TableKind;
+use crate::model::report::Report;
+use crate::model::settings::UniquePolicy;
+use crate::planning::proposal::ProposalError;
+use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::by_hand;
+use crate::planning::proposal::tests::fixture::*;
+
+fn hand(
+    fixture: &Fixture,
+    table: &str,
+    strategy: Strategy,
+    key: &[&str],
+    bounds: &Value,
+) -> Result<RelationProposal, ProposalError> {
+    let key: Vec<String> = key.iter().map(|column| (*column).to_owned()).collect();
+    by_hand(&fixture.input(), &name(table), strategy, &key, bounds)
+}
+
+/// The bounds of all shards, joined.
+#[track_caller]
+fn laid(strategy: Strategy, key: &[&str], bounds: &Value, expected: &[&str]) -> RelationProposal {
+    let found = hand(&events(200.0), "events", strategy, key, bounds).unwrap();
+    let shards = found.layout.as_ref().unwrap().shards();
+    let bounds: Vec<_> = shards.iter().map(|shard| shard.bound.sql()).collect();
+    assert_eq!(bounds, expected);
+    found
+}
+
+/// SQLSTATE, and a part of message, detail and hint together.
+#[track_caller]
+fn refused(fixture: &Fixture, strategy: Strategy, key: &[&str], bounds: &Value, code: &str, part: &str) {
+    let error = hand(fixture, "events", strategy, key, bounds).unwrap_err();
+    let told = format!("{error} {} {}", error.detail().unwrap_or_default(), error.hint().unwrap_or_default());
+    assert_eq!(error.sqlstate().code(), code, "{told}");
+    assert!(told.contains(part), "{told}");
+}
+
+#[test]
+fn every_form_of_bounds_is_laid_out() {
+    let found = laid(
+        Strategy::Hash,
+        &["tenant"],
+        &json!({"modulus": 2}),
+        &["FOR VALUES WITH (modulus 2, remainder 0)", "FOR VALUES WITH (modulus 2, remainder 1)"],
+    );
+    assert_eq!(found.layout.unwrap().shards()[0].name, "events_s0001");
+    laid(
+        Strategy::Range,
+        &["id"],
+        &json!({"split_points": ["10", 20]}),
+        &[
+            "FOR VALUES FROM (MINVALUE) TO ('10')",
+            "FOR VALUES FROM ('10') TO ('20')",
+            "FOR VALUES FROM ('20') TO (MAXVALUE)",
+        ],
+    );
+    laid(
+        Strategy::Range,
+        &["tenant", "id"],
+        &json!({"split_points": [["1", "5"]], "default": true}),
+        &[
+            "FOR VALUES FROM (MINVALUE, MINVALUE) TO ('1', '5')",
+            "FOR VALUES FROM ('1', '5') TO (MAXVALUE, MAXVALUE)",
+            "DEFAULT",
+        ],
+    );
+    laid(
+        Strategy::Range,
+        &["ts"],
+        &json!({"interval": "1 quarter", "from": "2025-10-01", "to": "2026-02-01"}),
+        &[
+            "FOR VALUES FROM ('2025-10-01 00:00:00+00') TO ('2026-01-01 00:00:00+00')",
+            "FOR VALUES FROM ('2026-01-01 00:00:00+00') TO ('2026-04-01 00:00:00+00')",
+            "DEFAULT",
+        ],
+    );
+    laid(
+        Strategy::List,
+        &["body"],
+        &json!({"lists": [["a", null], ["b"]], "default": false}),
+        &["FOR VALUES IN ('a', NULL)", "FOR VALUES IN ('b')"],
+    );
+    laid(Strategy::List, &["tenant"], &json!({"lists": [["42"]]}), &["FOR VALUES IN ('42')", "DEFAULT"]);
+}
+
+#[test]
+fn rows_are_shared_by_what_is_known() {
+    let found = hand(
+        &events(200.0),
+        "events",
+        Strategy::Range,
+        &["ts"],
+        &json!({"split_points": ["2025-07-01 00:00:00+00"]}),
+    )
+    .unwrap();
+    let rows: Vec<f64> = found.layout.unwrap().shards().iter().map(|shard| shard.rows).collect();
+    let total = 200.0 * GB / 100.0;
+    assert!((rows[0] / total - 181.0 / 379.0).abs() < 1e-6, "{rows:?}");
+    assert!((rows[0] + rows[1] - 1.1 * total).abs() < 2.0, "{rows:?}");
+    let known = events(200.0).edit("events", |table| {
+        table.columns[2].statistics = Some(ColumnStatistics {
+            distinct: 12.0,
+            null_fraction: 0.1,
+            common_values: vec!["7".to_owned(), "8".to_owned()],
+            common_fractions: vec![0.4, 0.2],
+            ..ColumnStatistics::default()
+        });
+    });
+    let lists = json!({"lists": [["7"], ["9", null]]});
+    let found = hand(&known, "events", Strategy::List, &["tenant"], &lists).unwrap();
+    let rows: Vec<f64> = found
+        .layout
+        .unwrap()
+        .shards()
+        .iter()
+        .map(|shard| (shard.rows / total / 1.1 * 100.0).round())
+        .collect();
+    assert_eq!(rows, [40.0, 13.0, 47.0]);
+}
+
+#[test]
+fn whole_is_a_proposal_too() {
+    let found = hand(&events(200.0), "events", Strategy::None, &[], &json!({})).unwrap();
+    assert_eq!((found.layout, found.candidates.len()), (None, 1));
+}
+
+#[test]
+fn bounds_that_do_not_fit_are_refused() {
+    let plain = events(200.0);
+    let no = |strategy, key: &[&str], bounds: Value, code, part| {
+        refused(&plain, strategy, key, &bounds, code, part)
+    };
+    use Strategy::Hash;
+    use Strategy::List;
+    use Strategy::Range;
+    no(Hash, &["id"], json!([]), "22023", "not a JSON object");
+    no(Hash, &["id"], json!({}), "22023", "\"modulus\" is not a positive whole number");
+    no(Hash, &["id"], json!({"modulus": 0}), "22023", "positive");
+    no(Hash, &["id"], json!({"modulus": 5000}), "54000", "presplit.max_shards_per_table");
+    no(Hash, &["id"], json!({"modulus": 4, "default": true}), "22023", "\"default\" is not one of modulus");
+    no(Range, &["id"], json!({"modulus": 4}), "22023", "\"modulus\" is not one of");
+    no(Range, &["id"], json!({}), "22023", "\"interval\" is missing");
+    no(Range, &["id"], json!({"split_points": ["b"]}), "22023", "Write values of column id");
+    no(Range, &["id"], json!({"split_points": ["20", "10"]}), "22023", "Bound 20 is followed by 10");
+    no(Range, &["id"], json!({"split_points": ["10", "10"]}), "22023", "not in ascending order");
+    no(Range, &["id"], json!({"split_points": [["1", "2"]]}), "22023", "one value for each column");
+    no(Range, &["id"], json!({"split_points": [null]}), "22023", "null is not a value");
+    no(Range, &["id"], json!({"split_points": ["1"], "from": "2"}), "22023", "exclude each other");
+    no(
+        Range,
+        &["id"],
+        json!({"split_points": [], "default": 1}),
+        "22023",
+        "\"default\" is not true or false",
+    );
+    let month = |from: &str, to: &str| json!({"interval": "1 month", "from": from, "to": to});
+    no(Range, &["id"], month("1", "2"), "22023", "not a time");
+    no(Range, &["ts"], month("2026-01-01", "2026-01-01"), "22023", "not before");
+    no(Range, &["ts"], month("soon", "2026-01-01"), "22023", "value \"soon\" is not valid");
+    no(Range, &["ts"], month("1000-01-01", "2026-01-01"), "54000", "The limit is 1024");
+    let odd = json!({"interval": "1 moon", "from": "2026-01-01", "to": "2027-01-01"});
+    no(Range, &["ts"], odd, "22023", "hour, day, week, month, quarter or year");
+    no(List, &["id"], json!({"lists": [[]]}), "22023", "is empty");
+    no(List, &["id"], json!({"lists": [["1"], ["1"]]}), "22023", "overlaps");
+    no(Strategy::RangeHash, &["ts", "id"], json!({}), "0A000", "range_hash");
+    no(Strategy::ListHash, &["id"], json!({}), "0A000", "list_hash");
+}
+
+#[test]
+fn keys_that_do_not_fit_are_refused() {
+    let plain = events(200.0);
+    let two = json!({"modulus": 2});
+    refused(&plain, Strategy::Hash, &[], &two, "42P17", "no column");
+    refused(
+        &plain,
+        Strategy::Hash,
+        &["idd"],
+        &two,
+        "42703",
+        "The table has the columns id, ts, tenant, body.",
+    );
+    refused(&plain, Strategy::Hash, &["id", "id"], &two, "42P17", "appears twice");
+    refused(
+        &plain,
+        Strategy::List,
+        &["id", "ts"],
+        &json!({"lists": [["1"]]}),
+        "42P17",
+        "one column for list",
+    );
+    let generated = plain.clone().edit("events", |table| table.columns[0].generated = true);
+    refused(&generated, Strategy::Hash, &["id"], &two, "42P17", "is generated");
+    let unhashable = plain.clone().edit("events", |table| table.columns[0].hashable = false);
+    refused(&unhashable, Strategy::Hash, &["id"], &two, "42P17", "no default hash operator class");
+    let foreign = plain.clone().edit("events", |table| table.kind = TableKind::Foreign);
+    refused(&foreign, Strategy::Hash, &["id"], &two, "42809", "foreign table");
+    let keyed = plain.edit("events", |table| *table = table.clone().keyed(&["id"]));
+    refused(
+        &keyed,
+        Strategy::Hash,
+        &["tenant"],
+        &two,
+        "42P17",
+        "Primary key events_pkey does not contain tenant",
+    );
+    let extended = keyed.with(|fixture| fixture.settings.unique_policy = UniquePolicy::Extend);
+    let found = hand(&extended, "events", Strategy::Hash, &["tenant"], &two).unwrap();
+    assert!(found.warnings[0].contains("is appended to primary key events_pkey"));
+    let error = hand(&extended, "nothing", Strategy::Hash, &["id"], &two).unwrap_err();
+    assert_eq!(error.sqlstate().code(), "42P01");
+}
