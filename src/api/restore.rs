@@ -138,7 +138,9 @@ VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
 #[expect(clippy::type_complexity, reason = "the pinned columns")]
-fn check_shards(relation: default!(Option<Oid>, "NULL")) -> Result<
+fn check_shards(
+    relation: default!(Option<Oid>, "NULL"),
+) -> Result<
     TableIterator<
         'static,
         (name!(severity, String), name!(object, String), name!(problem, String), name!(remedy, String)),

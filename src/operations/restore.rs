@@ -195,7 +195,7 @@ fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
     if more > 0 {
         lines.push(format!("and {more} more, one for each shard"));
     }
-    lines.join(";\n")
+    if lines.is_empty() { "nothing".to_owned() } else { lines.join(";\n") }
 }
 
 fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
@@ -220,7 +220,7 @@ fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
     text
 }
 
-fn finished(statement: &Utility, processed: u64) -> Result<(), ErrorReport> {
+fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), ErrorReport> {
     match statement {
         Utility::CreateTable(create) => {
             if let Some(arming) = arming::find(&create.relation)? {
@@ -233,8 +233,8 @@ fn finished(statement: &Utility, processed: u64) -> Result<(), ErrorReport> {
                 relation,
                 proposal_id: arming.proposal_id,
                 kind: statement.kind(),
-                original: &format!("COPY {relation} FROM"),
-                executed: &format!("COPY {relation} FROM"),
+                original,
+                executed: original,
                 note: &format!("{processed} rows routed by PostgreSQL in the session"),
                 rows_loaded: i64::try_from(processed).ok(),
             }),

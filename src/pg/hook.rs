@@ -43,7 +43,7 @@ pub struct Handler {
     /// What to run in place of the statement; none = leave it alone.
     pub decide: fn(&Utility, &str) -> Result<Option<Vec<Work>>, ErrorReport>,
     /// Told after a statement that was decided on, with the rows it processed.
-    pub finished: fn(&Utility, u64) -> Result<(), ErrorReport>,
+    pub finished: fn(&Utility, &str, u64) -> Result<(), ErrorReport>,
 }
 
 static HANDLER: OnceLock<Handler> = OnceLock::new();
@@ -148,12 +148,12 @@ unsafe extern "C-unwind" fn process_utility(
     // SAFETY: called by the server with a valid statement.
     unsafe {
         match look_at(statement, query) {
-            Some((utility, work)) => {
+            Some(Decided { utility, original, work }) => {
                 run(&call, statement, read_only, &work);
                 let processed = if completion.is_null() { 0 } else { (*completion).nprocessed };
                 let _guard = Inside::enter();
                 if let Some(handler) = HANDLER.get()
-                    && let Err(error) = (handler.finished)(&utility, processed)
+                    && let Err(error) = (handler.finished)(&utility, &original, processed)
                 {
                     raise(error);
                 }
@@ -181,9 +181,16 @@ const fn concerns_relations(tag: NodeTag) -> bool {
     )
 }
 
+/// A statement that the handler wants to change or to hear of.
+struct Decided {
+    utility: Utility,
+    original: String,
+    work: Vec<Work>,
+}
+
 /// # Safety
 /// A utility statement, as the server gives it to a hook.
-unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> Option<(Utility, Vec<Work>)> {
+unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> Option<Decided> {
     // SAFETY: reads of a valid statement; look-ups happen in a transaction,
     // which all statements of these kinds need.
     unsafe {
@@ -205,7 +212,7 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         let query = utility::text_of(query).unwrap_or_default();
         let original = utility::slice(&query, (*statement).stmt_location, (*statement).stmt_len);
         match (handler.decide)(&utility, &original) {
-            Ok(work) => work.map(|work| (utility, work)),
+            Ok(work) => work.map(|work| Decided { utility, original, work }),
             Err(error) => raise(error),
         }
     }

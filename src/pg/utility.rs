@@ -394,14 +394,12 @@ unsafe fn read_constraint(constraint: &pg_sys::Constraint, names: Names) -> Alte
                 AlterCommand::AddExclusion { name, equal_columns }
             }
             ConstrType::CONSTR_FOREIGN => match existing_name(constraint.pktable, names) {
-                Some(references) => {
-                    AlterCommand::AddForeignKey {
-                        name,
-                        references,
-                        referenced_columns: strings(constraint.pk_attrs),
-                        not_valid: constraint.skip_validation,
-                    }
-                }
+                Some(references) => AlterCommand::AddForeignKey {
+                    name,
+                    references,
+                    referenced_columns: strings(constraint.pk_attrs),
+                    not_valid: constraint.skip_validation,
+                },
                 None => AlterCommand::Other,
             },
             _ => AlterCommand::Other,

@@ -93,6 +93,10 @@ pub extern "C-unwind" fn presplit_launcher_main(_argument: pg_sys::Datum) {
             if resting.get(&key).is_some_and(|until| *until > elapsed) {
                 continue;
             }
+            // The list is as old as the workers before this one took.
+            if !databases().iter().any(|now| now.oid == database.oid) {
+                continue;
+            }
             FOUND.get().store(false, Ordering::SeqCst);
             run_worker(&database);
             if FOUND.get().load(Ordering::SeqCst) {
@@ -167,8 +171,7 @@ pub extern "C-unwind" fn presplit_worker_main(argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
     // SAFETY: the launcher passes a database's oid.
     let Some(database) = (unsafe { pg_sys::Oid::from_datum(argument, false) }) else { return };
-    // A database dropped meanwhile ends this worker with a FATAL that says so;
-    // the launcher's list is a moment old at most.
+    // A database dropped in this very moment ends the worker with a FATAL that says so.
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
     BackgroundWorker::transaction(|| {
         // SAFETY: a catalog look-up in a transaction.

@@ -3,7 +3,8 @@
 //! Not here: settings of a user (`model::settings`) and facts of a profile.
 //! Invariant: no other file of this room contains a number of the model.
 //! Values marked *measured* are from PostgreSQL 15 on a small machine and are
-//! meant to be replaced by `calibrate()`; *prior* ones stand in for facts that
+//! meant to be replaced by `calibrate()`; *prior* ones are estimates that nothing has
+//! measured yet, or stand in for facts that
 //! a profile lacks; *policy* ones are choices.
 
 use serde::Deserialize;
@@ -24,24 +25,24 @@ pub struct CostConstants {
     /// table; measured. It grows faster than linearly.
     pub planning_join_ms: [(f64, f64); 4],
     /// Milliseconds to lock and open one more shard with its indexes, warm;
-    /// measured.
+    /// prior.
     pub open_ms: f64,
     /// Bytes of a page; PostgreSQL's default `BLCKSZ`.
     pub page_bytes: f64,
-    /// Milliseconds to look through a page found in memory; measured.
+    /// Milliseconds to look through a page found in memory; prior.
     pub page_cached_ms: f64,
     /// Milliseconds to read a page in sequence (1 GB per second); prior.
     pub page_read_ms: f64,
     /// Milliseconds to read a page at random; prior, an SSD.
     pub page_random_ms: f64,
-    /// Milliseconds to evaluate one row (10 million per second); measured.
+    /// Milliseconds to evaluate one row (10 million per second); prior.
     pub row_ms: f64,
-    /// Milliseconds of one descent of a btree, cached; measured.
+    /// Milliseconds of one descent of a btree, cached; prior.
     pub descent_ms: f64,
-    /// Milliseconds to find the shard of an inserted row; measured.
+    /// Milliseconds to find the shard of an inserted row; prior.
     pub route_ms: f64,
     /// Milliseconds to move a row whose key was updated (delete and insert
-    /// with index entries); measured.
+    /// with index entries); prior.
     pub move_ms: f64,
     /// Seconds that the counters of a workload cover where it does not say;
     /// prior, one day.
@@ -82,7 +83,7 @@ pub struct CostConstants {
     /// because its dead rows and indexes outgrow memory; policy.
     pub upkeep_bytes_knee: f64,
     /// Milliseconds per second that one more shard costs by being there
-    /// (autovacuum and statistics look at it once a minute); measured.
+    /// (autovacuum and statistics look at it once a minute); prior.
     pub shard_upkeep_ms: f64,
     /// Rows updated or deleted per row inserted, from which a table counts as
     /// rewritten and not as only growing; policy.

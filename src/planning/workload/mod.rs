@@ -24,7 +24,26 @@ pub struct AnalyzedWorkload {
     pub statements: Vec<AnalyzedStatement>,
 }
 pub mod shadow;
-pub struct AccessRow { pub relation: crate::model::name::QualifiedName, pub columns: Vec<String>, pub kind: crate::model::access::AccessKind, pub prunable: bool, pub calls: f64, pub exec_ms: f64, pub share: f64, pub statements: usize, pub reason: Option<String> }
-pub struct Coverage { pub statements: usize, pub analyzed: usize, pub calls_share: f64, pub exec_share: f64 }
-pub fn accesses(_w:&AnalyzedWorkload)->Vec<AccessRow>{vec![]}
-pub fn coverage(_w:&AnalyzedWorkload)->Coverage{Coverage{statements:0,analyzed:0,calls_share:0.0,exec_share:0.0}}
+pub struct AccessRow {
+    pub relation: crate::model::name::QualifiedName,
+    pub columns: Vec<String>,
+    pub kind: crate::model::access::AccessKind,
+    pub prunable: bool,
+    pub calls: f64,
+    pub exec_ms: f64,
+    pub share: f64,
+    pub statements: usize,
+    pub reason: Option<String>,
+}
+pub struct Coverage {
+    pub statements: usize,
+    pub analyzed: usize,
+    pub calls_share: f64,
+    pub exec_share: f64,
+}
+pub fn accesses(_w: &AnalyzedWorkload) -> Vec<AccessRow> {
+    vec![]
+}
+pub fn coverage(_w: &AnalyzedWorkload) -> Coverage {
+    Coverage { statements: 0, analyzed: 0, calls_share: 0.0, exec_share: 0.0 }
+}
