@@ -42,18 +42,35 @@ pg_config_of() { # 15 -> its pg_config
     esac
 }
 
-# install_extension PG_CONFIG [--release]
-install_extension() {
-    local pg_config=$1 major sudo=()
+# Runs cargo in the checkout, for the server of PG_CONFIG.
+cargo_for() { # PG_CONFIG ARGUMENT...
+    local pg_config=$1
     shift
-    major=$(major_of "$pg_config")
-    [[ -w $("$pg_config" --pkglibdir) && -w $("$pg_config" --sharedir)/extension ]] || sudo=(--sudo)
     (
         cd "$PRESPLIT_ROOT" || exit
         # A server that PGRX_HOME does not know; for the known ones this must stay unset, it would rebuild them.
         if [[ $pg_config != "$PG_CONFIG_15" && $pg_config != "$PG_CONFIG_18" ]]; then
             export PGRX_PG_CONFIG_PATH=$pg_config
         fi
-        cargo pgrx install --pg-config "$pg_config" --no-default-features --features "pg$major" "${sudo[@]}" "$@"
+        cargo "$@"
     )
+}
+
+build_extension() { # PG_CONFIG
+    cargo_for "$1" build --no-default-features --features "pg$(major_of "$1")"
+}
+
+lint() { # PG_CONFIG
+    cargo_for "$1" clippy --no-default-features --all-targets -- -D warnings
+    cargo_for "$1" clippy --no-default-features --features "pg$(major_of "$1") pg_test" --all-targets -- -D warnings
+}
+
+# install_extension PG_CONFIG [--release]
+install_extension() {
+    local pg_config=$1 major sudo=()
+    shift
+    major=$(major_of "$pg_config")
+    [[ -w $("$pg_config" --pkglibdir) && -w $("$pg_config" --sharedir)/extension ]] || sudo=(--sudo)
+    cargo_for "$pg_config" pgrx install --pg-config "$pg_config" --no-default-features --features "pg$major" \
+        "${sudo[@]}" "$@"
 }

@@ -19,7 +19,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/build.sh"
 
 declare -gA CLUSTER_DIR=() CLUSTER_BIN=()
-# Further folders whose server processes are ended at exit (cargo pgrx test has its own).
+# Further folders whose servers are ended at exit.
 CLUSTER_SWEEP=()
 
 if [[ $(id -u) == 0 ]]; then CLUSTER_USER=postgres; else CLUSTER_USER=$(id -un); fi
@@ -105,6 +105,8 @@ cluster_stop() {
 cluster_pids() { # DIR... -> pids of the processes working in or below one of them
     local proc cwd dir
     for proc in /proc/[0-9]*; do
+        # The shell that is asking may work there too.
+        [[ ${proc#/proc/} != "$$" && ${proc#/proc/} != "$BASHPID" ]] || continue
         cwd=$(readlink "$proc/cwd" 2>/dev/null) || continue
         for dir in "$@"; do
             [[ $cwd == "$dir" || $cwd == "$dir"/* ]] && echo "${proc#/proc/}"
@@ -124,28 +126,35 @@ cluster_kill() {
     while [[ -e /proc/$pid || -n $(cluster_pids "$dir/data") ]]; do sleep 0.05; done
 }
 
-cluster_stop_all() {
-    local name dir pid pids=() segment
-    for name in "${!CLUSTER_DIR[@]}"; do
-        dir=${CLUSTER_DIR[$name]}
-        [[ -d $dir ]] || continue
-        if [[ -f $dir/data/postmaster.pid ]]; then
-            as_cluster_user "${CLUSTER_BIN[$name]}/pg_ctl" -D "$dir/data" -m immediate -w -t 15 -s stop \
-                >/dev/null 2>&1 || true
-        fi
+# Ends every server that works in or below a folder and removes the folder: shut down if it obeys, killed if not.
+cluster_sweep() { # DIR
+    local dir=$1 file pid pids=() segments=() tries
+    [[ -d $dir ]] || return 0
+    while IFS= read -r file; do
+        # Line 7 names the segment that guards the data folder; kill -9 leaves it behind.
+        segments+=("$(sed -n '7s/.* //p' "$file" 2>/dev/null)")
+        pid=$(head -n 1 "$file")
+        [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$dir"/* ]] && kill -QUIT "$pid" 2>/dev/null
+    done < <(find "$dir" -maxdepth 6 -name postmaster.pid 2>/dev/null)
+    for tries in {1..100}; do
         mapfile -t pids < <(cluster_pids "$dir")
-        for pid in "${pids[@]}"; do [[ $pid == "$$" ]] || kill -9 "$pid" 2>/dev/null || true; done
-        # After kill -9 the segment that guards the data folder is left behind; line 7 of the pid file names it.
-        segment=$(sed -n '7s/.* //p' "$dir/data/postmaster.pid" 2>/dev/null) || true
-        [[ -z $segment ]] || ipcrm -m "$segment" 2>/dev/null || true
-        rm -rf "$dir"
+        [[ ${#pids[@]} -gt 0 && ${#segments[@]} -gt 0 ]] || break
+        sleep 0.1
+    done
+    [[ ${#pids[@]} == 0 ]] || kill -9 "${pids[@]}" 2>/dev/null
+    for pid in "${segments[@]}"; do
+        [[ -z $pid ]] || ipcrm -m "$pid" 2>/dev/null
+    done
+    rm -rf "$dir"
+    return 0
+}
+
+cluster_stop_all() {
+    local dir
+    for dir in "${CLUSTER_DIR[@]}" "${CLUSTER_SWEEP[@]}"; do
+        cluster_sweep "$dir" || true
     done
     CLUSTER_DIR=()
-    for dir in "${CLUSTER_SWEEP[@]}"; do
-        mapfile -t pids < <(cluster_pids "$dir")
-        [[ ${#pids[@]} == 0 ]] || kill -9 "${pids[@]}" 2>/dev/null || true
-        rm -rf "$dir"
-    done
     CLUSTER_SWEEP=()
 }
 
