@@ -15,7 +15,7 @@ TOOLS := . tests/lib/build.sh; take_lock; claim_target
 
 help: ## this list
 	@echo 'pg_presplit: make TARGET'
-	@awk -F ':|## ' '/^[a-z][a-z0-9 -]*:.*## / {printf "  %-16s %s\n", $$1, $$NF}' $(MAKEFILE_LIST)
+	@sed -nE 's/^([a-z][a-z0-9 -]*):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
 	@echo 'PG_CONFIG=$(PG_CONFIG) names the server for build, install and lint.'
 
 setup: ## install what is missing: packages, cargo-pgrx, PostgreSQL 18 (Debian 12; root or sudo)

@@ -59,7 +59,8 @@ count_cargo() {
 count_regress() {
     awk '/^not ok |\.\.\. (FAILED|failed)/ {f++; next} /^ok [0-9]|\.\.\. ok /{p++} END {print p + 0, f + 0}'
 }
-count_tap() { awk '/^not ok /{f++} /^ok /{p++} END {print p + 0, f + 0}'; }
+# Of a script that reports nothing, that is the failure.
+count_tap() { awk '/^not ok /{f++} /^ok /{p++} END {print p + 0, p + f ? f + 0 : 1}'; }
 
 checked() { # COMMAND...: for count_one, where the exit status is the verdict
     "$@" || { echo "not ok $*" && return 1; }
@@ -156,24 +157,27 @@ regress() { # VERSION regress|isolation
 }
 
 # A script prints "ok NAME" or "not ok NAME" per check. One that fails without saying so, or says nothing, is a
-# failure too. Its clusters are below $work, so that even a script that is killed leaves nothing behind.
+# failure too. It runs in a process group of its own, so that on timeout or interrupt it ends with all its clients;
+# its clusters are below $work, so that even a script that is killed leaves nothing behind.
 server_script() { # VERSION SCRIPT
-    local status=0 left tmp=$work/s
+    local status=0 tmp=$work/s left pid
     mkdir -p "$tmp"
     chmod 711 "$tmp"
-    PRESPLIT_TMP=$tmp timeout --foreground -k 30 "${PRESPLIT_SCRIPT_TIMEOUT:-900}" bash "$2" "$1" | tee "$work/script.out" \
-        || status=$?
-    if ! grep -q '^not ok ' "$work/script.out"; then
-        if ((status == 124 || status == 137)); then
-            echo "not ok $2 (did not end in time)"
-        elif ((status != 0)); then
-            echo "not ok $2 (exit status $status)"
-        elif ! grep -q '^ok ' "$work/script.out"; then
-            echo "not ok $2 (reported nothing)"
-        fi
-    fi
+    PRESPLIT_TMP=$tmp timeout -k 30 "${PRESPLIT_SCRIPT_TIMEOUT:-900}" bash "$2" "$1" </dev/null &
+    pid=$!
+    # This runs in a subshell of its own; bash hears signals while it waits, not while a foreground command runs.
+    # shellcheck disable=SC2064
+    trap "kill $pid 2>/dev/null" EXIT
+    trap 'exit 130' INT TERM HUP
+    wait "$pid" || status=$?
+    trap - EXIT
+    case $status in
+        0) ;;
+        124 | 137) echo "not ok $2 (did not end in time)" ;;
+        *) echo "$2: exit status $status" ;;
+    esac
     mapfile -t left < <(cluster_pids "$tmp")
-    if [[ ${#left[@]} -gt 0 ]]; then
+    if [[ ${#left[@]} -gt 0 && $status -lt 124 ]]; then
         echo "not ok $2 (left processes behind: ${left[*]})"
     fi
     cluster_sweep "$tmp"

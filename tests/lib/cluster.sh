@@ -128,7 +128,7 @@ cluster_kill() {
 
 # Ends every server that works in or below a folder and removes the folder: shut down if it obeys, killed if not.
 cluster_sweep() { # DIR
-    local dir=$1 file pid pids=() segments=() tries
+    local dir=$1 file pid pids=() segments=()
     [[ -d $dir ]] || return 0
     while IFS= read -r file; do
         # Line 7 names the segment that guards the data folder; kill -9 leaves it behind.
@@ -136,7 +136,7 @@ cluster_sweep() { # DIR
         pid=$(head -n 1 "$file")
         [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$dir"/* ]] && kill -QUIT "$pid" 2>/dev/null
     done < <(find "$dir" -maxdepth 6 -name postmaster.pid 2>/dev/null)
-    for tries in {1..100}; do
+    for _ in {1..100}; do
         mapfile -t pids < <(cluster_pids "$dir")
         [[ ${#pids[@]} -gt 0 && ${#segments[@]} -gt 0 ]] || break
         sleep 0.1
