@@ -24,7 +24,7 @@ class Database:
         self.command = [psql, "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", "5432", "-U", "postgres", "-d", name]
         leaves = self.run(
             "SELECT t.root, p.relid::regclass::text FROM unnest('{%s}'::text[]) AS t(root),"
-            " pg_partition_tree(t.root::regclass) AS p WHERE p.isleaf;" % ",".join(BIG)
+            " pg_partition_tree(t.root::regclass) AS p WHERE p.isleaf AND p.level > 0;" % ",".join(BIG)
         )
         # A plain table has no partition tree: it stands for itself.
         self.parts = {root: root for root in BIG}
@@ -70,6 +70,10 @@ def main():
     flights = workload.known_flights(data)
     # One flight from the middle of the year stands for all.
     flight = flights[len(flights) // 2]
+    for root in BIG:
+        shards = sum(r == root and part != root for part, r in target.parts.items())
+        print(f"{root} in the target: " + (f"{shards} shards" if shards else "one plain table"))
+    print()
     print(f"{'':18} {'':>6} | {'relations scanned':^17} | {'rows touched':^19} | {'median ms':^17} | {'time':>6}")
     print("{:18} {:>6} | {:>8} {:>8} | {:>9} {:>9} | {:>8} {:>8} | {:>6}".format(
         "statement", "weight", "source", "target", "source", "target", "source", "target", "ratio"))

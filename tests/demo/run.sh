@@ -61,9 +61,9 @@ load_source() {
           FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY c.reltuples DESC"
     source_psql -AtF ' ' -c "
         SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT FROM airports a WHERE a.faa = dest)),
-               'flights go to airports that the list does not have, and',
+               'flights go to unlisted airports and',
                count(*) FILTER (WHERE NOT EXISTS (SELECT FROM planes p WHERE p.tailnum = f.tailnum)),
-               'were flown by unlisted aircraft: no foreign keys on dest and tailnum.' FROM flights f"
+               'have an unlisted aircraft: no foreign keys on dest, tailnum.' FROM flights f"
 }
 
 run_workload() {
@@ -103,13 +103,13 @@ contents() { # source|target
 # Constraints and indexes of the tables that a person made; those of shards follow from them.
 promises() { # source|target
     cluster_psql "$1" -d "$1" -qAt -c "
-        SELECT 'constraint', conrelid::regclass, conname, convalidated, pg_get_constraintdef(k.oid)
+        SELECT 'constraint', conrelid::regclass::text, conname, convalidated, pg_get_constraintdef(k.oid)
           FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid
          WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND contype IN ('p', 'u', 'f', 'c')
            AND (contype <> 'f' OR conparentid = 0)
            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
          UNION ALL
-        SELECT 'index', indrelid::regclass, indexrelid::regclass::name, indisvalid AND indisready,
+        SELECT 'index', indrelid::regclass::text, indexrelid::regclass::text::name, indisvalid AND indisready,
                replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
           FROM pg_index i JOIN pg_class c ON c.oid = indrelid
          WHERE c.relnamespace = 'public'::regnamespace AND NOT c.relispartition
