@@ -46,4 +46,4 @@ lint: setup ## clippy, pure face and server face of PG_CONFIG
 	@. tests/env.sh; $(TOOLS); lint "$$PG_CONFIG"
 
 clean: ## remove the builds (not the tools and downloads)
-	@. tests/env.sh; rm -rf "$$CARGO_TARGET_DIR" results
+	@. tests/env.sh; cargo clean; rm -rf results

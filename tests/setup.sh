@@ -123,6 +123,10 @@ configure_pgrx() {
     same_file "$(configured pg15)" "$PG_CONFIG_15" && same_file "$(configured pg18)" "$PG_CONFIG_18" && return
     say "telling cargo-pgrx about the servers ($PGRX_HOME/config.toml)"
     local others=() version known
+    for version in pg15 pg18; do
+        known=$(configured "$version")
+        [[ -z $known ]] || say "  $version was $known"
+    done
     for version in pg13 pg14 pg16 pg17; do
         known=$(configured "$version")
         [[ -z $known ]] || others+=("--$version=$known")

