@@ -76,9 +76,9 @@ SELECT count(*) FROM create_shards(:orders${2:+, $2});
 SELECT count(*) FROM create_shards(:carts${2:+, $2});
 SQL
 }
-verify() { # NAME DATABASE
+verify() { # NAME DATABASE [ANATOMY]
     same "$1: content" "$expected" "$(content "$2")"
-    same "$1: anatomy" "$expected_anatomy" "$(anatomy "$2")"
+    same "$1: anatomy" "${3:-$expected_anatomy}" "$(anatomy "$2")"
     same "$1: nothing wrong" "0" "$(psql -qAtX -d "$2" -c "SELECT count(*) FROM check_shards() WHERE severity = 'error'")"
 }
 
@@ -122,7 +122,9 @@ verify "psql" m_psql
 prepare m_data
 succeeds "--schema-only" pg_restore --schema-only -d m_data "$tmp/shop.custom"
 succeeds "--data-only" pg_restore --data-only --disable-triggers -d m_data "$tmp/shop.custom"
-verify "--data-only" m_data | grep -v 'triggers off' || true
+# As without us: --disable-triggers enables all triggers at the end, and a materialized view is not refreshed.
+psql -qX -d m_data -c 'REFRESH MATERIALIZED VIEW app.best'
+verify "--data-only" m_data "${expected_anatomy/triggers off|1/triggers off|0}"
 
 # Again over what is there; then over a database that was restored whole.
 succeeds "--clean over shards" pg_restore --clean --if-exists -j2 -d m_jobs "$tmp/shop.custom"

@@ -8,8 +8,8 @@ version=$1
 cluster_start worker "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.worker_naptime = 1"
 cluster_use worker
 psql -qX -v ON_ERROR_STOP=1 -d postgres -c 'CREATE DATABASE early'
-psql -qX -v ON_ERROR_STOP=1 -d early -c 'CREATE TABLE t AS SELECT g FROM generate_series(1, 10000) AS g' -c 'ANALYZE t' \
-    -c 'CREATE EXTENSION pg_presplit'
+psql -qX -v ON_ERROR_STOP=1 -d early -c 'CREATE TABLE t AS SELECT g FROM generate_series(1, 10000) AS g'
+psql -qX -v ON_ERROR_STOP=1 -d early -c 'ANALYZE t' -c 'CREATE EXTENSION pg_presplit'
 
 becomes "the launcher runs" 1 worker 20 -d early -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit launcher' AND datname IS NULL"
 becomes "sizes are recorded, also where the extension came later" t worker 90 -d early -c \
