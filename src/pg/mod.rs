@@ -4,6 +4,7 @@
 //! sharding: what is decided comes from above as values. Every `unsafe` block
 //! says which obligation it meets.
 
+pub mod analyze;
 pub mod context;
 pub mod error;
 pub mod spi;

@@ -1,5 +1,7 @@
 //! Statements weighed: who reads and writes which column how often.
 
+pub mod shadow;
+
 use crate::model::access::Analysis;
 
 /// One statement with its weight and what PostgreSQL's analysis made of it.
