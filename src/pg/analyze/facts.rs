@@ -7,8 +7,10 @@ use crate::model::access::Access;
 use crate::model::access::AccessKind;
 use crate::model::access::Mention;
 use crate::model::access::StatementFacts;
+use crate::model::name::quote_identifier;
 use crate::pg::analyze::scope::Edge;
 use crate::pg::analyze::scope::Link;
+use crate::pg::analyze::scope::Node;
 use crate::pg::analyze::scope::Predicate;
 use crate::pg::analyze::scope::Walk;
 use crate::pg::analyze::tree::Query;
@@ -85,12 +87,12 @@ impl Walk<'_> {
         for base in self.bases(other).into_iter().filter(|base| base.plain) {
             let table = &self.mentions[base.mention].table;
             if let Some(column) = table.column(base.attribute) {
-                let column = crate::model::name::quote_identifier(column);
+                let column = quote_identifier(column);
                 others.push((Some(base.mention), format!("{}({column})", table.relation)));
             }
         }
         if others.is_empty() {
-            others.push((None, self.nodes[other].source.unwrap_or("subquery").to_owned()));
+            others.push((None, self.source(other).unwrap_or("subquery").to_owned()));
         }
         for base in self.bases(this).into_iter().filter(|base| base.plain) {
             for (mention, reason) in &others {
@@ -102,6 +104,15 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// What a column comes from that is of no table: `function`, `values`.
+    fn source(&self, node: usize) -> Option<&'static str> {
+        let Node { source, below, .. } = &self.nodes[node];
+        source.or_else(|| match &below[..] {
+            [only] if only.wrapped.is_none() => self.source(only.node),
+            _ => None,
+        })
     }
 
     /// Adds an access to a mention, or to a like one that is there.

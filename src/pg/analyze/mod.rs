@@ -18,6 +18,7 @@ mod alternatives;
 mod build;
 mod condition;
 mod facts;
+mod grouping;
 mod join_tree;
 mod level;
 mod names;
@@ -36,6 +37,7 @@ use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 
 use crate::model::access::Analysis;
+use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::shadow::ShadowPlan;
 use crate::pg::analyze::build::Shadow;
@@ -45,6 +47,7 @@ use crate::pg::analyze::read::Reader;
 use crate::pg::analyze::read::owned;
 use crate::pg::analyze::read::pointers;
 use crate::pg::context;
+use crate::pg::context::Caught;
 
 /// Analyses statements, each with the schemas of its `search_path`, against
 /// the shadow that `plan` describes; what the shadow does not have is looked
@@ -87,7 +90,7 @@ impl Drop for HookGuard {
 
 struct Analyzer<'a> {
     names: Names<'a>,
-    failed: BTreeMap<crate::model::name::QualifiedName, String>,
+    failed: BTreeMap<QualifiedName, String>,
     /// Shadow schema → the schema that it stands for.
     originals: BTreeMap<String, String>,
 }
@@ -107,35 +110,44 @@ impl<'a> Analyzer<'a> {
         }
     }
 
-    /// Analyses one statement in a subtransaction and memory of its own.
+    /// Analyses one statement in memory of its own; a normalised text may
+    /// need a second try with what the first one taught.
     fn statement(&self, sql: &str, path: &[String]) -> Analysis {
-        pgrx::check_for_interrupts!();
-        let mut named = Vec::new();
-        let result = context::in_rolled_back_subtransaction(|| {
-            let work = || self.in_memory(sql, &mut named);
-            let mut memory = PgMemoryContexts::new("pg_presplit analysis");
-            // SAFETY: nothing that is allocated in there is used after it.
-            unsafe {
-                memory.switch_to(|_| context::with_setting(c"search_path", &self.search_path(path), work))
-            }
-        });
-        match result {
-            Ok(Ok(analysis)) => analysis,
-            Ok(Err(refusal)) => {
-                Analysis::Refused { sqlstate: refusal.sqlstate.to_owned(), message: refusal.message }
-            }
-            Err(caught) => {
-                if caught.sqlstate == "42P01"
-                    && let Some(reason) = named.iter().find_map(|named| self.reason(named, path))
-                {
-                    return Analysis::Refused { sqlstate: "42P01".to_owned(), message: reason };
+        let mut memory = PgMemoryContexts::new("pg_presplit analysis");
+        let mut attempt = Attempt::default();
+        loop {
+            pgrx::check_for_interrupts!();
+            let result = context::in_rolled_back_subtransaction(|| {
+                let work = || self.attempt(sql, &mut attempt);
+                // SAFETY: nothing that is allocated in there is used after it
+                // but the types of parameters, and those before it is deleted.
+                unsafe {
+                    memory.switch_to(|_| context::with_setting(c"search_path", &self.search_path(path), work))
                 }
-                Analysis::Refused { sqlstate: caught.sqlstate, message: self.translated(caught.message) }
+            });
+            match result {
+                Ok(Ok(analysis)) => return analysis,
+                Ok(Err(refusal)) => {
+                    return Analysis::Refused {
+                        sqlstate: refusal.sqlstate.to_owned(),
+                        message: refusal.message,
+                    };
+                }
+                Err(caught) if attempt.teaches(&caught.sqlstate) => {}
+                Err(caught) => return self.refused(caught, &attempt.named, path),
             }
         }
     }
 
-    fn in_memory(&self, sql: &str, named: &mut Vec<Named>) -> Result<Analysis, Refusal> {
+    fn refused(&self, caught: Caught, named: &[Named], path: &[String]) -> Analysis {
+        let reason = (caught.sqlstate == "42P01")
+            .then(|| named.iter().find_map(|named| self.reason(named, path)))
+            .flatten();
+        let message = reason.unwrap_or_else(|| self.translated(caught.message));
+        Analysis::Refused { sqlstate: caught.sqlstate, message }
+    }
+
+    fn attempt(&self, sql: &str, attempt: &mut Attempt) -> Result<Analysis, Refusal> {
         let refuse = |sqlstate, message: &str| Err(Refusal { sqlstate, message: message.to_owned() });
         let Ok(text) = CString::new(sql) else {
             return refuse("22021", "statement holds a zero byte");
@@ -153,22 +165,25 @@ impl<'a> Analyzer<'a> {
                 };
             };
             let command = owned(pg_sys::CreateCommandName((*raw).stmt));
+            let no_query = format!("{command} reads and writes no rows by a query");
             let Some(query) = names::query_in((*raw).stmt) else {
-                return refuse("0A000", &format!("{command} reads and writes no rows by a query"));
+                return refuse("0A000", &no_query);
             };
             (*raw).stmt = query;
-            named.extend(self.names.rewrite(query));
-            if let Some(reason) =
-                named.iter().filter(|named| named.schema.is_some()).find_map(|named| self.reason(named, &[]))
-            {
+            attempt.named = self.names.rewrite(query);
+            let mut qualified = attempt.named.iter().filter(|named| named.schema.is_some());
+            if let Some(reason) = qualified.find_map(|named| self.reason(named, &[])) {
                 return refuse("42P01", &reason);
             }
-            let query = analyzed(raw, &text);
+            if attempt.unify {
+                grouping::unify(query);
+            }
+            let query = attempt.analyzed(raw, &text);
             let mut reader = Reader::new(&self.originals);
             let mut queries = Vec::new();
             for query in pointers::<pg_sys::Query>(pg_sys::pg_rewrite_query(query)) {
                 if (*query).commandType == pg_sys::CmdType::CMD_UTILITY {
-                    return refuse("0A000", &format!("{command} reads and writes no rows by a query"));
+                    return refuse("0A000", &no_query);
                 }
                 queries.push(reader.query(query));
             }
@@ -183,7 +198,7 @@ impl<'a> Analyzer<'a> {
             None => path,
         };
         schemas.iter().find_map(|schema| {
-            let name = crate::model::name::QualifiedName::new(schema, &named.name);
+            let name = QualifiedName::new(schema, &named.name);
             let reason = self.failed.get(&name)?;
             Some(self.translated(format!("relation {name} could not be rebuilt: {reason}")))
         })
@@ -205,15 +220,43 @@ impl<'a> Analyzer<'a> {
     }
 }
 
-/// Parse analysis with types of parameters found out by the way.
-///
-/// # Safety
-/// `raw` is a raw statement of `text` that no one else holds.
-unsafe fn analyzed(raw: *mut pg_sys::RawStmt, text: &CStr) -> *mut pg_sys::Query {
-    let mut types: *mut pg_sys::Oid = std::ptr::null_mut();
-    let mut count = 0;
-    // SAFETY: the caller's promise; the array of types is allocated there.
-    unsafe {
-        pg_sys::parse_analyze_varparams(raw, text.as_ptr(), &mut types, &mut count, std::ptr::null_mut())
+/// What is known of a statement from earlier tries.
+struct Attempt {
+    /// The relations that it names.
+    named: Vec<Named>,
+    /// Types of parameters as far as they were found; the array lives in the
+    /// statement's memory.
+    types: *mut pg_sys::Oid,
+    count: i32,
+    typed: bool,
+    /// Whether grouping expressions are to be made the same.
+    unify: bool,
+}
+
+impl Default for Attempt {
+    fn default() -> Self {
+        Self { named: Vec::new(), types: std::ptr::null_mut(), count: 0, typed: false, unify: false }
+    }
+}
+
+impl Attempt {
+    /// Whether another try may succeed where this one failed.
+    fn teaches(&mut self, sqlstate: &str) -> bool {
+        match sqlstate {
+            // A parameter was used before its type was known: now it is.
+            "42P08" => !std::mem::replace(&mut self.typed, true),
+            "42803" | "42P10" => !std::mem::replace(&mut self.unify, true),
+            _ => false,
+        }
+    }
+
+    /// Parse analysis; the types of parameters are found out by the way.
+    ///
+    /// # Safety
+    /// `raw` is a raw statement of `text` that no one else holds.
+    unsafe fn analyzed(&mut self, raw: *mut pg_sys::RawStmt, text: &CStr) -> *mut pg_sys::Query {
+        let (types, count) = (&raw mut self.types, &raw mut self.count);
+        // SAFETY: the caller's promise; the array has `count` types.
+        unsafe { pg_sys::parse_analyze_varparams(raw, text.as_ptr(), types, count, std::ptr::null_mut()) }
     }
 }
