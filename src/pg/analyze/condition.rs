@@ -21,6 +21,9 @@ use crate::pg::analyze::tree::Subquery;
 use crate::pg::analyze::tree::SubqueryKind;
 use crate::pg::analyze::tree::Test;
 
+/// Most constants of a list that are kept.
+const CONSTANTS_MAX: usize = 1000;
+
 /// What a condition says.
 #[derive(Debug, Clone)]
 pub enum Finding {
@@ -279,7 +282,7 @@ fn access(test: Test, shape: Shape) -> Option<Access> {
 fn constants(other: &Expr) -> Vec<String> {
     match other.stripped() {
         Expr::Constant(text) => text.iter().cloned().collect(),
-        Expr::List(elements) => elements.iter().flat_map(constants).collect(),
+        Expr::List(elements) => elements.iter().take(CONSTANTS_MAX).flat_map(constants).collect(),
         Expr::Other(other) => other.constant.iter().cloned().collect(),
         _ => Vec::new(),
     }

@@ -120,16 +120,18 @@ impl Walk<'_> {
         let mentioned = &mut self.mentions[mention];
         let Some(column) = mentioned.table.column(attribute) else { return };
         access.columns = vec![column.to_owned()];
+        let join = access.kind == AccessKind::Join;
         let like = |known: &&mut Access| {
             known.kind == access.kind
                 && known.columns == access.columns
-                && known.prunable == access.prunable
                 && known.reason == access.reason
+                && (join || known.prunable == access.prunable)
         };
         let Some(known) = mentioned.accesses.iter_mut().find(like) else {
             mentioned.accesses.push(access);
             return;
         };
+        known.prunable |= access.prunable;
         known.lower |= access.lower;
         known.upper |= access.upper;
         for constant in access.constants {

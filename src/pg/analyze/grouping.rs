@@ -6,12 +6,10 @@
 //! ran, so where they differ in constants and parameters alone they are made
 //! the same again. This is tried when the server says that they are not.
 
-use std::ffi::c_void;
-
-use pgrx::pg_guard;
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 
+use crate::pg::analyze::names::nodes_of;
 use crate::pg::analyze::read::pointers;
 
 /// Makes grouping and ordering expressions the same as what is selected, on
@@ -20,12 +18,12 @@ use crate::pg::analyze::read::pointers;
 /// # Safety
 /// `statement` is a raw parse tree that no one else holds.
 pub unsafe fn unify(statement: *mut pg_sys::Node) {
-    let mut all: Vec<*mut pg_sys::Node> = Vec::new();
     // SAFETY: the tree is valid; constants become parameters in place, which
     // are smaller nodes.
     unsafe {
-        collect(statement, (&raw mut all).cast());
-        for select in all.into_iter().filter(|node| (**node).type_ == NodeTag::T_SelectStmt) {
+        for select in
+            nodes_of(statement, false).into_iter().filter(|node| (**node).type_ == NodeTag::T_SelectStmt)
+        {
             unify_level(&*select.cast::<pg_sys::SelectStmt>());
         }
     }
@@ -36,9 +34,9 @@ unsafe fn unify_level(select: &pg_sys::SelectStmt) {
     unsafe {
         let mut users: Vec<*mut pg_sys::Node> = Vec::new();
         for list in [select.targetList, select.sortClause] {
-            collect(list.cast(), (&raw mut users).cast());
+            users.extend(nodes_of(list.cast(), false));
         }
-        collect(select.havingClause, (&raw mut users).cast());
+        users.extend(nodes_of(select.havingClause, false));
         for group in pointers::<pg_sys::Node>(select.groupClause) {
             unify_all(group, &users);
         }
@@ -110,27 +108,10 @@ unsafe fn into_parameter(node: *mut pg_sys::Node, number: i32) {
 /// The constants and parameters of an expression in their order; those of
 /// type names stay constants.
 unsafe fn constants(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
-    let mut all: Vec<*mut pg_sys::Node> = Vec::new();
-    // SAFETY: a valid raw node; the context outlives the walk.
+    // SAFETY: a valid raw node.
     unsafe {
-        collect(node, (&raw mut all).cast());
+        let mut all = nodes_of(node, false);
         all.retain(|node| matches!((**node).type_, NodeTag::T_A_Const | NodeTag::T_ParamRef));
-    }
-    all
-}
-
-/// Collects a node and all below it, in order.
-#[pg_guard]
-unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    // SAFETY: `context` is the vector of the caller; the node is valid.
-    unsafe {
-        if (*node).type_ == NodeTag::T_TypeName {
-            return false;
-        }
-        (*context.cast::<Vec<*mut pg_sys::Node>>()).push(node);
-        pg_sys::raw_expression_tree_walker(node, Some(collect), context)
+        all
     }
 }

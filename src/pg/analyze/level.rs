@@ -13,10 +13,14 @@ use crate::pg::analyze::scope::Scope;
 use crate::pg::analyze::scope::Walk;
 use crate::pg::analyze::scope::pulled_up;
 use crate::pg::analyze::tree::Command;
+use crate::pg::analyze::tree::Cte;
 use crate::pg::analyze::tree::Entry;
 use crate::pg::analyze::tree::Expr;
 use crate::pg::analyze::tree::Query;
 use crate::pg::analyze::tree::Write;
+
+/// Query levels beyond which `WITH` queries are no longer put in place.
+const SCOPES_MAX: usize = 1000;
 
 impl<'q> Walk<'q> {
     /// Looks at a level and all below it; returns its number.
@@ -70,10 +74,36 @@ impl<'q> Walk<'q> {
     fn visit_ctes(&mut self, scope: usize) {
         let query = self.scopes[scope].query;
         for (number, cte) in query.ctes.iter().enumerate() {
+            if self.in_place(cte) {
+                continue;
+            }
             // Known before it is visited: a recursive one mentions itself.
             self.scopes[scope].ctes[number] = Some(self.scopes.len());
             self.visit(&cte.query, Some(scope), Link::default());
         }
+    }
+
+    /// Whether each mention of a `WITH` query is a query of its own. Queries
+    /// that mention each other twice multiply, hence the limit.
+    fn in_place(&self, cte: &Cte) -> bool {
+        cte.inlined && self.scopes.len() < SCOPES_MAX
+    }
+
+    /// The level of a `WITH` query that stands in place of its mention.
+    fn visit_in_place(&mut self, scope: usize, name: &str, levels_up: usize) -> Option<usize> {
+        let owner = self.ancestor(scope, levels_up)?;
+        let query = self.scopes[owner].query;
+        let number = query.ctes.iter().position(|cte| cte.name == name)?;
+        if self.scopes[owner].ctes[number].is_some() {
+            return None;
+        }
+        let cte = &query.ctes[number];
+        if !self.in_place(cte) {
+            self.scopes[owner].ctes[number] = Some(self.scopes.len());
+            self.visit(&cte.query, Some(owner), Link::default());
+            return None;
+        }
+        Some(self.visit(&cte.query, Some(owner), Link::default()))
     }
 
     fn visit_entries(&mut self, scope: usize, used: &[bool], live: &Rc<[bool]>) {
@@ -86,6 +116,9 @@ impl<'q> Walk<'q> {
                     let link = Link { from_outer: joined, to_outer };
                     let child = self.visit(subquery, Some(scope), link);
                     self.scopes[scope].children[at] = Some(child);
+                }
+                Entry::Cte { name, levels_up, .. } if used[at] => {
+                    self.scopes[scope].children[at] = self.visit_in_place(scope, name, *levels_up);
                 }
                 Entry::Values(_, exprs) => exprs.iter().for_each(|expr| self.subqueries(scope, expr)),
                 _ => {}

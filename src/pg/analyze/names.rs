@@ -31,61 +31,45 @@ pub struct Named {
     pub name: String,
 }
 
-struct Rewriter<'a> {
-    names: &'a Names<'a>,
-    found: Vec<Named>,
-}
-
 impl Names<'_> {
     /// Replaces the names in a raw statement; returns the relations named.
     ///
     /// # Safety
     /// `statement` is a raw parse tree that no one else holds.
     pub unsafe fn rewrite(&self, statement: *mut pg_sys::Node) -> Vec<Named> {
-        let mut rewriter = Rewriter { names: self, found: Vec::new() };
-        // SAFETY: the tree is valid; the context outlives the walk.
-        unsafe { rewrite(statement, (&raw mut rewriter).cast()) };
-        rewriter.found
+        let mut found = Vec::new();
+        // SAFETY: the tag says what the node is, and the tree is ours to
+        // change.
+        unsafe {
+            for node in nodes_of(statement, true) {
+                match (*node).type_ {
+                    NodeTag::T_RangeVar => found.push(self.relation(&mut *node.cast())),
+                    NodeTag::T_ColumnRef => self.column((*node.cast::<pg_sys::ColumnRef>()).fields),
+                    NodeTag::T_TypeName => self.pair((*node.cast::<pg_sys::TypeName>()).names, 0),
+                    _ => {}
+                }
+            }
+        }
+        found
     }
 
     fn shadow_of(&self, schema: &str, name: &str) -> Option<&str> {
         let shadow = self.shadows.get(schema)?;
         self.known.contains(&QualifiedName::new(schema, name)).then_some(shadow)
     }
-}
 
-/// Replaces the names in a node and below.
-#[pg_guard]
-unsafe extern "C-unwind" fn rewrite(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    // SAFETY: `context` is the rewriter that `Names::rewrite` passed; the tag
-    // says what the node is, and the tree is ours to change.
-    unsafe {
-        let rewriter = &mut *context.cast::<Rewriter>();
-        match (*node).type_ {
-            NodeTag::T_RangeVar => {
-                let variable = &mut *node.cast::<pg_sys::RangeVar>();
-                let name = owned(variable.relname);
-                let schema = (!variable.schemaname.is_null()).then(|| owned(variable.schemaname));
-                if let Some(shadow) =
-                    schema.as_ref().and_then(|schema| rewriter.names.shadow_of(schema, &name))
-                {
-                    variable.schemaname = copied(shadow);
-                    variable.catalogname = std::ptr::null_mut();
-                }
-                rewriter.found.push(Named { schema, name });
-            }
-            NodeTag::T_ColumnRef => rewriter.column((*node.cast::<pg_sys::ColumnRef>()).fields),
-            NodeTag::T_TypeName => rewriter.pair((*node.cast::<pg_sys::TypeName>()).names, 0),
-            _ => {}
+    /// # Safety
+    /// The names of `variable` are zero-terminated or null.
+    unsafe fn relation(&self, variable: &mut pg_sys::RangeVar) -> Named {
+        // SAFETY: the caller's promise.
+        let (name, schema) = unsafe { (owned(variable.relname), owned(variable.schemaname)) };
+        if let Some(shadow) = self.shadow_of(&schema, &name) {
+            variable.schemaname = copied(shadow);
+            variable.catalogname = std::ptr::null_mut();
         }
-        pg_sys::raw_expression_tree_walker(node, Some(rewrite), context)
+        Named { schema: (!schema.is_empty()).then_some(schema), name }
     }
-}
 
-impl Rewriter<'_> {
     /// # Safety
     /// `fields` is the list of parts of a column reference.
     unsafe fn column(&self, fields: *mut pg_sys::List) {
@@ -113,11 +97,45 @@ impl Rewriter<'_> {
             }
             let schema: *mut pg_sys::String = schema.cast();
             let name = owned((*name.cast::<pg_sys::String>()).sval);
-            if let Some(shadow) = self.names.shadow_of(&owned((*schema).sval), &name) {
+            if let Some(shadow) = self.shadow_of(&owned((*schema).sval), &name) {
                 (*schema).sval = copied(shadow);
             }
         }
     }
+}
+
+/// A raw node and all below it, in the order of the text; what is below type
+/// names only if asked for. No call nests in another, however deep the tree.
+///
+/// # Safety
+/// `top` is null or a raw parse tree.
+pub unsafe fn nodes_of(top: *mut pg_sys::Node, in_type_names: bool) -> Vec<*mut pg_sys::Node> {
+    let mut found = Vec::new();
+    let mut pending = vec![top];
+    while let Some(node) = pending.pop() {
+        if node.is_null() {
+            continue;
+        }
+        // SAFETY: a valid raw node; the context outlives the walk.
+        unsafe {
+            if !in_type_names && (*node).type_ == NodeTag::T_TypeName {
+                continue;
+            }
+            found.push(node);
+            let mut children: Vec<*mut pg_sys::Node> = Vec::new();
+            pg_sys::raw_expression_tree_walker(node, Some(collect), (&raw mut children).cast());
+            pending.extend(children.into_iter().rev());
+        }
+    }
+    found
+}
+
+/// Collects the children of a node.
+#[pg_guard]
+unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    // SAFETY: `context` is the vector of `nodes_of`.
+    unsafe { (*context.cast::<Vec<*mut pg_sys::Node>>()).push(node) };
+    false
 }
 
 /// A copy in the current memory context, as the tree's other strings are.

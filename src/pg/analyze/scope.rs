@@ -182,6 +182,10 @@ impl<'q> Walk<'q> {
                 }
             }
             Entry::Cte { name, levels_up, recursive_reference } => {
+                if let Some(child) = level.children[entry] {
+                    self.connect(at, child, attribute, true);
+                    return at;
+                }
                 self.connect_cte(at, (scope, *levels_up), name, *recursive_reference, attribute);
             }
             Entry::Values(source, _) => self.nodes[at].source = Some(source),
@@ -229,8 +233,7 @@ impl<'q> Walk<'q> {
         let Some(number) = ctes.iter().position(|cte| cte.name == name) else { return };
         let Some(child) = self.scopes[owner].ctes[number] else { return };
         if !recursive_reference {
-            let inlined = ctes[number].inlined;
-            self.connect(at, child, attribute, inlined);
+            self.connect(at, child, attribute, false);
             return;
         }
         let start = self.scopes[child].query.set_operation.as_ref().and_then(|set| set.arms.first());
