@@ -55,7 +55,7 @@ use crate::pg::context::Caught;
 pub fn analyze(plan: &ShadowPlan, statements: &[(String, Vec<String>)]) -> Vec<Analysis> {
     let result = context::in_rolled_back_subtransaction(|| {
         let _hook = HookGuard::new();
-        context::with_setting(c"DateStyle", c"ISO", || {
+        context::with_settings(&[(c"DateStyle", c"ISO")], || {
             let shadow = build::build(plan);
             let analyzer = Analyzer::new(plan, shadow);
             statements.iter().map(|(sql, path)| analyzer.statement(sql, path)).collect()
@@ -122,7 +122,9 @@ impl<'a> Analyzer<'a> {
                 // SAFETY: nothing that is allocated in there is used after it
                 // but the types of parameters, and those before it is deleted.
                 unsafe {
-                    memory.switch_to(|_| context::with_setting(c"search_path", &self.search_path(path), work))
+                    memory.switch_to(|_| {
+                        context::with_settings(&[(c"search_path", &self.search_path(path))], work)
+                    })
                 }
             });
             match result {
