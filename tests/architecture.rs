@@ -306,7 +306,8 @@ fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(word).map(|(at, _)| at).filter(move |at| {
         let before = text[..*at].chars().next_back().is_some_and(is_word);
         let (last, next) = (word.chars().next_back(), text[at + word.len()..].chars().next());
-        !before && !(last.is_some_and(is_word) && next.is_some_and(is_word))
+        let after = last.is_some_and(is_word) && next.is_some_and(is_word);
+        !before && !after
     })
 }
 
