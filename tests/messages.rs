@@ -5,8 +5,6 @@
 //! compile. Texts that come in as values (reasons, obstacles) stand here as
 //! the code that makes them writes them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use pg_presplit::model::key::Strategy;
 use pg_presplit::model::layout::LayoutError;
 use pg_presplit::model::name::NameError;
@@ -206,7 +204,7 @@ fn faults_of_message(message: &str) -> Vec<String> {
     fault(message.ends_with(['.', '!', ';', ':']), "ends with a stop");
     fault(message.contains('\n'), "has several lines");
     fault(message.chars().count() > MESSAGE_CHARACTERS_MAX, "is too long");
-    fault(message.matches('"').count() % 2 != 0, "has an open quote");
+    fault(!message.matches('"').count().is_multiple_of(2), "has an open quote");
     let bare = outside_quotes(message);
     fault(NAMES.iter().any(|name| bare.contains(name)), "has a name without quotes");
     faults

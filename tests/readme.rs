@@ -3,8 +3,6 @@
 //! What stands between the markers is generated: where it differs, the failure
 //! shows the text to paste.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use pg_presplit::model::settings::Context;
 use pg_presplit::model::settings::Kind;
 use pg_presplit::model::settings::SETTINGS;
