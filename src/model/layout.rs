@@ -5,6 +5,7 @@
 //! refused on purpose); lists share no value; hash shards fill their modulus.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -13,7 +14,9 @@ use thiserror::Error;
 
 use crate::model::bound::Bound;
 use crate::model::bound::compare_points;
+use crate::model::bound::write_point;
 use crate::model::key::KeyType;
+use crate::model::key::KeyValue;
 use crate::model::key::Strategy;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
@@ -138,7 +141,7 @@ impl Layout {
         }
         match strategy {
             Strategy::Range => check_ranges(&shards, &key_types)?,
-            Strategy::List => check_lists(&shards)?,
+            Strategy::List => check_lists(&shards, &key_types)?,
             Strategy::Hash => check_hash(&shards)?,
             Strategy::None | Strategy::RangeHash | Strategy::ListHash => {
                 return Err(LayoutError::WrongBound(shards[0].name.clone()));
@@ -180,10 +183,7 @@ fn check_ranges(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> 
         };
         // Where only PostgreSQL knows the order (text), it checks at creation.
         if matches!(compare_points(lower, upper, kinds), Some(Ordering::Greater | Ordering::Equal)) {
-            return Err(LayoutError::NotAscending {
-                first: format!("{lower:?}"),
-                second: format!("{upper:?}"),
-            });
+            return Err(LayoutError::NotAscending { first: write_point(lower), second: write_point(upper) });
         }
         if let Some((before, end)) = previous
             && compare_points(end, lower, kinds) == Some(Ordering::Greater)
@@ -195,16 +195,20 @@ fn check_ranges(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> 
     one_default(shards)
 }
 
-fn check_lists(shards: &[Shard]) -> Result<(), LayoutError> {
-    let mut seen = BTreeSet::new();
+fn check_lists(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> {
+    let mut seen = BTreeMap::new();
     for shard in shards {
         match &shard.bound {
-            Bound::List { values } if !values.is_empty() => {
-                if !values.iter().all(|value| seen.insert(value)) {
-                    return Err(LayoutError::Overlap {
-                        first: "another shard".to_owned(),
-                        second: shard.name.clone(),
-                    });
+            // PostgreSQL takes one column for list.
+            Bound::List { values } if !values.is_empty() && kinds.len() == 1 => {
+                for value in values {
+                    let same = value.as_deref().map(|value| same_form(value, kinds[0]));
+                    if let Some(first) = seen.insert(same, shard.name.as_str()) {
+                        return Err(LayoutError::Overlap {
+                            first: first.to_owned(),
+                            second: shard.name.clone(),
+                        });
+                    }
                 }
             }
             Bound::Default => {}
@@ -212,6 +216,15 @@ fn check_lists(shards: &[Shard]) -> Result<(), LayoutError> {
         }
     }
     one_default(shards)
+}
+
+/// A text that equal values share: `1` and `01` are one integer.
+fn same_form(value: &str, kind: KeyType) -> String {
+    match kind.read(value) {
+        // Read as a float, long numerics that differ would look the same.
+        None | Some(KeyValue::Numeric(_)) => value.to_owned(),
+        Some(read) => format!("{read:?}"),
+    }
 }
 
 fn one_default(shards: &[Shard]) -> Result<(), LayoutError> {
