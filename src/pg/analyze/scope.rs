@@ -49,6 +49,8 @@ pub struct Scope<'q> {
     pub children: Vec<Option<usize>>,
     /// By `WITH` query: its level.
     pub ctes: Vec<Option<usize>>,
+    /// By entry: in the join tree, and never filled with nulls.
+    pub live: Rc<[bool]>,
     pub link: Link,
 }
 
@@ -90,6 +92,8 @@ pub struct Below {
 pub struct Predicate {
     pub node: usize,
     pub access: Access,
+    /// Whether it is never true of nulls.
+    pub strict: bool,
 }
 
 /// An equality of two columns.
@@ -314,6 +318,20 @@ pub fn pulled_up(query: &Query) -> bool {
         && !query.window_functions
         && !query.returns_sets
         && !query.limited
+        && !query.locks_rows
+}
+
+/// Whether the planner makes the subquery of an `EXISTS` part of the query
+/// around it: what it selects, and in which order, does not matter.
+pub fn pulled_up_for_existence(query: &Query) -> bool {
+    query.command == Command::Select
+        && query.set_operation.is_none()
+        && query.ctes.is_empty()
+        && query.having.is_none()
+        && !query.grouping_sets
+        && !query.aggregates
+        && !query.window_functions
+        && !query.returns_sets
         && !query.locks_rows
 }
 

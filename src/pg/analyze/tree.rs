@@ -115,7 +115,6 @@ impl TableFacts {
 pub struct Cte {
     pub name: String,
     pub query: Query,
-    pub recursive: bool,
     /// Whether PostgreSQL would put its text in place of its one mention.
     pub inlined: bool,
 }
@@ -154,18 +153,6 @@ pub enum Order {
     Equal,
     GreaterEqual,
     Greater,
-}
-
-impl Order {
-    pub const fn commuted(self) -> Self {
-        match self {
-            Self::Less => Self::Greater,
-            Self::LessEqual => Self::GreaterEqual,
-            Self::Equal => Self::Equal,
-            Self::GreaterEqual => Self::LessEqual,
-            Self::Greater => Self::Less,
-        }
-    }
 }
 
 /// What a comparison says of the key that stands on one of its sides.

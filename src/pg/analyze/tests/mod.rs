@@ -3,6 +3,8 @@
 //! The text files hold cases: a statement, and indented below it what the
 //! analysis says, one access a line.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 mod schema;
 
 #[pgrx::pg_schema]
@@ -24,6 +26,7 @@ mod tests {
 
     /// Compares every case of a file with what the analysis says now.
     fn check(cases: &str) {
+        Spi::run("SET LOCAL TimeZone = 'UTC'").expect("set-up");
         let cases: Vec<(String, Vec<&str>)> = cases
             .split("\n\n")
             .filter(|case| !case.trim().is_empty())
