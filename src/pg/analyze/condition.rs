@@ -301,6 +301,9 @@ fn obstacle(comparison: &Comparison, key: &Expr, other: &Expr, side: Side, shape
     if shape == Shape::Row {
         return Some("a row comparison does not prune partitions".to_owned());
     }
+    if shape == Shape::AnyOf && !matches!(other.stripped(), Expr::List(_)) && !other.known_at_planning() {
+        return Some("array is not known when the statement is planned".to_owned());
+    }
     obstacle_of_key(comparison, key, side)
         .or_else(|| other.volatile().then(|| "volatile function".to_owned()))
 }

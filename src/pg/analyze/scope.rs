@@ -8,6 +8,7 @@
 //! this one is known to be a constant; it is directed, because an outer join
 //! carries constants to its nullable side only.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -284,23 +285,28 @@ impl<'q> Walk<'q> {
         found
     }
 
-    /// The base columns that a node leads to.
+    /// The base columns that a node leads to. Ways that meet again are gone
+    /// once: their number can double with every level.
     pub fn bases(&self, node: usize) -> Vec<Base> {
-        let mut found = Vec::new();
-        self.add_bases(node, true, true, &mut found);
-        found
-    }
-
-    fn add_bases(&self, node: usize, pushable: bool, plain: bool, found: &mut Vec<Base>) {
-        if let Some((mention, attribute)) = self.nodes[node].base {
-            let known = found.iter().any(|base| base.mention == mention && base.attribute == attribute);
-            if !known {
-                found.push(Base { mention, attribute, pushable, plain });
+        let mut found: Vec<Base> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![(node, true, true)];
+        while let Some((node, pushable, plain)) = pending.pop() {
+            if !seen.insert((node, pushable, plain)) {
+                continue;
             }
+            if let Some((mention, attribute)) = self.nodes[node].base {
+                let known = found.iter().any(|base| base.mention == mention && base.attribute == attribute);
+                if !known {
+                    found.push(Base { mention, attribute, pushable, plain });
+                }
+            }
+            let below = self.nodes[node].below.iter().rev();
+            pending.extend(
+                below.map(|below| (below.node, pushable && below.pushable, plain && below.wrapped.is_none())),
+            );
         }
-        for below in &self.nodes[node].below {
-            self.add_bases(below.node, pushable && below.pushable, plain && below.wrapped.is_none(), found);
-        }
+        found
     }
 }
 

@@ -255,6 +255,8 @@ pub struct Other {
     pub cast: bool,
     pub aggregate: bool,
     pub volatile: bool,
+    /// Whether it depends on its arguments alone.
+    pub immutable: bool,
     /// Whether it is null as soon as an argument is.
     pub strict: bool,
     /// Text of the constant that it only casts.
@@ -286,6 +288,16 @@ impl Expr {
             Self::Other(other) if other.volatile => true,
             Self::Subquery(subquery) if subquery.query.volatile => true,
             _ => self.children().into_iter().any(Self::volatile),
+        }
+    }
+
+    /// Whether its value is known when the statement is planned for given
+    /// parameters.
+    pub fn known_at_planning(&self) -> bool {
+        match self {
+            Self::Column(_) | Self::SubqueryOutput(_) | Self::Subquery(_) => false,
+            Self::Other(other) if !other.immutable => false,
+            _ => self.children().into_iter().all(Self::known_at_planning),
         }
     }
 

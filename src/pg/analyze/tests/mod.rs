@@ -159,6 +159,13 @@ mod tests {
         let either: Vec<String> = (0..2000).map(|number| format!("id = {number}")).collect();
         let long = format!("SELECT * FROM orders WHERE {}", either.join(" OR "));
         assert_eq!(schema::lines(&long).len(), 1);
+        let doubled = (1..60).fold("WITH c0 AS MATERIALIZED (SELECT id FROM orders)".to_owned(), |sql, at| {
+            let last = at - 1;
+            sql + &format!(
+                ", c{at} AS MATERIALIZED (SELECT x.id + y.id AS id FROM c{last} x JOIN c{last} y ON x.id = y.id)"
+            )
+        });
+        assert_eq!(schema::lines(&(doubled + " SELECT * FROM c59 WHERE id = 1")), ["orders: nothing"]);
         let levels = "SELECT * FROM (".repeat(60) + "SELECT * FROM orders" + &") s".repeat(60);
         assert_eq!(schema::lines(&format!("{levels} WHERE id = 1")), ["orders: equality(id) 1"]);
     }
