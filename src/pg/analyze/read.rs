@@ -81,6 +81,7 @@ impl<'a> Reader<'a> {
                 writes: Vec::new(),
                 others: Vec::new(),
                 having: self.optional_condition(source.havingQual),
+                guards: Vec::new(),
                 group: references(source.groupClause),
                 distinct: references(source.distinctClause),
                 distinct_on: source.hasDistinctOn,
@@ -217,12 +218,9 @@ impl<'a> Reader<'a> {
     unsafe fn security(&mut self, source: &pg_sys::Query, read: &mut Query) {
         // SAFETY: lists of the node types that PostgreSQL documents.
         unsafe {
-            for entry in pointers::<pg_sys::RangeTblEntry>(source.rtable) {
+            for (at, entry) in pointers::<pg_sys::RangeTblEntry>(source.rtable).into_iter().enumerate() {
                 for condition in pointers::<pg_sys::Node>((*entry).securityQuals) {
-                    let condition = self.condition(condition, false);
-                    if let From::List { conditions, .. } = &mut read.from {
-                        conditions.push(condition);
-                    }
+                    read.guards.push((at, self.condition(condition, false)));
                 }
             }
         }

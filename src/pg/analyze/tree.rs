@@ -34,6 +34,8 @@ pub struct Query {
     /// Expressions that only need a look for subqueries: limits, values.
     pub others: Vec<Expr>,
     pub having: Option<Expr>,
+    /// Conditions of row security on one entry each, below all joins.
+    pub guards: Vec<(usize, Expr)>,
     /// Sort-group references of `GROUP BY`, `DISTINCT`, `DISTINCT ON` and
     /// `ORDER BY`.
     pub group: Vec<u32>,
@@ -350,7 +352,8 @@ impl Query {
         for target in &self.targets {
             target.expr.columns(depth, found);
         }
-        for expr in self.others.iter().chain(&self.having) {
+        let guards = self.guards.iter().map(|(_, guard)| guard);
+        for expr in self.others.iter().chain(&self.having).chain(guards) {
             expr.columns(depth, found);
         }
         self.from.columns(depth, found);

@@ -135,6 +135,27 @@ mod tests {
     }
 
     #[pg_test]
+    fn analyze_keeps_row_security_below_outer_joins() {
+        Spi::run(
+            "CREATE SCHEMA live; CREATE TABLE live.a (id bigint); CREATE TABLE live.b (id bigint, tenant text);
+             ALTER TABLE live.b ENABLE ROW LEVEL SECURITY; ALTER TABLE live.b FORCE ROW LEVEL SECURITY;
+             CREATE POLICY p ON live.b USING (tenant = current_setting('app.tenant'));
+             CREATE ROLE presplit_test_reader; GRANT USAGE ON SCHEMA live TO presplit_test_reader;
+             SET LOCAL ROLE presplit_test_reader",
+        )
+        .expect("set-up");
+        let sql = "SELECT * FROM a LEFT JOIN b ON a.id = b.id AND a.id = 3";
+        let found = analyze(&ShadowPlan::default(), &[(sql.to_owned(), vec!["live".to_owned()])]);
+        Spi::run("RESET ROLE").expect("role");
+        let expected = [
+            "live.a: join(id) unpruned - live.b(id)",
+            "live.b: equality(tenant)",
+            "live.b: join(id) - live.a(id)",
+        ];
+        assert_eq!(schema::shown(&found[0]), expected);
+    }
+
+    #[pg_test]
     fn analyze_answers_every_statement_when_the_shadow_fails() {
         let mut plan = schema::plan();
         plan.steps.drain(..3);
