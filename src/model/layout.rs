@@ -5,6 +5,7 @@
 //! refused on purpose); lists share no value; hash shards fill their modulus.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -196,15 +197,17 @@ fn check_ranges(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> 
 }
 
 fn check_lists(shards: &[Shard]) -> Result<(), LayoutError> {
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<&Option<String>, &Shard> = BTreeMap::new();
     for shard in shards {
         match &shard.bound {
             Bound::List { values } if !values.is_empty() => {
-                if !values.iter().all(|value| seen.insert(value)) {
-                    return Err(LayoutError::Overlap {
-                        first: "another shard".to_owned(),
-                        second: shard.name.clone(),
-                    });
+                for value in values {
+                    if let Some(first) = seen.insert(value, shard) {
+                        return Err(LayoutError::Overlap {
+                            first: first.name.clone(),
+                            second: shard.name.clone(),
+                        });
+                    }
                 }
             }
             Bound::Default => {}
