@@ -65,7 +65,10 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             layout: &table.arming.layout,
             unique_policy: table.arming.unique_policy,
             server: server_major(),
-            empty: matches!(statement, Utility::Truncate { .. }) && relations::is_empty(&table.relation)?,
+            // Only who may truncate may have it left out; others get the server's own answer.
+            empty: matches!(statement, Utility::Truncate { .. })
+                && relations::is_empty(&table.relation)?
+                && relations::may_truncate(&table.relation)?,
         };
         let decisions = rewrite::decide(statement, &armed)?;
         changed |= decisions.iter().any(|decision| decision.note.is_some());
