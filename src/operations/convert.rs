@@ -217,8 +217,13 @@ fn on_shards(definition: &str, statement: &Utility, armed: &Armed<'_>) -> Result
                 let new = quote_identifier(&derived_name(own, &format!("s{:04}", number + 1)));
                 let own = quote_identifier(own);
                 // The two forms that `anatomy.sql` writes.
-                text = text.replacen(&format!(" INDEX {own} ON {root} "), &format!(" INDEX {new} ON {shard} "), 1);
-                let constraint = |table: &str, name: &str| format!("ALTER TABLE {table} ADD CONSTRAINT {name} ");
+                text = text.replacen(
+                    &format!(" INDEX {own} ON {root} "),
+                    &format!(" INDEX {new} ON {shard} "),
+                    1,
+                );
+                let constraint =
+                    |table: &str, name: &str| format!("ALTER TABLE {table} ADD CONSTRAINT {name} ");
                 text = text.replacen(&constraint(&root, &own), &constraint(&shard.to_string(), &new), 1);
             }
             None => text = text.replacen(&root, &shard.to_string(), 1),
