@@ -258,9 +258,14 @@ DO $$ BEGIN EXECUTE 'CREATE TABLE app.orders (id bigint, customer_id int, create
 SELECT relkind FROM pg_class WHERE oid = 'app.orders'::regclass;
 
 -- Several commands in one ALTER TABLE.
-ALTER TABLE ONLY app.orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id), OWNER TO regress_app_owner, CLUSTER ON orders_pkey,
+ALTER TABLE ONLY app.orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id), OWNER TO regress_app_owner,
     SET (fillfactor = 50), ALTER COLUMN note SET STATISTICS 7, REPLICA IDENTITY FULL;
+ALTER TABLE ONLY app.orders CLUSTER ON orders_pkey, REPLICA IDENTITY USING INDEX orders_pkey, ALTER COLUMN id SET STATISTICS 8;
 SELECT tests.anatomy('app.orders');
+-- An index of the same statement would be found too late.
+SELECT tests.outcome('ALTER TABLE app.orders ADD CONSTRAINT orders_no_key UNIQUE (order_no, id), CLUSTER ON orders_no_key');
+SELECT tests.outcome('ALTER TABLE app.orders ADD CONSTRAINT orders_no_key UNIQUE (id, order_no), REPLICA IDENTITY USING INDEX orders_no_key');
+SELECT tests.outcome('ALTER TABLE app.orders CLUSTER ON nothing');
 DROP TABLE app.orders;
 
 -- All or nothing.

@@ -39,6 +39,8 @@ CREATE SCHEMA tests;
 GRANT USAGE ON SCHEMA tests TO PUBLIC;
 
 -- What a statement answers: that there was no error, or the error in full.
+-- The statement runs with the caller's search_path, so nothing else here may
+-- depend on it.
 CREATE FUNCTION tests.outcome(statement text) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -53,8 +55,8 @@ EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
                             detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     RETURN NEXT state || ' ' || message;
-    IF detail <> '' THEN RETURN NEXT '  DETAIL: ' || detail; END IF;
-    IF hint <> '' THEN RETURN NEXT '  HINT: ' || hint; END IF;
+    IF pg_catalog.length(detail) OPERATOR(pg_catalog.>) 0 THEN RETURN NEXT '  DETAIL: ' || detail; END IF;
+    IF pg_catalog.length(hint) OPERATOR(pg_catalog.>) 0 THEN RETURN NEXT '  HINT: ' || hint; END IF;
 END
 $$;
 
@@ -118,8 +120,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp BEGIN ATOMIC
                '  constraint ' || concat_ws(', ', quote_ident(k.conname), pg_get_constraintdef(k.oid),
                          CASE WHEN NOT k.convalidated THEN 'NOT VALIDATED' END)
         FROM parts AS p JOIN pg_constraint AS k ON k.conrelid = p.oid
-        WHERE k.contype IN ('p', 'u', 'c', 'f', 'x') AND (k.contype <> 'f' OR k.confrelid <> p.oid OR k.conparentid = 0)
-          AND NOT (k.contype = 'f' AND p.relispartition AND k.confrelid IN (SELECT q.oid FROM parts AS q))
+        WHERE k.contype IN ('p', 'u', 'c', 'f', 'x') AND NOT (k.contype = 'f' AND k.conparentid <> 0 AND (NOT p.relispartition OR k.confrelid IN (SELECT q.oid FROM parts AS q)))
         UNION ALL
         SELECT p.relname, p.relispartition, 4, g.tgname, '  trigger ' || concat_ws(', ', quote_ident(g.tgname), g.tgenabled::text)
         FROM parts AS p JOIN pg_trigger AS g ON g.tgrelid = p.oid WHERE NOT g.tgisinternal
