@@ -23,16 +23,18 @@ SHOW presplit.retention_grace;
 RESET ALL;
 
 -- Values that do not fit.
+-- Major versions write the range of a unit differently.
+SELECT regexp_replace(outcome, ' \(.*', '') AS outcome
+FROM unnest(ARRAY['SET presplit.predicted_data_volume = ''-1GB''', 'SET presplit.cutover_lock_timeout = 0']) AS s (statement)
+CROSS JOIN LATERAL tests.outcome(statement) AS outcome;
 SET presplit.predicted_peak_qps = -1;
 SET presplit.predicted_peak_qps = 'many';
 SET presplit.predicted_peak_qps = 'NaN';
-SET presplit.predicted_data_volume = '-1GB';
 SET presplit.predicted_data_volume = '400 bananas';
 SET presplit.predicted_data_volume = '3000TB';
 SET presplit.rebalance_mode = 'sometimes';
 SET presplit.unique_policy = '';
 SET presplit.sample_rate = 1.5;
-SET presplit.cutover_lock_timeout = 0;
 SET presplit.cutover_budget = '1 fortnight';
 SET presplit.max_shards_per_table = 0;
 SET presplit.max_shards_per_table = 32769;
