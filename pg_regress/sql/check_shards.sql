@@ -21,6 +21,11 @@ SELECT register_proposal('checks.u', 'list', '{id}', '{"lists": [["1"]]}');
 DROP TABLE checks.u;
 SELECT shard FROM create_shards(2);
 SELECT checks.findings();
+-- Renamed into place, a whole table goes past the guard.
+CREATE TABLE checks.late (id int);
+ALTER TABLE checks.late RENAME TO u;
+SELECT checks.findings();
+DROP TABLE checks.u;
 SELECT disarm('checks.u');
 SELECT checks.findings();
 -- Empty: nothing to say.
@@ -49,6 +54,16 @@ ALTER TABLE checks.t ADD CONSTRAINT t_check CHECK (id < 1000) NOT VALID;
 SELECT checks.findings('checks.t');
 SELECT remedy FROM check_shards('checks.t') WHERE problem LIKE 'constraint%' AND object LIKE '%checks.t' \gexec
 SELECT checks.findings('checks.t');
+
+-- Publications that were made over the heads of the shards.
+CREATE PUBLICATION regress_checks_schema FOR TABLES IN SCHEMA checks;
+CREATE PUBLICATION regress_checks_all FOR ALL TABLES;
+CREATE PUBLICATION regress_checks_table FOR TABLE checks.t;
+CREATE PUBLICATION regress_checks_root FOR ALL TABLES WITH (publish_via_partition_root);
+SELECT checks.findings('checks.t');
+SELECT remedy FROM check_shards('checks.t') WHERE problem LIKE 'publication%' \gexec
+SELECT checks.findings('checks.t');
+DROP PUBLICATION regress_checks_schema, regress_checks_all, regress_checks_table, regress_checks_root;
 
 -- Rows outside all ranges, and statistics.
 INSERT INTO checks.t VALUES (1), (NULL);
