@@ -148,5 +148,7 @@ $function$;
 
 CREATE EVENT TRIGGER presplit_never_silently_plain ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE FOREIGN TABLE', 'CREATE VIEW',
-                 'CREATE MATERIALIZED VIEW')
+                 'CREATE MATERIALIZED VIEW', 'CREATE SCHEMA', 'IMPORT FOREIGN SCHEMA')
     EXECUTE FUNCTION presplit.refuse_unsharded();
+-- Also where a session calls itself a replica.
+ALTER EVENT TRIGGER presplit_never_silently_plain ENABLE ALWAYS;

@@ -10,6 +10,8 @@ use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::api::required;
+use crate::api::without_nulls;
 use crate::catalog::arming::current_user;
 use crate::catalog::profiles;
 use crate::catalog::relations;
@@ -34,7 +36,7 @@ STABLE PARALLEL RESTRICTED SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
 fn capture_profile(relations: default!(Option<Vec<Option<Oid>>>, "NULL")) -> Result<JsonB, ErrorReport> {
-    let oids: Option<Vec<Oid>> = relations.map(|oids| oids.into_iter().flatten().collect());
+    let oids = relations.map(|oids| without_nulls(oids, "relations")).transpose()?;
     if let Some(oids) = &oids {
         for oid in oids {
             let name = relations::name_of(*oid)?;
@@ -146,8 +148,8 @@ fn workload_coverage(
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn predict_growth(
-    relation: &str,
-    horizon: default!(Interval, "'90 days'"),
+    relation: Option<&str>,
+    horizon: default!(Option<Interval>, "'90 days'"),
     profile: default!(Option<&str>, "NULL"),
 ) -> Result<
     TableIterator<
@@ -165,6 +167,7 @@ fn predict_growth(
     >,
     ErrorReport,
 > {
+    let (relation, horizon) = (required(relation, "relation")?, required(horizon, "horizon")?);
     let profile = advise::meant(profile)?;
     let name = table_of(&profile, relation)?.name();
     let table = table_of(&profile, &name.to_string())?;
@@ -197,6 +200,18 @@ pub fn table_of<'a>(profile: &'a Profile, text: &str) -> Result<&'a Table, Error
         return Ok(table);
     }
     check_is_table(&name)?;
+    if let Some(live) = relations::find(&name)? {
+        return Err(error::new(
+            SqlState::WrongObjectType,
+            format!("profiles leave out \"{name}\""),
+            Some(if live.partition {
+                "It is a partition; its table stands for it.".to_owned()
+            } else {
+                "Temporary tables and those of the system and of this extension are not captured.".to_owned()
+            }),
+            None,
+        ));
+    }
     Err(error::new(
         SqlState::UndefinedTable,
         format!("table \"{name}\" does not exist here or in the profile"),

@@ -19,6 +19,25 @@ pub mod restore;
 pub mod views;
 
 use pgrx::extension_sql_file;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::model::report::SqlState;
+use crate::pg::error;
+
+/// An argument that must be given. A function with other arguments that may
+/// be null is not STRICT, so it has to look itself.
+fn required<T>(value: Option<T>, argument: &str) -> Result<T, ErrorReport> {
+    value.ok_or_else(|| {
+        error::new(SqlState::NullValueNotAllowed, format!("{argument} must not be null"), None, None)
+    })
+}
+
+/// The elements of an array argument, none of which may be null.
+fn without_nulls<T>(elements: Vec<Option<T>>, argument: &str) -> Result<Vec<T>, ErrorReport> {
+    elements.into_iter().collect::<Option<_>>().ok_or_else(|| {
+        error::new(SqlState::NullValueNotAllowed, format!("{argument} must not contain nulls"), None, None)
+    })
+}
 
 extension_sql_file!("../../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!(

@@ -11,6 +11,8 @@ use pgrx::prelude::*;
 use serde_json::json;
 
 use crate::api::facts::table_of;
+use crate::api::required;
+use crate::api::without_nulls;
 use crate::catalog::arming::current_user;
 use crate::catalog::proposals;
 use crate::catalog::proposals::Stored;
@@ -36,7 +38,7 @@ const VERSION: u64 = 1;
 fn propose_shards(
     relation: default!(Option<&str>, "NULL"),
     profile: default!(Option<&str>, "NULL"),
-    horizon: default!(Interval, "'90 days'"),
+    horizon: default!(Option<Interval>, "'90 days'"),
 ) -> Result<
     TableIterator<
         'static,
@@ -58,6 +60,7 @@ fn propose_shards(
     >,
     ErrorReport,
 > {
+    let horizon = required(horizon, "horizon")?;
     let profile = advise::meant(profile)?;
     let only =
         relation.map(|text| table_of(&profile, text).map(crate::model::profile::Table::name)).transpose()?;
@@ -112,7 +115,7 @@ fn chosen(
     names: Option<Vec<Option<String>>>,
 ) -> Result<Vec<&RelationProposal>, ErrorReport> {
     let Some(names) = names else { return Ok(stored.proposal.relations.iter().collect()) };
-    names.into_iter().flatten().map(|text| one(stored, &text)).collect()
+    without_nulls(names, "relations")?.iter().map(|text| one(stored, text)).collect()
 }
 
 /// The relation of a proposal that a text names.
@@ -141,7 +144,7 @@ pub fn name_in(stored: &Stored, text: &str) -> Result<QualifiedName, ErrorReport
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn explain_proposal(
-    proposal_id: i64,
+    proposal_id: Option<i64>,
     relations: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<
     TableIterator<
@@ -161,7 +164,7 @@ fn explain_proposal(
     >,
     ErrorReport,
 > {
-    let stored = load(proposal_id)?;
+    let stored = load(required(proposal_id, "proposal_id")?)?;
     let mut rows = Vec::new();
     for proposed in chosen(&stored, relations)? {
         for candidate in &proposed.candidates {
@@ -194,10 +197,10 @@ fn choose_alternative(proposal_id: i64, relation: &str, rank: i32) -> Result<i64
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn proposal_ddl(
-    proposal_id: i64,
+    proposal_id: Option<i64>,
     relations: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<SetOfIterator<'static, String>, ErrorReport> {
-    let stored = load(proposal_id)?;
+    let stored = load(required(proposal_id, "proposal_id")?)?;
     let mut statements = Vec::new();
     for proposed in chosen(&stored, relations)? {
         let Some(layout) = &proposed.layout else { continue };
@@ -246,6 +249,9 @@ fn import_proposal(proposal: JsonB) -> Result<i64, ErrorReport> {
     }
     let read: Proposal = serde_json::from_value(proposal.0["proposal"].clone())
         .map_err(|cause| damaged(format!("The JSON does not have its shape: {cause}.")))?;
+    if let Some(flaw) = read.flaw() {
+        return Err(damaged(flaw));
+    }
     proposals::store(&read, &current_user()?)
 }
 
@@ -267,7 +273,7 @@ fn register_proposal(
     };
     let profile = advise::meant(None)?;
     let name = table_of(&profile, relation)?.name();
-    let key: Vec<String> = shard_key.into_iter().flatten().collect();
+    let key = without_nulls(shard_key, "shard_key")?;
     let facts = Facts::read(profile, Interval::from_seconds(90.0 * 86_400.0))?;
     let proposal = facts.by_hand(&name, strategy, &key, &bounds.0)?;
     proposals::store(&proposal, &current_user()?)

@@ -11,6 +11,8 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use crate::api::proposals::name_in;
+use crate::api::required;
+use crate::api::without_nulls;
 use crate::catalog::arming;
 use crate::catalog::arming::current_user;
 use crate::catalog::proposals;
@@ -24,6 +26,10 @@ use crate::operations::check;
 use crate::operations::provision;
 use crate::operations::provision::Request;
 use crate::pg::error;
+use crate::pg::moment;
+
+/// Longest time that an arming may last, in microseconds.
+const VALID_FOR_MAX: i64 = 36_525 * 86_400_000_000;
 
 fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, String)> {
     found
@@ -35,7 +41,7 @@ fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, St
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn check_restore(
-    proposal_id: i64,
+    proposal_id: Option<i64>,
     archive: default!(Option<&str>, "NULL"),
     schema_sql: default!(Option<&str>, "NULL"),
 ) -> Result<
@@ -45,7 +51,7 @@ fn check_restore(
     >,
     ErrorReport,
 > {
-    let stored = proposals::load(proposal_id, &current_user()?)?;
+    let stored = proposals::load(required(proposal_id, "proposal_id")?, &current_user()?)?;
     let schema = match (archive, schema_sql) {
         (Some(_), Some(_)) => {
             return Err(error::new(
@@ -66,10 +72,10 @@ fn check_restore(
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn create_shards(
-    proposal_id: i64,
-    target: default!(&str, "'local'"),
-    replace: default!(bool, "false"),
-    valid_for: default!(Interval, "'1 day'"),
+    proposal_id: Option<i64>,
+    target: default!(Option<&str>, "'local'"),
+    replace: default!(Option<bool>, "false"),
+    valid_for: default!(Option<Interval>, "'1 day'"),
     relations: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<
     TableIterator<
@@ -78,7 +84,10 @@ fn create_shards(
     >,
     ErrorReport,
 > {
-    match target {
+    let proposal_id = required(proposal_id, "proposal_id")?;
+    let replace = required(replace, "replace")?;
+    let valid_for = required(valid_for, "valid_for")?;
+    match required(target, "target")? {
         "local" => {}
         "citus" => {
             return Err(error::new(
@@ -97,11 +106,12 @@ fn create_shards(
             ));
         }
     }
-    if crate::pg::moment::duration(&valid_for) <= 0 {
+    // More would leave the calendar, and everybody's CREATE TABLE looks at the end of every arming.
+    if !(1..=VALID_FOR_MAX).contains(&moment::duration(&valid_for)) {
         return Err(error::new(
             SqlState::InvalidParameterValue,
-            "valid_for must be greater than zero",
-            None,
+            "valid_for is outside the supported range",
+            Some("It must be more than zero and at most 36525 days (100 years).".to_owned()),
             None,
         ));
     }
@@ -109,7 +119,8 @@ fn create_shards(
     let relations = match relations {
         Some(texts) => {
             let stored = proposals::load(proposal_id, &user)?;
-            Some(texts.into_iter().flatten().map(|text| name_in(&stored, &text)).collect::<Result<_, _>>()?)
+            let texts = without_nulls(texts, "relations")?;
+            Some(texts.iter().map(|text| name_in(&stored, text)).collect::<Result<_, _>>()?)
         }
         None => None,
     };

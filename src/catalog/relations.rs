@@ -84,6 +84,19 @@ pub fn is_empty(name: &QualifiedName) -> Result<bool, ErrorReport> {
     .map(Option::unwrap_or_default)
 }
 
+/// Whether the current user may truncate a table.
+pub fn may_truncate(name: &QualifiedName) -> Result<bool, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<bool>(
+            "SELECT has_table_privilege(c.oid, 'TRUNCATE')
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = $2",
+            &[name.schema.as_str().into(), name.name.as_str().into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
 /// The qualified name of a relation's oid.
 pub fn name_of(oid: Oid) -> Result<QualifiedName, ErrorReport> {
     let found = with_pinned_search_path(|| {

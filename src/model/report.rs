@@ -9,6 +9,8 @@
 pub enum SqlState {
     /// 0A000
     FeatureNotSupported,
+    /// 22004
+    NullValueNotAllowed,
     /// 22023
     InvalidParameterValue,
     /// 22032
@@ -49,6 +51,7 @@ impl SqlState {
     pub const fn code(self) -> &'static str {
         match self {
             Self::FeatureNotSupported => "0A000",
+            Self::NullValueNotAllowed => "22004",
             Self::InvalidParameterValue => "22023",
             Self::InvalidJsonText => "22032",
             Self::InvalidSchemaName => "3F000",

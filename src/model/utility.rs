@@ -26,6 +26,8 @@ pub enum Utility {
     CreateIndex(CreateIndex),
     Truncate {
         relations: Vec<(QualifiedName, bool)>,
+        /// Neither `RESTART IDENTITY` nor `CASCADE`: it does nothing else.
+        plain: bool,
     },
     CopyFrom {
         relation: QualifiedName,
@@ -126,6 +128,8 @@ pub enum Edit {
     Partition { strategy: Strategy, shard_key: Vec<String> },
     /// Without `ONLY`.
     Recurse,
+    /// Without `ONLY` at this one of the tables of a `TRUNCATE`.
+    RecurseInto(QualifiedName),
     /// A foreign key without `NOT VALID`.
     Validate,
     /// `n_distinct` becomes `n_distinct_inherited`.
@@ -163,7 +167,7 @@ impl Utility {
             | Self::CopyFrom { relation, .. }
             | Self::CreateTrigger { relation, .. } => vec![relation],
             Self::CreateIndex(index) => vec![&index.relation],
-            Self::Truncate { relations } => relations.iter().map(|(name, _)| name).collect(),
+            Self::Truncate { relations, .. } => relations.iter().map(|(name, _)| name).collect(),
             Self::Publish { relations, .. } => relations.iter().collect(),
         }
     }

@@ -12,6 +12,7 @@ use crate::model::finding::Severity;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::report::Report;
+use crate::model::report::SqlState;
 use crate::model::settings::UniquePolicy;
 use crate::model::utility::AlterCommand;
 use crate::model::utility::Utility;
@@ -20,6 +21,7 @@ use crate::operations::provision::load_hint;
 use crate::operations::provision::roles_without_library;
 use crate::operations::provision::server_major;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
 use crate::pg::spi;
 use crate::pg::utility;
 use crate::pg::utility::ReadStatement;
@@ -207,6 +209,23 @@ fn check_references(armed: &Armed<'_>, statements: &[ReadStatement], found: &mut
 
 /// What is not right with the sharded tables here; none = all of them.
 pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
+    if let Some(oid) = relation {
+        let name = relations::name_of(oid.into())?;
+        let sharded = with_pinned_search_path(|| {
+            spi::one::<bool>(
+                "SELECT EXISTS (SELECT FROM presplit.sharded AS t WHERE t.relation::oid::bigint = $1)",
+                &[i64::from(oid).into()],
+            )
+        })?;
+        if sharded != Some(true) {
+            return Err(error::new(
+                SqlState::WrongObjectType,
+                format!("\"{name}\" is not a sharded table"),
+                None,
+                Some("View \"presplit.sharded\" lists the tables that were created in shards.".to_owned()),
+            ));
+        }
+    }
     with_pinned_search_path(|| {
         spi::rows::<Finding>(
             include_str!("../catalog/queries/check_shards.sql"),

@@ -44,8 +44,24 @@ struct Anatomy {
     definitions: Vec<String>,
     /// Statements that run as they are, after the definitions.
     afterwards: Vec<String>,
-    /// `ALTER SEQUENCE … OWNED BY`, with the new table's name as `%s`.
+    /// Sequences of serial columns, which move to the new table.
     sequences: Vec<(String, String)>,
+    identities: Vec<Identity>,
+    /// The index that the table was clustered on.
+    clustered: Option<String>,
+}
+
+/// An identity column and its sequence, whose name a later restore of the
+/// data alone relies on.
+#[derive(Deserialize)]
+struct Identity {
+    column: String,
+    /// In the table's schema.
+    name: String,
+    /// None if no value was taken yet.
+    last: Option<i64>,
+    /// What follows `GRANT`.
+    grants: Vec<String>,
 }
 
 /// Shards an empty table.
@@ -92,11 +108,16 @@ fn rebuild(
          INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS) {}",
         ddl::partition_by(layout)
     ))?;
+    // A sequence belongs to the owner of its table.
+    run(&format!("ALTER TABLE {temporary} OWNER TO {}", quote_identifier(&anatomy.owner)))?;
     for (sequence, column) in &anatomy.sequences {
         run(&format!("ALTER SEQUENCE {sequence} OWNED BY {temporary}.{}", quote_identifier(column)))?;
     }
     run(&format!("DROP TABLE {name}"))?;
     run(&format!("ALTER TABLE {temporary} RENAME TO {}", quote_identifier(&name.name)))?;
+    for identity in &anatomy.identities {
+        restore_identity(name, identity)?;
+    }
     let storage = ShardStorage {
         unlogged: anatomy.unlogged,
         options: anatomy.options.clone(),
@@ -121,8 +142,32 @@ fn rebuild(
     for statement in &anatomy.afterwards {
         run(statement)?;
     }
+    if let Some(index) = &anatomy.clustered {
+        for (shard, part) in relations::shard_indexes(name, index)? {
+            run(&format!("ALTER TABLE {shard} CLUSTER ON {}", quote_identifier(&part)))?;
+        }
+    }
     if let Some(comment) = &anatomy.comment {
         run(&format!("COMMENT ON TABLE {name} IS {}", quote_literal(comment)))?;
+    }
+    Ok(())
+}
+
+/// Gives the new sequence of an identity column what the old one had.
+fn restore_identity(table: &QualifiedName, identity: &Identity) -> Result<(), ErrorReport> {
+    let run = |sql: &str| spi::run(sql, &[]).map(|_| ());
+    let made = spi::one::<String>(
+        "SELECT pg_get_serial_sequence($1, $2)",
+        &[table.to_string().into(), identity.column.as_str().into()],
+    )?;
+    let Some(made) = made else { return Ok(()) };
+    run(&format!("ALTER SEQUENCE {made} RENAME TO {}", quote_identifier(&identity.name)))?;
+    if let Some(last) = identity.last {
+        let sequence = table.sibling(&identity.name).to_string();
+        run(&format!("SELECT setval({}, {last})", quote_literal(&sequence).trim_start()))?;
+    }
+    for grant in &identity.grants {
+        run(&format!("GRANT {grant}"))?;
     }
     Ok(())
 }
@@ -140,8 +185,7 @@ fn define(definition: &str, armed: &Armed<'_>) -> Result<(), ErrorReport> {
                     let mut text = definition.to_owned();
                     for edit in edits {
                         if let Edit::AppendKey(columns) = edit {
-                            let columns: Vec<_> = columns.iter().map(|c| quote_identifier(c)).collect();
-                            text = text.replacen(')', &format!(", {})", columns.join(", ")), 1);
+                            text = ddl::append_key(&text, &columns);
                         }
                     }
                     spi::run(&text, &[])?;
@@ -167,10 +211,22 @@ fn on_shards(definition: &str, statement: &Utility, armed: &Armed<'_>) -> Result
         _ => None,
     };
     for (number, shard) in relations::shards(armed.relation)?.iter().enumerate() {
-        let mut text = definition.replacen(&root, &shard.to_string(), 1);
-        if let Some(own) = &own {
-            let new = derived_name(own, &format!("s{:04}", number + 1));
-            text = text.replacen(&quote_identifier(own), &quote_identifier(&new), 1);
+        let mut text = definition.to_owned();
+        match &own {
+            Some(own) => {
+                let new = quote_identifier(&derived_name(own, &format!("s{:04}", number + 1)));
+                let own = quote_identifier(own);
+                // The two forms that `anatomy.sql` writes.
+                text = text.replacen(
+                    &format!(" INDEX {own} ON {root} "),
+                    &format!(" INDEX {new} ON {shard} "),
+                    1,
+                );
+                let constraint =
+                    |table: &str, name: &str| format!("ALTER TABLE {table} ADD CONSTRAINT {name} ");
+                text = text.replacen(&constraint(&root, &own), &constraint(&shard.to_string(), &new), 1);
+            }
+            None => text = text.replacen(&root, &shard.to_string(), 1),
         }
         spi::run(&text, &[])?;
     }

@@ -12,10 +12,12 @@ use crate::catalog::arming::Rewritten;
 use crate::catalog::relations;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
+use crate::model::report::SqlState;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
 use crate::operations::provision::server_major;
+use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::hook::Handler;
@@ -55,8 +57,7 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
     if concerned.is_empty() {
         return Ok(None);
     }
-    let mut work = Work::Statement { command: None, edits: Vec::new() };
-    let mut all = Vec::new();
+    let mut all: Vec<Work> = Vec::new();
     let mut changed = matches!(statement, Utility::CopyFrom { .. });
     for table in &concerned {
         let armed = Armed {
@@ -64,27 +65,34 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             layout: &table.arming.layout,
             unique_policy: table.arming.unique_policy,
             server: server_major(),
-            empty: matches!(statement, Utility::Truncate { .. }) && relations::is_empty(&table.relation)?,
+            // Only who may truncate may have it left out; others get the server's own answer.
+            empty: matches!(statement, Utility::Truncate { .. })
+                && relations::is_empty(&table.relation)?
+                && relations::may_truncate(&table.relation)?,
         };
         let decisions = rewrite::decide(statement, &armed)?;
         changed |= decisions.iter().any(|decision| decision.note.is_some());
         let items = works(statement, &decisions, table)?;
         report(statement, original, &decisions, &items, table)?;
-        // Statements about several tables (TRUNCATE) are edited for each of
-        // them and run once.
-        match (&mut work, items.as_slice()) {
-            (Work::Statement { edits, .. }, [Work::Statement { command: None, edits: more }])
-                if concerned.len() > 1 =>
-            {
-                edits.extend(more.iter().cloned());
-            }
-            _ => all.extend(items),
-        }
-    }
-    if concerned.len() > 1 && all.is_empty() {
-        all.push(work);
+        merge(&mut all, items);
     }
     Ok(changed.then_some(all))
+}
+
+/// Adds the work for one more table: a statement about several tables
+/// (`TRUNCATE`, publications) runs once, edited for each of them.
+fn merge(all: &mut Vec<Work>, items: Vec<Work>) {
+    for item in items {
+        let whole = all.iter().position(|work| matches!(work, Work::Statement { command: None, .. }));
+        if let Some(at) = whole
+            && let Work::Statement { edits, .. } = &mut all[at]
+            && let Work::Statement { command: None, edits: more } = &item
+        {
+            edits.extend(more.iter().cloned());
+        } else if !all.contains(&item) {
+            all.push(item);
+        }
+    }
 }
 
 /// Whether the statement is about the armed table as a sharded one: it creates
@@ -121,13 +129,13 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                     work.extend(ddl.into_iter().map(Work::Sql));
                 }
                 Action::ClusterShards { index } => {
-                    for (shard, part) in relations::shard_indexes(&table.relation, index)? {
+                    for (shard, part) in parts_of(&table.relation, index)? {
                         let part = quote_identifier(&part);
                         work.push(Work::Sql(format!("ALTER TABLE {shard} CLUSTER ON {part}")));
                     }
                 }
                 Action::IdentifyShards { index } => {
-                    for (shard, part) in relations::shard_indexes(&table.relation, index)? {
+                    for (shard, part) in parts_of(&table.relation, index)? {
                         let part = quote_identifier(&part);
                         work.push(Work::Sql(format!(
                             "ALTER TABLE {shard} REPLICA IDENTITY USING INDEX {part}"
@@ -142,6 +150,21 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
         }
     }
     Ok(work)
+}
+
+/// The part of an index on each shard. The index must be there before the
+/// statement: nothing may be left out in silence.
+fn parts_of(table: &QualifiedName, index: &str) -> Result<Vec<(QualifiedName, String)>, ErrorReport> {
+    let parts = relations::shard_indexes(table, index)?;
+    if parts.is_empty() {
+        return Err(error::new(
+            SqlState::UndefinedObject,
+            format!("index \"{index}\" of table \"{table}\" does not exist"),
+            None,
+            Some("Create the index in a statement of its own first.".to_owned()),
+        ));
+    }
+    Ok(parts)
 }
 
 fn storage_of(create: &CreateTable) -> ShardStorage {
@@ -207,13 +230,10 @@ fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
                 text.truncate(end);
                 text = format!("{text}\n{}", ddl::partition_by(&table.arming.layout));
             }
-            Edit::Recurse => text = text.replacen(" ONLY ", " ", 1),
+            Edit::Recurse | Edit::RecurseInto(_) => text = text.replacen(" ONLY ", " ", 1),
             Edit::Validate => text = text.replacen(" NOT VALID", "", 1),
             Edit::InheritedDistinct => text = text.replacen("n_distinct", "n_distinct_inherited", 1),
-            Edit::AppendKey(columns) => {
-                let columns: Vec<_> = columns.iter().map(|column| quote_identifier(column)).collect();
-                text = text.replacen(')', &format!(", {})", columns.join(", ")), 1);
-            }
+            Edit::AppendKey(columns) => text = ddl::append_key(&text, columns),
             Edit::Without(_) => text.clear(),
         }
     }

@@ -43,6 +43,7 @@ pub fn raise(error: ErrorReport) -> ! {
 const fn code(state: SqlState) -> PgSqlErrorCode {
     match state {
         SqlState::FeatureNotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        SqlState::NullValueNotAllowed => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
         SqlState::InvalidParameterValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         SqlState::InvalidJsonText => PgSqlErrorCode::ERRCODE_INVALID_JSON_TEXT,
         SqlState::InvalidSchemaName => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,

@@ -107,16 +107,20 @@ impl Call {
         // SAFETY: the server's own calling convention, arguments as we got them.
         unsafe {
             match PREVIOUS.get().copied().flatten() {
-                Some(previous) => previous(
-                    statement,
-                    self.query,
-                    read_only,
-                    self.context,
-                    self.params,
-                    self.environment,
-                    self.dest,
-                    self.completion,
-                ),
+                // An error in another extension's hook must unwind ours, or
+                // `INSIDE` would stay set and the session go unwatched.
+                Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                    previous(
+                        statement,
+                        self.query,
+                        read_only,
+                        self.context,
+                        self.params,
+                        self.environment,
+                        self.dest,
+                        self.completion,
+                    )
+                }),
                 None => pg_sys::standard_ProcessUtility(
                     statement,
                     self.query,
@@ -304,14 +308,16 @@ unsafe fn apply(node: *mut pg_sys::Node, edit: &Edit) -> bool {
             Edit::Recurse => match (*node).type_ {
                 NodeTag::T_AlterTableStmt => (*(*node.cast::<pg_sys::AlterTableStmt>()).relation).inh = true,
                 NodeTag::T_IndexStmt => (*(*node.cast::<pg_sys::IndexStmt>()).relation).inh = true,
-                NodeTag::T_TruncateStmt => {
-                    let relations = (*node.cast::<pg_sys::TruncateStmt>()).relations;
-                    for relation in PgList::<pg_sys::RangeVar>::from_pg(relations).iter_ptr() {
+                _ => {}
+            },
+            Edit::RecurseInto(meant) => {
+                let relations = (*node.cast::<pg_sys::TruncateStmt>()).relations;
+                for relation in PgList::<pg_sys::RangeVar>::from_pg(relations).iter_ptr() {
+                    if utility::existing_name(relation, utility::Names::Resolved).as_ref() == Some(meant) {
                         (*relation).inh = true;
                     }
                 }
-                _ => {}
-            },
+            }
             Edit::Validate => {
                 if let Some(constraint) = constraint_of(node) {
                     (*constraint).skip_validation = false;
@@ -333,11 +339,8 @@ unsafe fn apply(node: *mut pg_sys::Node, edit: &Edit) -> bool {
                 let truncate = &mut *node.cast::<pg_sys::TruncateStmt>();
                 let mut kept = PgList::<pg_sys::RangeVar>::new();
                 for relation in PgList::<pg_sys::RangeVar>::from_pg(truncate.relations).iter_ptr() {
-                    let name = utility::text_of((*relation).relname).unwrap_or_default();
-                    let schema = utility::text_of((*relation).schemaname);
-                    let out = left_out
-                        .iter()
-                        .any(|left| left.name == name && schema.as_ref().is_none_or(|s| *s == left.schema));
+                    let out = utility::existing_name(relation, utility::Names::Resolved)
+                        .is_some_and(|name| left_out.contains(&name));
                     if !out {
                         kept.push(relation);
                     }

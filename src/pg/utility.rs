@@ -144,7 +144,9 @@ pub unsafe fn read_node(node: *mut pg_sys::Node, names: Names) -> Option<Utility
                     .iter_ptr()
                     .filter_map(|relation| Some((existing_name(relation, names)?, !(*relation).inh)))
                     .collect();
-                Some(Utility::Truncate { relations })
+                let plain =
+                    !statement.restart_seqs && statement.behavior == pg_sys::DropBehavior::DROP_RESTRICT;
+                Some(Utility::Truncate { relations, plain })
             }
             NodeTag::T_CopyStmt => {
                 let statement = &*node.cast::<pg_sys::CopyStmt>();
@@ -244,7 +246,7 @@ unsafe fn created_name(relation: *mut pg_sys::RangeVar, names: Names) -> Option<
 ///
 /// # Safety
 /// A range variable of a parse tree.
-unsafe fn existing_name(relation: *mut pg_sys::RangeVar, names: Names) -> Option<QualifiedName> {
+pub unsafe fn existing_name(relation: *mut pg_sys::RangeVar, names: Names) -> Option<QualifiedName> {
     // SAFETY: as above; no lock is taken, the statement itself will take it.
     unsafe {
         let name = text_of((*relation).relname)?;

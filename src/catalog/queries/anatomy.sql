@@ -34,6 +34,10 @@ WITH this AS (
     UNION ALL
     SELECT 'replica identity' FROM this WHERE this.relreplident <> 'd'
     UNION ALL
+    SELECT 'tablespace ' || quote_ident(e.spcname) || ' of ' || pg_describe_object('pg_class'::regclass, x.oid, 0)
+    FROM this JOIN pg_class AS x ON x.oid = this.oid OR x.oid IN (SELECT i.indexrelid FROM pg_index AS i WHERE i.indrelid = this.oid)
+    JOIN pg_tablespace AS e ON e.oid = x.reltablespace
+    UNION ALL
     -- Views, functions and others that need the table, its columns or its row type.
     SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
     FROM this
@@ -87,6 +91,14 @@ WITH this AS (
                   t.attstattarget)
     FROM this JOIN pg_attribute AS t ON t.attrelid = this.oid AND t.attnum > 0 AND NOT t.attisdropped
     WHERE t.attstattarget >= 0
+    UNION ALL
+    -- Of a partitioned table the planner only asks for the inherited one.
+    SELECT 2, format('ALTER TABLE %I.%I ALTER COLUMN %I SET (n_distinct_inherited = %s)', this.nspname, this.relname, t.attname,
+                  coalesce(max(o.option_value) FILTER (WHERE o.option_name = 'n_distinct'), max(o.option_value)))
+    FROM this JOIN pg_attribute AS t ON t.attrelid = this.oid AND t.attnum > 0 AND NOT t.attisdropped
+    CROSS JOIN LATERAL pg_options_to_table(t.attoptions) AS o
+    WHERE o.option_name IN ('n_distinct', 'n_distinct_inherited')
+    GROUP BY this.nspname, this.relname, t.attname
 ), sequences AS (
     SELECT d.objid::regclass::text AS sequence, t.attname
     FROM this
@@ -94,17 +106,37 @@ WITH this AS (
                        AND d.classid = 'pg_class'::regclass AND d.deptype = 'a'
     JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
     JOIN pg_attribute AS t ON t.attrelid = this.oid AND t.attnum = d.refobjsubid
+), identities AS (
+    -- LIKE makes new sequences: these had the names, the values and the grants.
+    SELECT t.attname AS column, s.relname AS name, pg_sequence_last_value(s.oid::regclass) AS last,
+           (SELECT coalesce(jsonb_agg(format('%s ON SEQUENCE %s TO %s%s', a.privilege_type, format('%I.%I', n.nspname, s.relname),
+                       CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) ORDER BY a.grantee, a.privilege_type), '[]')
+            FROM aclexplode(s.relacl) AS a WHERE a.grantee <> s.relowner) AS grants
+    FROM this
+    JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = this.oid
+                       AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+    JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN pg_namespace AS n ON n.oid = s.relnamespace
+    JOIN pg_attribute AS t ON t.attrelid = this.oid AND t.attnum = d.refobjsubid
 )
 SELECT jsonb_build_object(
     'owner', pg_get_userbyid(this.relowner),
     'unlogged', this.relpersistence = 'u',
     'options', (SELECT coalesce(jsonb_agg(format('%s = %L', o.option_name, o.option_value)), '[]')
-                FROM pg_options_to_table(this.reloptions) AS o),
+                FROM (SELECT r.option_name, r.option_value FROM pg_options_to_table(this.reloptions) AS r
+                      UNION ALL
+                      SELECT 'toast.' || r.option_name, r.option_value
+                      FROM pg_class AS x CROSS JOIN LATERAL pg_options_to_table(x.reloptions) AS r
+                      WHERE x.oid = this.reltoastrelid) AS o),
     'access_method', CASE WHEN m.amname <> 'heap' THEN m.amname END,
     'comment', obj_description(this.oid, 'pg_class'),
     'obstacles', (SELECT coalesce(jsonb_agg(DISTINCT what), '[]') FROM obstacles),
     'definitions', (SELECT coalesce(jsonb_agg(text ORDER BY step, name), '[]') FROM definitions),
     'afterwards', (SELECT coalesce(jsonb_agg(text ORDER BY step, text), '[]') FROM afterwards),
-    'sequences', (SELECT coalesce(jsonb_agg(jsonb_build_array(sequence, attname) ORDER BY sequence), '[]') FROM sequences)
+    'sequences', (SELECT coalesce(jsonb_agg(jsonb_build_array(sequence, attname) ORDER BY sequence), '[]') FROM sequences),
+    'identities', (SELECT coalesce(jsonb_agg(i ORDER BY i.column), '[]') FROM identities AS i),
+    'clustered', (SELECT x.relname FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
+                  WHERE i.indrelid = this.oid AND i.indisclustered)
 )::text
 FROM this JOIN pg_am AS m ON m.oid = this.relam

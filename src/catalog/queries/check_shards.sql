@@ -1,6 +1,6 @@
 -- Findings about sharded tables; $1 = oid of one table as bigint, null = all.
 WITH roots AS (
-    SELECT c.oid, c.relname, c.reltuples, c.relowner, c.relreplident, c.relrowsecurity, n.nspname, t.proposal_id, t.created_at,
+    SELECT c.oid, c.relname, c.relnamespace, c.reltuples, c.relowner, c.relreplident, c.relrowsecurity, n.nspname, t.proposal_id, t.created_at,
            format('%I.%I', n.nspname, c.relname) AS relation
     FROM presplit.sharded AS t
     JOIN pg_class AS c ON c.oid = t.relation
@@ -58,9 +58,23 @@ WITH roots AS (
     WHERE c.statement_kind = 'COPY'
     GROUP BY c.relation
     UNION ALL
-    SELECT 'warning', a.relation, 'table is still armed: a restore would be rewritten',
+    SELECT 'warning', r.relation,
+           format('publication %I shows subscribers the shards, not the table', p.pubname),
+           format('ALTER PUBLICATION %I SET (publish_via_partition_root = true);', p.pubname)
+    FROM roots AS r
+    JOIN pg_publication AS p ON NOT p.pubviaroot
+     AND (p.puballtables
+          OR EXISTS (SELECT FROM pg_publication_namespace AS n WHERE n.pnpubid = p.oid AND n.pnnspid = r.relnamespace)
+          OR EXISTS (SELECT FROM pg_publication_rel AS t WHERE t.prpubid = p.oid AND t.prrelid = r.oid))
+    UNION ALL
+    SELECT CASE WHEN a.whole AND NOT a.replaces THEN 'error' ELSE 'warning' END, a.relation,
+           CASE WHEN a.whole AND NOT a.replaces THEN 'table is armed for sharding, but it is there and whole'
+                ELSE 'table is still armed: a restore would be rewritten' END,
            format('SELECT disarm(%L);', a.relation)
-    FROM (SELECT format('%I.%I', v.schema_name, v.table_name) AS relation FROM presplit.armed AS v) AS a
+    FROM (SELECT format('%I.%I', v.schema_name, v.table_name) AS relation, v.replaces,
+                 EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                         WHERE n.nspname = v.schema_name AND c.relname = v.table_name AND c.relkind <> 'p') AS whole
+          FROM presplit.armed AS v) AS a
     WHERE $1 IS NULL AND NOT EXISTS (SELECT FROM roots AS r WHERE r.relation = a.relation)
     UNION ALL
     SELECT 'info', 'pg_presplit worker', 'background worker is not running: sizes are not recorded',

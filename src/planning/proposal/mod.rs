@@ -37,12 +37,14 @@ mod touch;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
+use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::settings::Settings;
@@ -95,6 +97,34 @@ pub struct Proposal {
     pub horizon_micros: i64,
     /// Sorted by name.
     pub relations: Vec<RelationProposal>,
+}
+
+impl Proposal {
+    /// What is wrong with a proposal that was written elsewhere, if anything:
+    /// its layouts obey their laws by their type, the rest is looked at here.
+    #[must_use]
+    pub fn flaw(&self) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        for proposed in &self.relations {
+            let relation = &proposed.relation;
+            if !seen.insert(relation) {
+                return Some(format!("Table {relation} is there twice."));
+            }
+            let of_layout = proposed.layout.as_ref().map_or(Strategy::None, Layout::strategy);
+            if of_layout != proposed.strategy {
+                return Some(format!("Strategy and layout of table {relation} do not agree."));
+            }
+            let shards = proposed.layout.iter().flat_map(|layout| layout.shards());
+            let mut names =
+                [&relation.schema, &relation.name].into_iter().chain(shards.map(|shard| &shard.name));
+            if let Some(name) = names.find(|name| name.is_empty() || name.len() > IDENTIFIER_BYTES_MAX) {
+                return Some(format!(
+                    "{name:?} of table {relation} is not a name of 1 to {IDENTIFIER_BYTES_MAX} bytes."
+                ));
+            }
+        }
+        None
+    }
 }
 
 /// How much the facts behind a proposal bear.

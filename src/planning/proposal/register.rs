@@ -376,6 +376,11 @@ impl Hand<'_> {
                 let micros = self.moment(column, &text)?;
                 KeyType::TimestampTz.write_moment(micros).ok_or_else(|| not_valid(column, &text))
             }
+            KeyType::Integer => {
+                let value = text.trim().parse::<i128>().ok();
+                let fits = value.is_some_and(|value| integers(&column.type_name.name).contains(&value));
+                if fits { Ok(text) } else { Err(not_valid(column, &text)) }
+            }
             kind => kind.read(&text).map(|_| text.clone()).ok_or_else(|| not_valid(column, &text)),
         }
     }
@@ -483,6 +488,16 @@ fn skew(layout: &Layout) -> f64 {
     let rows: Vec<f64> = shards.map(|shard| shard.rows).collect();
     let mean = rows.iter().sum::<f64>() / rows.len().max(1) as f64;
     if mean > 0.0 { rows.iter().copied().fold(0.0, f64::max) / mean - 1.0 } else { 0.0 }
+}
+
+/// The values of an integer type.
+fn integers(type_name: &str) -> std::ops::RangeInclusive<i128> {
+    match type_name {
+        "int2" | "smallint" => i16::MIN.into()..=i16::MAX.into(),
+        "int4" | "integer" => i32::MIN.into()..=i32::MAX.into(),
+        "oid" => 0..=u32::MAX.into(),
+        _ => i64::MIN.into()..=i64::MAX.into(),
+    }
 }
 
 fn not_valid(column: &Column, value: &str) -> ProposalError {

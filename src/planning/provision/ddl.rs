@@ -55,6 +55,29 @@ fn create_shard(root: &QualifiedName, shard: &Shard, storage: &ShardStorage) -> 
     text
 }
 
+/// The definition of a unique constraint or index with these columns appended
+/// to its own, which are its first list in parentheses.
+#[must_use]
+pub fn append_key(definition: &str, columns: &[String]) -> String {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    for (at, character) in definition.char_indices() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 1 => {
+                let (head, tail) = definition.split_at(at);
+                return format!("{head}, {}{tail}", quote_identifiers(columns));
+            }
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, _) => {}
+        }
+    }
+    definition.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +96,21 @@ mod tests {
             })
             .collect();
         Layout::new(Strategy::Hash, vec!["order".to_owned()], vec![KeyType::Integer], shards).unwrap()
+    }
+
+    #[test]
+    fn the_key_is_appended_to_the_first_list() {
+        let key = ["k".to_owned(), "my key".to_owned()];
+        for (definition, expected) in [
+            ("ADD UNIQUE (a) INCLUDE (b)", "ADD UNIQUE (a, k, \"my key\") INCLUDE (b)"),
+            (
+                "CREATE UNIQUE INDEX \"i(\" ON t (lower(a), (b || ')')) WHERE (c)",
+                "CREATE UNIQUE INDEX \"i(\" ON t (lower(a), (b || ')'), k, \"my key\") WHERE (c)",
+            ),
+            ("ADD UNIQUE (\"a\"\")\")", "ADD UNIQUE (\"a\"\")\", k, \"my key\")"),
+        ] {
+            assert_eq!(append_key(definition, &key), expected);
+        }
     }
 
     #[test]

@@ -161,19 +161,19 @@ pub fn decide(statement: &Utility, armed: &Armed<'_>) -> Result<Vec<Decision>, R
             return commands.iter().map(|command| alter_table(command, *only, armed)).collect();
         }
         Utility::CreateIndex(index) => create_index(index, armed)?,
-        Utility::Truncate { relations } => {
+        Utility::Truncate { relations, plain } => {
             let only = relations.iter().any(|(name, only)| *only && name == relation);
-            if armed.empty {
+            if !only {
+                Decision::unchanged()
+            } else if armed.empty && *plain {
                 // Leaving it out takes no ACCESS EXCLUSIVE lock, which load workers would wait for.
                 let without = Edit::Without(vec![relation.clone()]);
                 Decision::new(vec![Action::Root(vec![without])], "left out: all shards are empty")
-            } else if only {
+            } else {
                 Decision::new(
-                    vec![Action::Root(vec![Edit::Recurse])],
+                    vec![Action::Root(vec![Edit::RecurseInto(relation.clone())])],
                     "ONLY taken away: a partitioned table has no rows of its own",
                 )
-            } else {
-                Decision::unchanged()
             }
         }
         Utility::CopyFrom { .. } => Decision::unchanged(),

@@ -1,0 +1,127 @@
+--
+-- Never silently plain: what the hook does not rewrite, an event trigger
+-- refuses, until the arming ends.
+--
+\a
+\t on
+SET client_min_messages = warning;
+CREATE SCHEMA guard;
+CREATE TABLE guard.t (id int, note text);
+SELECT register_proposal('guard.t', 'hash', '{id}', '{"modulus": 2}');
+DROP TABLE guard.t;
+SELECT DISTINCT state FROM create_shards(1);
+
+SET presplit.restore_hook = off;
+SELECT tests.outcome('CREATE TABLE guard.t (id int, note text)');
+SELECT tests.outcome('CREATE UNLOGGED TABLE IF NOT EXISTS guard.t (id int, note text)');
+SELECT tests.outcome('CREATE TABLE guard.t AS SELECT 1 AS id');
+SELECT tests.outcome('SELECT 1 AS id INTO guard.t');
+SELECT tests.outcome('CREATE VIEW guard.t AS SELECT 1 AS id');
+SELECT tests.outcome('CREATE MATERIALIZED VIEW guard.t AS SELECT 1 AS id');
+SELECT tests.outcome('CREATE MATERIALIZED VIEW guard.t AS SELECT 1 AS id WITH NO DATA');
+CREATE FOREIGN DATA WRAPPER regress_wrapper;
+CREATE SERVER regress_server FOREIGN DATA WRAPPER regress_wrapper;
+SELECT tests.outcome('CREATE FOREIGN TABLE guard.t (id int) SERVER regress_server');
+DROP SERVER regress_server;
+DROP FOREIGN DATA WRAPPER regress_wrapper;
+CREATE TABLE guard.parent (id int);
+SELECT tests.outcome('CREATE TABLE guard.t () INHERITS (guard.parent)');
+CREATE TABLE guard.partitioned (id int) PARTITION BY LIST (id);
+SELECT tests.outcome('CREATE TABLE guard.t PARTITION OF guard.partitioned DEFAULT');
+-- The schema and its table at once.
+ALTER SCHEMA guard RENAME TO guard_before;
+SELECT tests.outcome('CREATE SCHEMA guard CREATE TABLE t (id int, note text)');
+SELECT nspname FROM pg_namespace WHERE nspname = 'guard';
+ALTER SCHEMA guard_before RENAME TO guard;
+-- Named by the search_path, and by nobody in particular.
+SET search_path = guard;
+SELECT tests.outcome('CREATE TABLE t (id int, note text)');
+RESET search_path;
+CREATE ROLE regress_guard_user;
+GRANT ALL ON SCHEMA guard TO regress_guard_user;
+SET ROLE regress_guard_user;
+SELECT tests.outcome('CREATE TABLE guard.t (id int, note text)');
+RESET ROLE;
+SET session_replication_role = replica;
+SELECT tests.outcome('CREATE TABLE guard.t (id int, note text)');
+RESET session_replication_role;
+-- A partitioned table of its own is not whole.
+CREATE TABLE guard.t (id int) PARTITION BY LIST (id);
+DROP TABLE guard.t;
+-- Other names, and temporary tables of this one, are nobody's business.
+CREATE TABLE guard.other (id int);
+CREATE TEMP TABLE t (id int);
+CREATE VIEW pg_temp.v AS SELECT 1;
+DROP VIEW pg_temp.v;
+DROP TABLE pg_temp.t, guard.other;
+SELECT relname FROM pg_class WHERE relnamespace = 'guard'::regnamespace ORDER BY 1;
+SELECT severity, object, problem, remedy FROM check_restore(1);
+
+-- The hook rewrites again, and an error does not keep it from doing so.
+SET presplit.restore_hook = on;
+SELECT tests.outcome('CREATE TABLE guard.t AS SELECT 1 AS id');
+CREATE TABLE guard.t (id int, note nothing);
+CREATE TABLE guard.t (id int, note text);
+ALTER TABLE guard.t OWNER TO regress_nobody;
+ALTER TABLE guard.t OWNER TO regress_guard_user;
+SELECT tests.anatomy('guard.t');
+DROP TABLE guard.t;
+SELECT tests.outcome('CREATE SCHEMA guard_2 CREATE TABLE guard.t (id int, note text)');
+ALTER SCHEMA guard RENAME TO guard_before;
+CREATE SCHEMA guard CREATE TABLE t (id int, note text) CREATE INDEX t_note ON t (note);
+SELECT tests.anatomy('guard.t');
+DROP SCHEMA guard CASCADE;
+ALTER SCHEMA guard_before RENAME TO guard;
+
+-- Disarmed, the name is free.
+SELECT disarm('guard.t');
+SELECT state FROM presplit.proposals;
+SET presplit.restore_hook = off;
+CREATE TABLE guard.t (id int, note text);
+DROP TABLE guard.t;
+SET presplit.restore_hook = on;
+CREATE TABLE guard.t (id int, note text);
+SELECT relkind FROM pg_class WHERE oid = 'guard.t'::regclass;
+DROP TABLE guard.t;
+SELECT disarm('guard.t');
+
+-- The arming ends by itself, counted from the last rewritten statement.
+SELECT DISTINCT state FROM create_shards(1, valid_for => '1 hour');
+SELECT table_name, valid_until > now() + interval '59 minutes' AS lasts FROM presplit.armed;
+UPDATE presplit.armed_tables SET armed_at = armed_at - interval '50 minutes';
+CREATE TABLE guard.t (id int, note text);
+SELECT relkind FROM pg_class WHERE oid = 'guard.t'::regclass;
+SELECT table_name, valid_until > now() + interval '59 minutes' AS lasts FROM presplit.armed;
+DROP TABLE guard.t;
+UPDATE presplit.armed_tables SET armed_at = armed_at - interval '50 minutes';
+UPDATE presplit.restore_log SET at = at - interval '50 minutes';
+CREATE TABLE guard.t (id int, note text);
+SELECT relkind FROM pg_class WHERE oid = 'guard.t'::regclass;
+DROP TABLE guard.t;
+UPDATE presplit.armed_tables SET armed_at = armed_at - interval '61 minutes';
+UPDATE presplit.restore_log SET at = at - interval '61 minutes';
+SELECT table_name FROM presplit.armed;
+SELECT state FROM presplit.proposals;
+CREATE TABLE guard.t (id int, note text);
+SELECT relkind FROM pg_class WHERE oid = 'guard.t'::regclass;
+DROP TABLE guard.t;
+SELECT DISTINCT state FROM create_shards(1, valid_for => '200 milliseconds');
+SELECT pg_sleep(0.3);
+CREATE TABLE guard.t (id int, note text);
+SELECT relkind FROM pg_class WHERE oid = 'guard.t'::regclass;
+DROP TABLE guard.t;
+
+-- Armed again, by a later proposal: the earlier one is superseded.
+CREATE TABLE guard.t (id int, note text);
+SELECT register_proposal('guard.t', 'hash', '{id}', '{"modulus": 3}');
+SELECT register_proposal('guard.t', 'hash', '{id}', '{"modulus": 4}');
+DROP TABLE guard.t;
+SELECT DISTINCT state FROM create_shards(2);
+SELECT DISTINCT state FROM create_shards(3);
+SELECT proposal_id, shard_count, state FROM presplit.proposals;
+CREATE TABLE guard.t (id int, note text);
+SELECT count(*) FROM presplit.shards WHERE relation = 'guard.t'::regclass;
+
+DROP SCHEMA guard CASCADE;
+CALL tests.forget();
+DROP ROLE regress_guard_user;
