@@ -100,6 +100,16 @@ impl Bound {
     }
 }
 
+/// A point of a range for people: values as they are, separated by commas.
+#[must_use]
+pub fn write_point(point: &[RangeDatum]) -> String {
+    let datum = |datum: &RangeDatum| match datum {
+        RangeDatum::Value(value) => value.clone(),
+        open => open.sql(),
+    };
+    point.iter().map(datum).collect::<Vec<_>>().join(", ")
+}
+
 /// Compares two points of a range, column by column; a `MINVALUE` or
 /// `MAXVALUE` decides for all that follow it, as in PostgreSQL.
 #[must_use]

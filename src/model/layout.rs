@@ -14,7 +14,9 @@ use thiserror::Error;
 
 use crate::model::bound::Bound;
 use crate::model::bound::compare_points;
+use crate::model::bound::write_point;
 use crate::model::key::KeyType;
+use crate::model::key::KeyValue;
 use crate::model::key::Strategy;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
@@ -139,7 +141,7 @@ impl Layout {
         }
         match strategy {
             Strategy::Range => check_ranges(&shards, &key_types)?,
-            Strategy::List => check_lists(&shards)?,
+            Strategy::List => check_lists(&shards, &key_types)?,
             Strategy::Hash => check_hash(&shards)?,
             Strategy::None | Strategy::RangeHash | Strategy::ListHash => {
                 return Err(LayoutError::WrongBound(shards[0].name.clone()));
@@ -181,10 +183,7 @@ fn check_ranges(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> 
         };
         // Where only PostgreSQL knows the order (text), it checks at creation.
         if matches!(compare_points(lower, upper, kinds), Some(Ordering::Greater | Ordering::Equal)) {
-            return Err(LayoutError::NotAscending {
-                first: format!("{lower:?}"),
-                second: format!("{upper:?}"),
-            });
+            return Err(LayoutError::NotAscending { first: write_point(lower), second: write_point(upper) });
         }
         if let Some((before, end)) = previous
             && compare_points(end, lower, kinds) == Some(Ordering::Greater)
@@ -196,15 +195,17 @@ fn check_ranges(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> 
     one_default(shards)
 }
 
-fn check_lists(shards: &[Shard]) -> Result<(), LayoutError> {
-    let mut seen: BTreeMap<&Option<String>, &Shard> = BTreeMap::new();
+fn check_lists(shards: &[Shard], kinds: &[KeyType]) -> Result<(), LayoutError> {
+    let mut seen = BTreeMap::new();
     for shard in shards {
         match &shard.bound {
-            Bound::List { values } if !values.is_empty() => {
+            // PostgreSQL takes one column for list.
+            Bound::List { values } if !values.is_empty() && kinds.len() == 1 => {
                 for value in values {
-                    if let Some(first) = seen.insert(value, shard) {
+                    let same = value.as_deref().map(|value| same_form(value, kinds[0]));
+                    if let Some(first) = seen.insert(same, shard.name.as_str()) {
                         return Err(LayoutError::Overlap {
-                            first: first.name.clone(),
+                            first: first.to_owned(),
                             second: shard.name.clone(),
                         });
                     }
@@ -215,6 +216,15 @@ fn check_lists(shards: &[Shard]) -> Result<(), LayoutError> {
         }
     }
     one_default(shards)
+}
+
+/// A text that equal values share: `1` and `01` are one integer.
+fn same_form(value: &str, kind: KeyType) -> String {
+    match kind.read(value) {
+        // Read as a float, long numerics that differ would look the same.
+        None | Some(KeyValue::Numeric(_)) => value.to_owned(),
+        Some(read) => format!("{read:?}"),
+    }
 }
 
 fn one_default(shards: &[Shard]) -> Result<(), LayoutError> {

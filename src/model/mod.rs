@@ -16,4 +16,5 @@ pub mod name;
 pub mod profile;
 pub mod report;
 pub mod settings;
+pub mod shadow;
 pub mod utility;

@@ -152,6 +152,7 @@ impl Utility {
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CopyFrom { .. } => "COPY",
             Self::CreateTrigger { .. } => "CREATE TRIGGER",
+            Self::Publish { creates: true, .. } => "CREATE PUBLICATION",
             Self::Publish { .. } => "ALTER PUBLICATION",
         }
     }

@@ -21,6 +21,7 @@ use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::guc;
+use crate::pg::hook;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::planning::forecast;
@@ -30,50 +31,22 @@ use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
-use crate::planning::workload::AnalyzedStatement;
+use crate::planning::workload;
 use crate::planning::workload::AnalyzedWorkload;
 use crate::planning::workload::shadow;
 use crate::planning::workload::shadow::Existing;
+
+/// Part of the names of the shadow schemas.
+const SHADOW_TAG: &str = "of_profile";
 
 crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError, proposal::AlternativeError);
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
-    let plan = shadow::plan(profile, &existing()?, "presplit_shadow");
-    let default_path = vec!["$user".to_owned(), "public".to_owned()];
-    let paths = &profile.workload.search_paths;
-    let statements: Vec<_> = profile
-        .workload
-        .statements
-        .iter()
-        .map(|statement| {
-            let path = paths.get(&statement.role).or_else(|| paths.get("")).unwrap_or(&default_path);
-            let path = path
-                .iter()
-                .map(|schema| if schema == "$user" { statement.role.clone() } else { schema.clone() })
-                .filter(|schema| !schema.is_empty())
-                .collect();
-            (statement.query.clone(), path)
-        })
-        .collect();
-    let analyses = analyze::analyze(&plan, &statements);
-    Ok(AnalyzedWorkload {
-        seconds: profile.workload.seconds,
-        statements: profile
-            .workload
-            .statements
-            .iter()
-            .zip(analyses)
-            .map(|(statement, analysis)| AnalyzedStatement {
-                queryid: statement.queryid,
-                query: statement.query.clone(),
-                calls: statement.calls,
-                exec_ms: statement.exec_ms,
-                rows: statement.rows,
-                analysis,
-            })
-            .collect(),
-    })
+    let plan = shadow::plan(profile, &existing()?, SHADOW_TAG);
+    let statements = workload::prepared(&profile.workload);
+    let analyses = hook::bypass(|| analyze::analyze(&plan, &statements));
+    Ok(workload::analyzed(&profile.workload, analyses))
 }
 
 /// What exists here already and need not be built for the analysis.

@@ -87,7 +87,7 @@ pub extern "C-unwind" fn presplit_launcher_main(_argument: pg_sys::Datum) {
         elapsed += seconds;
         for database in databases() {
             if BackgroundWorker::sigterm_received() {
-                return;
+                break;
             }
             let key = database.oid.to_u32();
             if resting.get(&key).is_some_and(|until| *until > elapsed) {
@@ -106,6 +106,10 @@ pub extern "C-unwind" fn presplit_launcher_main(_argument: pg_sys::Datum) {
             }
         }
     }
+    // With 0 the postmaster would take the launcher's work as done and not
+    // start it again when somebody ended it by hand.
+    // SAFETY: nothing is held here: no transaction, no lock.
+    unsafe { pg_sys::proc_exit(1) };
 }
 
 /// Starts a database's worker and waits until it has ended.

@@ -1,9 +1,264 @@
-//! stub
-pub fn analyze(
-    _p: &crate::planning::workload::shadow::Plan,
-    s: &[(String, Vec<String>)],
-) -> Vec<crate::model::access::Analysis> {
-    s.iter()
-        .map(|_| crate::model::access::Analysis::Refused { sqlstate: "0A000".into(), message: "stub".into() })
-        .collect()
+//! Statements read by PostgreSQL itself, against empty shadow tables.
+//!
+//! ```text
+//! text ─→ raw tree ─→ names replaced ─→ parse analysis ─→ rewriting (views)
+//!      ─→ owned tree (`read`) ─→ levels and conditions (`scope`, `level`,
+//!         `condition`) ─→ facts
+//! ```
+//!
+//! All of it runs in a subtransaction that is rolled back in any case, each
+//! statement in one of its own. The planner is never called, and no function
+//! is evaluated but input and output functions of constants.
+//!
+//! Not here: which shadow to build (`planning::workload::shadow`), and the
+//! repair of normalised texts (`planning::workload::repair`), which comes
+//! before.
+
+mod alternatives;
+mod build;
+mod condition;
+mod facts;
+mod grouping;
+mod join_tree;
+mod level;
+mod names;
+mod read;
+mod read_expression;
+mod scope;
+#[cfg(feature = "pg_test")]
+mod tests;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::ffi::CString;
+
+use pgrx::PgMemoryContexts;
+use pgrx::pg_sys;
+
+use crate::model::access::Analysis;
+use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::shadow::ShadowPlan;
+use crate::pg::analyze::build::Shadow;
+use crate::pg::analyze::names::Named;
+use crate::pg::analyze::names::Names;
+use crate::pg::analyze::read::Reader;
+use crate::pg::analyze::read::owned;
+use crate::pg::analyze::read::pointers;
+use crate::pg::context;
+use crate::pg::context::Caught;
+
+/// Analyses statements, each with the schemas of its `search_path`, against
+/// the shadow that `plan` describes; what the shadow does not have is looked
+/// up in the database as it is. Nothing is left behind.
+pub fn analyze(plan: &ShadowPlan, statements: &[(String, Vec<String>)]) -> Vec<Analysis> {
+    let result = context::in_rolled_back_subtransaction(|| {
+        let _hook = HookGuard::new();
+        context::with_settings(&[(c"DateStyle", c"ISO")], || {
+            let shadow = build::build(plan);
+            let analyzer = Analyzer::new(plan, shadow);
+            statements.iter().map(|(sql, path)| analyzer.statement(sql, path)).collect()
+        })
+    });
+    result.unwrap_or_else(|caught| vec![caught.into(); statements.len()])
+}
+
+/// Keeps other extensions' look at analysed statements away: what is analysed
+/// here is not run, and must not be counted as if it were.
+struct HookGuard {
+    hook: pg_sys::post_parse_analyze_hook_type,
+}
+
+impl HookGuard {
+    fn new() -> Self {
+        // SAFETY: a plain exchange of a pointer on the backend's only thread.
+        unsafe {
+            let hook = pg_sys::post_parse_analyze_hook;
+            pg_sys::post_parse_analyze_hook = None;
+            Self { hook }
+        }
+    }
+}
+
+impl Drop for HookGuard {
+    fn drop(&mut self) {
+        // SAFETY: puts back what the constructor took.
+        unsafe { pg_sys::post_parse_analyze_hook = self.hook };
+    }
+}
+
+struct Analyzer<'a> {
+    names: Names<'a>,
+    failed: BTreeMap<QualifiedName, String>,
+    /// Shadow schema → the schema that it stands for.
+    originals: BTreeMap<String, String>,
+}
+
+/// A statement that is refused before or after PostgreSQL looks at it.
+struct Refusal {
+    sqlstate: &'static str,
+    message: String,
+}
+
+impl<'a> Analyzer<'a> {
+    fn new(plan: &'a ShadowPlan, shadow: Shadow) -> Self {
+        Self {
+            names: Names { shadows: &plan.schemas, known: shadow.known },
+            failed: shadow.failed,
+            originals: plan.schemas.iter().map(|(schema, shadow)| (shadow.clone(), schema.clone())).collect(),
+        }
+    }
+
+    /// Analyses one statement in memory of its own; a normalised text may
+    /// need a second try with what the first one taught.
+    fn statement(&self, sql: &str, path: &[String]) -> Analysis {
+        let mut memory = PgMemoryContexts::new("pg_presplit analysis");
+        let mut attempt = Attempt::default();
+        loop {
+            pgrx::check_for_interrupts!();
+            let result = context::in_rolled_back_subtransaction(|| {
+                let work = || self.attempt(sql, &mut attempt);
+                // SAFETY: nothing that is allocated in there is used after it
+                // but the types of parameters, and those before it is deleted.
+                unsafe {
+                    memory.switch_to(|_| {
+                        context::with_settings(&[(c"search_path", &self.search_path(path))], work)
+                    })
+                }
+            });
+            match result {
+                Ok(Ok(analysis)) => return analysis,
+                Ok(Err(refusal)) => {
+                    return Analysis::Refused {
+                        sqlstate: refusal.sqlstate.to_owned(),
+                        message: refusal.message,
+                    };
+                }
+                Err(caught) if attempt.teaches(&caught.sqlstate) => {}
+                Err(caught) => return self.refused(caught, &attempt.named, path),
+            }
+        }
+    }
+
+    fn refused(&self, caught: Caught, named: &[Named], path: &[String]) -> Analysis {
+        let reason = (caught.sqlstate == "42P01")
+            .then(|| named.iter().find_map(|named| self.reason(named, path)))
+            .flatten();
+        let message = reason.unwrap_or_else(|| self.translated(caught.message));
+        Analysis::Refused { sqlstate: caught.sqlstate, message }
+    }
+
+    fn attempt(&self, sql: &str, attempt: &mut Attempt) -> Result<Analysis, Refusal> {
+        let refuse = |sqlstate, message: &str| Err(Refusal { sqlstate, message: message.to_owned() });
+        let Ok(text) = CString::new(sql) else {
+            return refuse("22021", "statement holds a zero byte");
+        };
+        // SAFETY: trees are made and used in the current memory context; the
+        // raw tree is ours to change; parse analysis and rewriting take it in
+        // the order in which the server itself would.
+        unsafe {
+            let raw = pointers::<pg_sys::RawStmt>(pg_sys::pg_parse_query(text.as_ptr()));
+            let [raw] = raw[..] else {
+                return if raw.is_empty() {
+                    refuse("42601", "statement is empty")
+                } else {
+                    refuse("0A000", "text holds more than one statement")
+                };
+            };
+            let command = owned(pg_sys::CreateCommandName((*raw).stmt));
+            let no_query = format!("{command} reads and writes no rows by a query");
+            let Some(query) = names::query_in((*raw).stmt) else {
+                return refuse("0A000", &no_query);
+            };
+            (*raw).stmt = query;
+            attempt.named = self.names.rewrite(query);
+            let mut qualified = attempt.named.iter().filter(|named| named.schema.is_some());
+            if let Some(reason) = qualified.find_map(|named| self.reason(named, &[])) {
+                return refuse("42P01", &reason);
+            }
+            if attempt.unify {
+                grouping::unify(query);
+            }
+            let query = attempt.analyzed(raw, &text);
+            let mut reader = Reader::new(&self.originals);
+            let mut queries = Vec::new();
+            for query in pointers::<pg_sys::Query>(pg_sys::pg_rewrite_query(query)) {
+                if (*query).commandType == pg_sys::CmdType::CMD_UTILITY {
+                    return refuse("0A000", &no_query);
+                }
+                queries.push(reader.query(query));
+            }
+            Ok(Analysis::Facts(facts::facts(&queries)))
+        }
+    }
+
+    /// Why a relation that a statement names is not in the shadow.
+    fn reason(&self, named: &Named, path: &[String]) -> Option<String> {
+        let schemas = match &named.schema {
+            Some(schema) => std::slice::from_ref(schema),
+            None => path,
+        };
+        schemas.iter().find_map(|schema| {
+            let name = QualifiedName::new(schema, &named.name);
+            let reason = self.failed.get(&name)?;
+            Some(self.translated(format!("relation {name} could not be rebuilt: {reason}")))
+        })
+    }
+
+    /// The shadows of the schemas first, then the schemas themselves.
+    fn search_path(&self, path: &[String]) -> CString {
+        let shadows = path.iter().filter_map(|schema| self.names.shadows.get(schema));
+        let path: Vec<String> = shadows.chain(path).map(|schema| quote_identifier(schema)).collect();
+        CString::new(path.join(", ")).unwrap_or_default()
+    }
+
+    /// A message in the words of the profile.
+    fn translated(&self, message: String) -> String {
+        self.originals
+            .iter()
+            .rev()
+            .fold(message, |message, (shadow, schema)| message.replace(shadow.as_str(), schema))
+    }
+}
+
+/// What is known of a statement from earlier tries.
+struct Attempt {
+    /// The relations that it names.
+    named: Vec<Named>,
+    /// Types of parameters as far as they were found; the array lives in the
+    /// statement's memory.
+    types: *mut pg_sys::Oid,
+    count: i32,
+    typed: bool,
+    /// Whether grouping expressions are to be made the same.
+    unify: bool,
+}
+
+impl Default for Attempt {
+    fn default() -> Self {
+        Self { named: Vec::new(), types: std::ptr::null_mut(), count: 0, typed: false, unify: false }
+    }
+}
+
+impl Attempt {
+    /// Whether another try may succeed where this one failed.
+    fn teaches(&mut self, sqlstate: &str) -> bool {
+        match sqlstate {
+            // A parameter was used before its type was known: now it is.
+            "42P08" => !std::mem::replace(&mut self.typed, true),
+            "42803" | "42P10" => !std::mem::replace(&mut self.unify, true),
+            _ => false,
+        }
+    }
+
+    /// Parse analysis; the types of parameters are found out by the way.
+    ///
+    /// # Safety
+    /// `raw` is a raw statement of `text` that no one else holds.
+    unsafe fn analyzed(&mut self, raw: *mut pg_sys::RawStmt, text: &CStr) -> *mut pg_sys::Query {
+        let (types, count) = (&raw mut self.types, &raw mut self.count);
+        // SAFETY: the caller's promise; the array has `count` types.
+        unsafe { pg_sys::parse_analyze_varparams(raw, text.as_ptr(), types, count, std::ptr::null_mut()) }
+    }
 }

@@ -26,7 +26,7 @@ pub enum ForecastError {
     Horizon(i64),
     #[error("expected rows per day is not a finite number in range")]
     ExpectedRate(f64),
-    #[error("size of table {table} is not a finite number in range")]
+    #[error("size of table \"{table}\" is not a finite number in range")]
     TableSize { table: String },
 }
 

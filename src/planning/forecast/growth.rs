@@ -344,7 +344,7 @@ mod tests {
         );
         for rows in [f64::NAN, -1.0, f64::INFINITY] {
             let error = growth(&table(rows, vec![]), &[], 0, 1, None).unwrap_err();
-            assert_eq!(error.to_string(), "size of table public.t is not a finite number in range");
+            assert_eq!(error.to_string(), "size of table \"public.t\" is not a finite number in range");
         }
     }
 }

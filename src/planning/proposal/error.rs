@@ -114,6 +114,7 @@ impl Report for ProposalError {
                 "Name a table that the profile has, as schema.table, or capture the profile again."
                     .to_owned(),
             ),
+            Self::UndefinedColumn { columns, .. } if columns.is_empty() => None,
             Self::UndefinedColumn { columns, .. } => {
                 Some(format!("The table has the columns {}.", quote_identifiers(columns)))
             }

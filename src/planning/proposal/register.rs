@@ -13,6 +13,7 @@ use crate::model::bound::Bound;
 use crate::model::bound::RangeDatum;
 use crate::model::bound::RangePoint;
 use crate::model::bound::compare_points;
+use crate::model::bound::write_point;
 use crate::model::key::KeyType;
 use crate::model::key::KeyValue;
 use crate::model::key::Strategy;
@@ -266,8 +267,8 @@ impl Hand<'_> {
         for pair in points.windows(2) {
             if compare_points(&pair[0], &pair[1], &kinds).is_some_and(std::cmp::Ordering::is_ge) {
                 return Err(LayoutError::NotAscending {
-                    first: written(&pair[0]),
-                    second: written(&pair[1]),
+                    first: write_point(&pair[0]),
+                    second: write_point(&pair[1]),
                 }
                 .into());
             }
@@ -505,14 +506,4 @@ fn not_valid(column: &Column, value: &str) -> ProposalError {
         column: column.name.clone(),
         type_text: column.type_name.text.clone(),
     }
-}
-
-/// A point for a message.
-fn written(point: &[RangeDatum]) -> String {
-    let datum = |datum: &RangeDatum| match datum {
-        RangeDatum::MinValue => "MINVALUE".to_owned(),
-        RangeDatum::MaxValue => "MAXVALUE".to_owned(),
-        RangeDatum::Value(value) => value.clone(),
-    };
-    point.iter().map(datum).collect::<Vec<_>>().join(", ")
 }

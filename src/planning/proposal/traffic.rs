@@ -84,11 +84,19 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// The uses of `subject`'s table, or priors without any workload.
+    /// The uses of `subject`'s table, or priors where no statement says
+    /// anything of any table of the profile.
     pub fn of(input: &ProposalInput, subject: &Subject) -> Self {
         let statements = &input.workload.statements;
         let rate = Rate::of(input);
-        if statements.is_empty() {
+        // Statements that could not be analysed, or that concern other things, say nothing.
+        let told = statements.iter().any(|statement| match &statement.analysis {
+            Analysis::Facts(facts) => {
+                facts.mentions.iter().any(|mention| input.profile.table(&mention.relation).is_some())
+            }
+            Analysis::Refused { .. } => false,
+        });
+        if !told {
             return Self { uses: assumed(input, subject), assumed: true, ..Self::default() };
         }
         let mentioned: Vec<_> = statements

@@ -6,3 +6,5 @@
 
 pub mod ddl;
 pub mod rewrite;
+#[cfg(test)]
+mod rewrite_tests;

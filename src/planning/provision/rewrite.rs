@@ -52,6 +52,9 @@ pub enum Action {
 }
 
 /// What becomes of a statement or of one command of it.
+///
+/// Invariant: whatever is changed has a note; the hook runs a statement
+/// without notes as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub actions: Vec<Action>,
@@ -219,63 +222,26 @@ fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refu
 
 fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {
     let relation = armed.relation;
-    let recurse = |edits: Vec<Edit>| {
-        let mut all = edits;
-        if only {
-            all.push(Edit::Recurse);
-        }
-        vec![Action::Root(all)]
-    };
-    let on_root_and_shards = vec![Action::Root(Vec::new()), Action::Shards];
+    let on_root_and_shards = |note| Decision::new(vec![Action::Root(Vec::new()), Action::Shards], note);
     Ok(match command {
-        AlterCommand::AddUnique { name, primary, columns, using_index } => {
-            if *using_index {
-                return Err(Refusal::UsingIndex(relation.clone()));
-            }
-            let what =
-                constraint_name(if *primary { "primary key" } else { "unique constraint" }, name.as_deref());
-            match missing_key(columns, armed) {
-                None => Decision { actions: recurse(Vec::new()), note: only.then_some(INVALID_INDEX) },
-                Some(column) => match unique_without_key(what, column, armed)? {
-                    Some(per_shard) => per_shard,
-                    None => {
-                        Decision::new(recurse(vec![Edit::AppendKey(missing_keys(columns, armed))]), EXTENDED)
-                    }
-                },
-            }
+        AlterCommand::AddUnique { using_index: true, .. } => {
+            return Err(Refusal::UsingIndex(relation.clone()));
+        }
+        AlterCommand::AddUnique { name, primary, columns, .. } => {
+            let kind = if *primary { "primary key" } else { "unique constraint" };
+            add_unique(constraint_name(kind, name.as_deref()), columns, only, armed)?
         }
         AlterCommand::AddExclusion { name, equal_columns } => {
-            let enough = missing_key(equal_columns, armed).is_none();
-            if enough && armed.server >= 17 {
-                Decision { actions: recurse(Vec::new()), note: only.then_some("ONLY taken away") }
-            } else if enough {
-                Decision::new(
-                    vec![Action::Shards],
-                    "on every shard: the same, since it compares the shard key",
-                )
-            } else if armed.unique_policy == UniquePolicy::PerShard {
-                Decision::new(vec![Action::Shards], PER_SHARD)
-            } else {
-                let what = constraint_name("exclusion constraint", name.as_deref());
-                return Err(Refusal::Exclusion { what, relation: relation.clone() });
-            }
+            add_exclusion(name.as_deref(), equal_columns, only, armed)?
         }
-        AlterCommand::AddForeignKey { not_valid, .. } => {
-            if *not_valid && armed.server < 18 {
-                Decision::new(recurse(vec![Edit::Validate]), "NOT VALID taken away: it is checked at once")
-            } else {
-                Decision {
-                    actions: recurse(Vec::new()),
-                    note: only.then_some("ONLY taken away: not possible on a partitioned table"),
-                }
-            }
+        AlterCommand::AddForeignKey { not_valid: true, .. } if armed.server < 18 => {
+            Decision::new(recurse(vec![Edit::Validate], only), "NOT VALID taken away: it is checked at once")
         }
-        AlterCommand::Owner => {
-            Decision::new(on_root_and_shards, "on the shards too: owners are not inherited")
+        AlterCommand::AddForeignKey { .. } => {
+            without_only(only, "ONLY taken away: not possible on a partitioned table")
         }
-        AlterCommand::Tablespace => {
-            Decision::new(on_root_and_shards, "on the shards too: tablespaces are not inherited")
-        }
+        AlterCommand::Owner => on_root_and_shards("on the shards too: owners are not inherited"),
+        AlterCommand::Tablespace => on_root_and_shards("on the shards too: tablespaces are not inherited"),
         AlterCommand::StorageParameters => Decision::new(
             vec![Action::Shards],
             "on the shards: a partitioned table has no storage parameters",
@@ -290,22 +256,59 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
             "on the shards too: replica identity is not inherited",
         ),
         AlterCommand::ReplicaIdentity { index: None } => {
-            Decision::new(on_root_and_shards, "on the shards too: replica identity is not inherited")
+            on_root_and_shards("on the shards too: replica identity is not inherited")
         }
         AlterCommand::ColumnOptions { .. } => Decision::new(
             vec![Action::Root(vec![Edit::InheritedDistinct])],
             "n_distinct is n_distinct_inherited on a partitioned table",
         ),
-        // On a partitioned table these concern the root alone, and rightly so.
-        AlterCommand::RowSecurity => Decision::unchanged(),
-        AlterCommand::Identity => Decision { actions: recurse(Vec::new()), note: None },
         AlterCommand::Inherit => return Err(Refusal::Inheritance(relation.clone())),
-        AlterCommand::AttachPartition => Decision::unchanged(),
-        AlterCommand::Other => Decision {
-            actions: recurse(Vec::new()),
-            note: only.then_some("ONLY taken away: it has to reach the shards"),
-        },
+        // On a partitioned table these concern the root alone, and rightly so.
+        AlterCommand::RowSecurity | AlterCommand::AttachPartition => Decision::unchanged(),
+        AlterCommand::Identity | AlterCommand::Other => {
+            without_only(only, "ONLY taken away: it has to reach the shards")
+        }
     })
+}
+
+/// The statement on the root with these edits, and without `ONLY`.
+fn recurse(mut edits: Vec<Edit>, only: bool) -> Vec<Action> {
+    if only {
+        edits.push(Edit::Recurse);
+    }
+    vec![Action::Root(edits)]
+}
+
+/// Right as it is, but for an `ONLY`.
+fn without_only(only: bool, note: &'static str) -> Decision {
+    Decision { actions: recurse(Vec::new(), only), note: only.then_some(note) }
+}
+
+fn add_unique(what: String, columns: &[String], only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {
+    let Some(column) = missing_key(columns, armed) else { return Ok(without_only(only, INVALID_INDEX)) };
+    Ok(unique_without_key(what, column, armed)?.unwrap_or_else(|| {
+        Decision::new(recurse(vec![Edit::AppendKey(missing_keys(columns, armed))], only), EXTENDED)
+    }))
+}
+
+fn add_exclusion(
+    name: Option<&str>,
+    equal_columns: &[String],
+    only: bool,
+    armed: &Armed<'_>,
+) -> Result<Decision, Refusal> {
+    if missing_key(equal_columns, armed).is_none() {
+        return Ok(if armed.server >= 17 {
+            without_only(only, "ONLY taken away")
+        } else {
+            Decision::new(vec![Action::Shards], "on every shard: the same, since it compares the shard key")
+        });
+    }
+    if armed.unique_policy == UniquePolicy::PerShard {
+        return Ok(Decision::new(vec![Action::Shards], PER_SHARD));
+    }
+    let what = constraint_name("exclusion constraint", name);
+    Err(Refusal::Exclusion { what, relation: armed.relation.clone() })
 }
 
 const INVALID_INDEX: &str = "ONLY taken away: it would leave an invalid index and no uniqueness";

@@ -1,0 +1,121 @@
+//! What the arms of an `OR` have in common: a column that every arm tests is
+//! tested by the whole, an equality of two columns in every arm is one of the
+//! whole.
+
+use crate::model::access::Access;
+use crate::model::access::AccessKind;
+use crate::pg::analyze::condition::Finding;
+use crate::pg::analyze::scope::Edge;
+use crate::pg::analyze::scope::Predicate;
+
+/// The findings that hold whichever arm is true.
+pub fn common(arms: Vec<Vec<Finding>>) -> Vec<Finding> {
+    let Some((first, rest)) = arms.split_first() else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut seen = Vec::new();
+    for finding in first {
+        match finding {
+            Finding::Edge(edge) => {
+                let merged = rest.iter().try_fold(edge.clone(), |edge, arm| same_edge(&edge, arm));
+                found.extend(merged.map(Finding::Edge));
+            }
+            Finding::Predicate(predicate) if !seen.contains(&predicate.node) => {
+                seen.push(predicate.node);
+                let tests: Option<Vec<Access>> = arms.iter().map(|arm| tested(predicate.node, arm)).collect();
+                let access = tests.and_then(|tests| alternatives(&tests));
+                found.extend(
+                    access.map(|access| Finding::Predicate(Predicate { node: predicate.node, access })),
+                );
+            }
+            Finding::Predicate(_) => {}
+        }
+    }
+    found
+}
+
+fn same_edge(edge: &Edge, arm: &[Finding]) -> Option<Edge> {
+    arm.iter().find_map(|finding| {
+        let Finding::Edge(other) = finding else { return None };
+        let turned = other.nodes == [edge.nodes[1], edge.nodes[0]];
+        if other.nodes != edge.nodes && !turned {
+            return None;
+        }
+        let pick = |flags: [bool; 2], at: usize| flags[if turned { 1 - at } else { at }];
+        Some(Edge {
+            nodes: edge.nodes,
+            carried: [0, 1].map(|at| edge.carried[at] && pick(other.carried, at)),
+            prunes: [0, 1].map(|at| edge.prunes[at] && pick(other.prunes, at)),
+        })
+    })
+}
+
+/// The strictest test of the column in one arm.
+fn tested(node: usize, arm: &[Finding]) -> Option<Access> {
+    let mut best: Option<Access> = None;
+    for finding in arm {
+        let Finding::Predicate(Predicate { node: of, access }) = finding else { continue };
+        if *of != node || (access.kind == AccessKind::NullTest && !access.prunable) {
+            continue;
+        }
+        best = Some(match best.take() {
+            None => access.clone(),
+            Some(known) => stricter(known, access),
+        });
+    }
+    best
+}
+
+fn stricter(known: Access, other: &Access) -> Access {
+    const fn rank(kind: AccessKind) -> usize {
+        match kind {
+            AccessKind::Equality => 0,
+            AccessKind::InList => 1,
+            AccessKind::NullTest => 2,
+            AccessKind::Range => 3,
+            _ => 4,
+        }
+    }
+    let key = |access: &Access| (!access.prunable, rank(access.kind));
+    if known.kind == AccessKind::Range && other.kind == AccessKind::Range && known.prunable == other.prunable
+    {
+        let mut both = known;
+        both.lower |= other.lower;
+        both.upper |= other.upper;
+        both.constants.extend(other.constants.iter().cloned());
+        return both;
+    }
+    if key(other) < key(&known) { other.clone() } else { known }
+}
+
+/// One test of a column that stands for its alternatives.
+fn alternatives(tests: &[Access]) -> Option<Access> {
+    let all = |kinds: &[AccessKind]| tests.iter().all(|test| kinds.contains(&test.kind));
+    let kind = if all(&[AccessKind::NullTest]) {
+        AccessKind::NullTest
+    } else if all(&[AccessKind::Prefix]) {
+        AccessKind::Prefix
+    } else if all(&[AccessKind::Equality, AccessKind::InList, AccessKind::NullTest]) {
+        AccessKind::InList
+    } else if all(&[AccessKind::Equality, AccessKind::InList, AccessKind::NullTest, AccessKind::Range]) {
+        AccessKind::Range
+    } else {
+        return None;
+    };
+    let ends = |of: fn(&Access) -> bool| {
+        kind == AccessKind::Range && tests.iter().all(|test| test.kind != AccessKind::Range || of(test))
+    };
+    let mut constants: Vec<String> = Vec::new();
+    for constant in tests.iter().flat_map(|test| &test.constants) {
+        if !constants.contains(constant) {
+            constants.push(constant.clone());
+        }
+    }
+    Some(Access {
+        prunable: tests.iter().all(|test| test.prunable),
+        reason: tests.iter().find_map(|test| test.reason.clone()),
+        lower: ends(|test| test.lower),
+        upper: ends(|test| test.upper),
+        constants,
+        ..Access::of(kind, "")
+    })
+}

@@ -1,0 +1,185 @@
+//! Names in a raw parse tree: schemas that have a shadow are replaced by it,
+//! statements that carry a query are replaced by the query.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::ffi::c_char;
+use std::ffi::c_void;
+
+use pgrx::PgList;
+use pgrx::pg_guard;
+use pgrx::pg_sys;
+use pgrx::pg_sys::NodeTag;
+
+use crate::model::name::QualifiedName;
+use crate::pg::analyze::read::owned;
+use crate::pg::analyze::read::pointers;
+
+/// What the names of a statement stand for.
+pub struct Names<'a> {
+    /// Schema → its shadow.
+    pub shadows: &'a BTreeMap<String, String>,
+    /// Tables, views and types that are in the shadow.
+    pub known: BTreeSet<QualifiedName>,
+}
+
+/// A relation as a statement names it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+impl Names<'_> {
+    /// Replaces the names in a raw statement; returns the relations named.
+    ///
+    /// # Safety
+    /// `statement` is a raw parse tree that no one else holds.
+    pub unsafe fn rewrite(&self, statement: *mut pg_sys::Node) -> Vec<Named> {
+        let mut found = Vec::new();
+        // SAFETY: the tag says what the node is, and the tree is ours to
+        // change.
+        unsafe {
+            for node in nodes_of(statement, true) {
+                match (*node).type_ {
+                    NodeTag::T_RangeVar => found.push(self.relation(&mut *node.cast())),
+                    NodeTag::T_ColumnRef => self.column((*node.cast::<pg_sys::ColumnRef>()).fields),
+                    NodeTag::T_TypeName => self.pair((*node.cast::<pg_sys::TypeName>()).names, 0),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
+    fn shadow_of(&self, schema: &str, name: &str) -> Option<&str> {
+        let shadow = self.shadows.get(schema)?;
+        self.known.contains(&QualifiedName::new(schema, name)).then_some(shadow)
+    }
+
+    /// # Safety
+    /// The names of `variable` are zero-terminated or null.
+    unsafe fn relation(&self, variable: &mut pg_sys::RangeVar) -> Named {
+        // SAFETY: the caller's promise.
+        let (name, schema) = unsafe { (owned(variable.relname), owned(variable.schemaname)) };
+        if let Some(shadow) = self.shadow_of(&schema, &name) {
+            variable.schemaname = copied(shadow);
+            variable.catalogname = std::ptr::null_mut();
+        }
+        Named { schema: (!schema.is_empty()).then_some(schema), name }
+    }
+
+    /// # Safety
+    /// `fields` is the list of parts of a column reference.
+    unsafe fn column(&self, fields: *mut pg_sys::List) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match PgList::<pg_sys::Node>::from_pg(fields).len() {
+                3 => self.pair(fields, 0),
+                4 => self.pair(fields, 1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Replaces the schema in the two parts from `at`.
+    ///
+    /// # Safety
+    /// `parts` is a list of strings (or a final star).
+    unsafe fn pair(&self, parts: *mut pg_sys::List, at: usize) {
+        // SAFETY: the tag is checked before a part is taken for a string.
+        unsafe {
+            let nodes = pointers::<pg_sys::Node>(parts);
+            let (Some(&schema), Some(&name)) = (nodes.get(at), nodes.get(at + 1)) else { return };
+            if (*schema).type_ != NodeTag::T_String || (*name).type_ != NodeTag::T_String {
+                return;
+            }
+            let schema: *mut pg_sys::String = schema.cast();
+            let name = owned((*name.cast::<pg_sys::String>()).sval);
+            if let Some(shadow) = self.shadow_of(&owned((*schema).sval), &name) {
+                (*schema).sval = copied(shadow);
+            }
+        }
+    }
+}
+
+/// A raw node and all below it, in the order of the text; what is below type
+/// names only if asked for. No call nests in another, however deep the tree.
+///
+/// # Safety
+/// `top` is null or a raw parse tree.
+pub unsafe fn nodes_of(top: *mut pg_sys::Node, in_type_names: bool) -> Vec<*mut pg_sys::Node> {
+    let mut found = Vec::new();
+    let mut pending = vec![top];
+    while let Some(node) = pending.pop() {
+        if node.is_null() {
+            continue;
+        }
+        // SAFETY: a valid raw node; the context outlives the walk.
+        unsafe {
+            if !in_type_names && (*node).type_ == NodeTag::T_TypeName {
+                continue;
+            }
+            found.push(node);
+            let mut children: Vec<*mut pg_sys::Node> = Vec::new();
+            pg_sys::raw_expression_tree_walker(node, Some(collect), (&raw mut children).cast());
+            pending.extend(children.into_iter().rev());
+        }
+    }
+    found
+}
+
+/// Collects the children of a node.
+#[pg_guard]
+unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    // SAFETY: `context` is the vector of `nodes_of`.
+    unsafe { (*context.cast::<Vec<*mut pg_sys::Node>>()).push(node) };
+    false
+}
+
+/// A copy in the current memory context, as the tree's other strings are.
+fn copied(text: &str) -> *mut c_char {
+    let text = CString::new(text).unwrap_or_default();
+    // SAFETY: copies a zero-terminated string.
+    unsafe { pg_sys::pstrdup(text.as_ptr()) }
+}
+
+/// The query that a statement reads or writes rows with: the statement itself,
+/// or what `EXPLAIN`, `PREPARE`, `DECLARE`, `COPY (…)` and `CREATE TABLE AS`
+/// carry. None if there is none.
+///
+/// # Safety
+/// `statement` is a raw parse tree that no one else holds.
+pub unsafe fn query_in(statement: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
+    let mut statement = statement;
+    loop {
+        if statement.is_null() {
+            return None;
+        }
+        // SAFETY: the tag says what the node is.
+        unsafe {
+            statement = match (*statement).type_ {
+                NodeTag::T_InsertStmt
+                | NodeTag::T_UpdateStmt
+                | NodeTag::T_DeleteStmt
+                | NodeTag::T_MergeStmt => return Some(statement),
+                NodeTag::T_SelectStmt => {
+                    // The INTO of a set operation hangs on its first arm.
+                    let mut select = statement.cast::<pg_sys::SelectStmt>();
+                    while !(*select).larg.is_null() {
+                        select = (*select).larg;
+                    }
+                    (*select).intoClause = std::ptr::null_mut();
+                    return Some(statement);
+                }
+                NodeTag::T_ExplainStmt => (*statement.cast::<pg_sys::ExplainStmt>()).query,
+                NodeTag::T_PrepareStmt => (*statement.cast::<pg_sys::PrepareStmt>()).query,
+                NodeTag::T_DeclareCursorStmt => (*statement.cast::<pg_sys::DeclareCursorStmt>()).query,
+                NodeTag::T_CreateTableAsStmt => (*statement.cast::<pg_sys::CreateTableAsStmt>()).query,
+                NodeTag::T_CopyStmt => (*statement.cast::<pg_sys::CopyStmt>()).query,
+                _ => return None,
+            };
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Where a column comes from: query levels, the columns that are looked at as
+//! nodes of a graph, and the way from a view's or subquery's output column
+//! down to the base columns behind it.
+//!
+//! Edges say what carries over. `below` leads from an output column to what
+//! it is made of; a condition goes down it where PostgreSQL would push it
+//! down. `equal` leads to a column that must have the same value whenever
+//! this one is known to be a constant; it is directed, because an outer join
+//! carries constants to its nullable side only.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::model::access::Access;
+use crate::pg::analyze::tree::Column;
+use crate::pg::analyze::tree::Command;
+use crate::pg::analyze::tree::Entry;
+use crate::pg::analyze::tree::Expr;
+use crate::pg::analyze::tree::Query;
+use crate::pg::analyze::tree::TableFacts;
+use crate::pg::analyze::tree::Target;
+
+/// The whole statement as it is being looked at.
+#[derive(Default)]
+pub struct Walk<'q> {
+    pub scopes: Vec<Scope<'q>>,
+    pub nodes: Vec<Node>,
+    index: HashMap<(usize, usize, i16), usize>,
+    pub mentions: Vec<Mentioned>,
+    pub predicates: Vec<Predicate>,
+    pub edges: Vec<Edge>,
+    /// The subquery whose output the `ANY` at hand compares with.
+    pub any: Option<usize>,
+}
+
+/// A mention of a table, filled as the walk goes.
+pub struct Mentioned {
+    pub table: Rc<TableFacts>,
+    pub accesses: Vec<Access>,
+}
+
+/// One query level.
+pub struct Scope<'q> {
+    pub query: &'q Query,
+    pub parent: Option<usize>,
+    /// By entry: the mention of its table.
+    pub mentions: Vec<Option<usize>>,
+    /// By entry: the level of its subquery.
+    pub children: Vec<Option<usize>>,
+    /// By `WITH` query: its level.
+    pub ctes: Vec<Option<usize>>,
+    pub link: Link,
+}
+
+/// What carries over between a level and the one around it.
+#[derive(Debug, Clone, Default)]
+pub struct Link {
+    /// Constants of outer columns hold for inner ones that equal them.
+    pub from_outer: bool,
+    /// The outer entries for which constants of inner columns hold.
+    pub to_outer: Option<Rc<[bool]>>,
+}
+
+/// A column of some level.
+#[derive(Debug)]
+pub struct Node {
+    pub scope: usize,
+    pub entry: usize,
+    /// Mention and attribute, if it is a column of a table.
+    pub base: Option<(usize, i16)>,
+    /// What it comes from, if that is no table: `function`, `values`.
+    pub source: Option<&'static str>,
+    pub below: Vec<Below>,
+    pub equal: Vec<usize>,
+}
+
+/// A column that another column or an expression is made of.
+#[derive(Debug, Clone)]
+pub struct Below {
+    pub node: usize,
+    /// Whether a condition from above reaches it.
+    pub pushable: bool,
+    /// The expression around it, as a reason.
+    pub wrapped: Option<String>,
+}
+
+/// A condition on a column; `access.columns` is empty until the base column
+/// is known.
+#[derive(Debug, Clone)]
+pub struct Predicate {
+    pub node: usize,
+    pub access: Access,
+}
+
+/// An equality of two columns.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    pub nodes: [usize; 2],
+    /// Whether constants of the other column hold for this one.
+    pub carried: [bool; 2],
+    /// Whether values of the other side could prune this one at run time.
+    pub prunes: [bool; 2],
+}
+
+/// A column of a base table that a node leads to.
+#[derive(Debug, Clone)]
+pub struct Base {
+    pub mention: usize,
+    pub attribute: i16,
+    pub pushable: bool,
+    pub plain: bool,
+}
+
+impl<'q> Walk<'q> {
+    /// The level `levels` out.
+    pub fn ancestor(&self, scope: usize, levels: usize) -> Option<usize> {
+        (0..levels).try_fold(scope, |scope, _| self.scopes[scope].parent)
+    }
+
+    /// The columns of which `expr` is made: one without `wrapped` if it is a
+    /// plain column.
+    pub fn below(&mut self, scope: usize, expr: &'q Expr) -> Vec<Below> {
+        match expr.stripped() {
+            Expr::Column(column) => self.column(scope, *column),
+            Expr::SubqueryOutput(number) => {
+                let Some(subquery) = self.any else { return Vec::new() };
+                let attribute = i16::try_from(number + 1).unwrap_or(0);
+                let node = self.output_node(subquery, attribute);
+                vec![Below { node, pushable: true, wrapped: None }]
+            }
+            other => {
+                let mut columns = Vec::new();
+                other.columns(0, &mut columns);
+                let reason = wrapping(other);
+                let mut found: Vec<Below> = Vec::new();
+                for column in columns {
+                    for mut below in self.column(scope, column) {
+                        below.wrapped.get_or_insert_with(|| reason.clone());
+                        if found.iter().all(|known| known.node != below.node) {
+                            found.push(below);
+                        }
+                    }
+                }
+                found
+            }
+        }
+    }
+
+    /// The column itself, or what a join or group stands for.
+    pub fn column(&mut self, scope: usize, column: Column) -> Vec<Below> {
+        let Some(scope) = self.ancestor(scope, column.levels_up) else { return Vec::new() };
+        let query = self.scopes[scope].query;
+        let Some(at) = usize::try_from(column.attribute).ok().and_then(|at| at.checked_sub(1)) else {
+            return Vec::new();
+        };
+        match query.entries.get(column.entry) {
+            Some(Entry::Join(exprs) | Entry::Group(exprs)) => match exprs.get(at) {
+                Some(expr) => self.below(scope, expr),
+                None => Vec::new(),
+            },
+            Some(_) => {
+                let node = self.node(scope, column.entry, column.attribute);
+                vec![Below { node, pushable: true, wrapped: None }]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn node(&mut self, scope: usize, entry: usize, attribute: i16) -> usize {
+        if let Some(known) = self.index.get(&(scope, entry, attribute)) {
+            return *known;
+        }
+        let at = self.new_node(scope, entry, attribute);
+        let level = &self.scopes[scope];
+        match &level.query.entries[entry] {
+            Entry::Table(_) => {
+                self.nodes[at].base = level.mentions[entry].map(|mention| (mention, attribute));
+            }
+            Entry::Subquery(_) => {
+                if let Some(child) = level.children[entry] {
+                    self.connect(at, child, attribute, true);
+                }
+            }
+            Entry::Cte { name, levels_up, recursive_reference } => {
+                if let Some(child) = level.children[entry] {
+                    self.connect(at, child, attribute, true);
+                    return at;
+                }
+                self.connect_cte(at, (scope, *levels_up), name, *recursive_reference, attribute);
+            }
+            Entry::Values(source, _) => self.nodes[at].source = Some(source),
+            Entry::Join(_) | Entry::Group(_) | Entry::Nothing => {}
+        }
+        at
+    }
+
+    fn new_node(&mut self, scope: usize, entry: usize, attribute: i16) -> usize {
+        let at = self.nodes.len();
+        self.nodes.push(Node {
+            scope,
+            entry,
+            base: None,
+            source: None,
+            below: Vec::new(),
+            equal: Vec::new(),
+        });
+        self.index.insert((scope, entry, attribute), at);
+        at
+    }
+
+    /// The output column of a subquery in an expression.
+    fn output_node(&mut self, subquery: usize, attribute: i16) -> usize {
+        if let Some(known) = self.index.get(&(subquery, usize::MAX, attribute)) {
+            return *known;
+        }
+        let at = self.new_node(subquery, usize::MAX, attribute);
+        self.connect(at, subquery, attribute, true);
+        at
+    }
+
+    /// A recursive reference leads to the part that starts the recursion and
+    /// no further.
+    fn connect_cte(
+        &mut self,
+        at: usize,
+        (scope, levels_up): (usize, usize),
+        name: &str,
+        recursive_reference: bool,
+        attribute: i16,
+    ) {
+        let Some(owner) = self.ancestor(scope, levels_up) else { return };
+        let ctes = &self.scopes[owner].query.ctes;
+        let Some(number) = ctes.iter().position(|cte| cte.name == name) else { return };
+        let Some(child) = self.scopes[owner].ctes[number] else { return };
+        if !recursive_reference {
+            self.connect(at, child, attribute, false);
+            return;
+        }
+        let start = self.scopes[child].query.set_operation.as_ref().and_then(|set| set.arms.first());
+        if let Some(start) = start.and_then(|arm| self.scopes[child].children[*arm]) {
+            self.connect(at, start, attribute, false);
+        }
+    }
+
+    fn connect(&mut self, at: usize, child: usize, attribute: i16, inlined: bool) {
+        let mut below = self.outputs(child, attribute);
+        if !inlined {
+            below.iter_mut().for_each(|below| below.pushable = false);
+        }
+        if let [only] = &below[..]
+            && inlined
+            && only.wrapped.is_none()
+            && pulled_up(self.scopes[child].query)
+        {
+            self.nodes[only.node].equal.push(at);
+        }
+        self.nodes[at].below = below;
+    }
+
+    /// What an output column of a level is made of.
+    fn outputs(&mut self, scope: usize, attribute: i16) -> Vec<Below> {
+        let query = self.scopes[scope].query;
+        if let Some(set) = &query.set_operation {
+            let mut found = Vec::new();
+            for arm in &set.arms {
+                if let Some(child) = self.scopes[scope].children[*arm] {
+                    for mut below in self.outputs(child, attribute) {
+                        below.pushable &= !set.except && !query.limited;
+                        found.push(below);
+                    }
+                }
+            }
+            return found;
+        }
+        let visible = |target: &&Target| target.number == attribute && !target.hidden;
+        let Some(target) = query.targets.iter().find(visible) else { return Vec::new() };
+        let reached = reached(query, target);
+        let mut found = self.below(scope, &target.expr);
+        found.iter_mut().for_each(|below| below.pushable &= reached);
+        found
+    }
+
+    /// The base columns that a node leads to.
+    pub fn bases(&self, node: usize) -> Vec<Base> {
+        let mut found = Vec::new();
+        self.add_bases(node, true, true, &mut found);
+        found
+    }
+
+    fn add_bases(&self, node: usize, pushable: bool, plain: bool, found: &mut Vec<Base>) {
+        if let Some((mention, attribute)) = self.nodes[node].base {
+            let known = found.iter().any(|base| base.mention == mention && base.attribute == attribute);
+            if !known {
+                found.push(Base { mention, attribute, pushable, plain });
+            }
+        }
+        for below in &self.nodes[node].below {
+            self.add_bases(below.node, pushable && below.pushable, plain && below.wrapped.is_none(), found);
+        }
+    }
+}
+
+/// Whether the planner makes the query part of the one around it.
+pub fn pulled_up(query: &Query) -> bool {
+    query.command == Command::Select
+        && query.set_operation.is_none()
+        && query.ctes.is_empty()
+        && query.group.is_empty()
+        && query.distinct.is_empty()
+        && query.order.is_empty()
+        && query.having.is_none()
+        && !query.grouping_sets
+        && !query.aggregates
+        && !query.window_functions
+        && !query.returns_sets
+        && !query.limited
+        && !query.locks_rows
+}
+
+/// Whether a condition on an output column may be applied below the query's
+/// own grouping, windows and limit.
+fn reached(query: &Query, target: &Target) -> bool {
+    let among = |references: &[u32]| target.reference != 0 && references.contains(&target.reference);
+    let grouped = query.aggregates || !query.group.is_empty() || query.having.is_some();
+    query.command == Command::Select
+        && !query.limited
+        && !query.grouping_sets
+        && (!grouped || among(&query.group))
+        && (!query.window_functions || query.windows.iter().all(|window| among(&window.partition)))
+        && (!query.distinct_on || among(&query.distinct))
+}
+
+/// The expression around a column, as a reason.
+pub fn wrapping(expr: &Expr) -> String {
+    match expr {
+        Expr::Other(other) if other.cast => format!("cast to {}", other.what),
+        Expr::Relabel { type_name, .. } => format!("cast to {type_name}"),
+        Expr::Other(other) => format!("expression on the column: {}", other.what),
+        _ => "expression on the column".to_owned(),
+    }
+}

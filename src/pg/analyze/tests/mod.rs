@@ -1,0 +1,162 @@
+//! Server tests of the analysis.
+//!
+//! The text files hold cases: a statement, and indented below it what the
+//! analysis says, one access a line.
+
+mod schema;
+
+#[pgrx::pg_schema]
+mod tests {
+    use pgrx::Spi;
+    use pgrx::pg_extern;
+    use pgrx::pg_test;
+
+    use crate::model::access::Analysis;
+    use crate::model::shadow::ShadowPlan;
+    use crate::pg::analyze::analyze;
+    use crate::pg::analyze::tests::schema;
+
+    /// The facts of one statement as text, for a look by hand.
+    #[pg_extern]
+    fn analyzed(sql: &str) -> String {
+        schema::lines(sql).join("\n")
+    }
+
+    /// Compares every case of a file with what the analysis says now.
+    fn check(cases: &str) {
+        let cases: Vec<(String, Vec<&str>)> = cases
+            .split("\n\n")
+            .filter(|case| !case.trim().is_empty())
+            .map(|case| {
+                let (lines, statement): (Vec<&str>, Vec<&str>) =
+                    case.trim_matches('\n').lines().partition(|line| line.starts_with("    "));
+                (statement.join(" "), lines.into_iter().map(str::trim).collect())
+            })
+            .collect();
+        let statements: Vec<&str> = cases.iter().map(|(statement, _)| statement.as_str()).collect();
+        let mut faults = String::new();
+        for ((statement, expected), analysis) in cases.iter().zip(schema::analyses(&statements)) {
+            let found = schema::shown(&analysis);
+            if found != *expected {
+                faults.push_str(&format!("\n{statement}\n  found    {found:#?}\n  expected {expected:#?}"));
+            }
+        }
+        assert!(faults.is_empty(), "{faults}");
+    }
+
+    fn count(sql: &str) -> i64 {
+        Spi::get_one::<i64>(sql).expect("query").expect("a number")
+    }
+
+    #[pg_test]
+    fn analyze_reads_filters() {
+        check(include_str!("filters.txt"));
+    }
+
+    #[pg_test]
+    fn analyze_reads_joins() {
+        check(include_str!("joins.txt"));
+    }
+
+    #[pg_test]
+    fn analyze_sees_through_levels() {
+        check(include_str!("levels.txt"));
+    }
+
+    #[pg_test]
+    fn analyze_reads_writes() {
+        check(include_str!("writes.txt"));
+    }
+
+    #[pg_test]
+    fn analyze_repairs_and_refuses_texts() {
+        check(include_str!("texts.txt"));
+    }
+
+    #[pg_test]
+    fn analyze_reads_queries_like_those_of_tpc_h() {
+        check(include_str!("tpch.txt"));
+    }
+
+    #[pg_test]
+    fn analyze_leaves_nothing_behind() {
+        let objects = "SELECT (SELECT count(*) FROM pg_class) + (SELECT count(*) FROM pg_namespace) \
+                       + (SELECT count(*) FROM pg_type) + (SELECT count(*) FROM pg_depend)";
+        let before = count(objects);
+        let path = Spi::get_one::<String>("SELECT current_setting('search_path')").expect("query");
+        for statement in ["SELECT * FROM orders", "SELECT * FROM nowhere", "SELECT * INTO x FROM orders"] {
+            schema::lines(statement);
+        }
+        assert_eq!(count(objects), before);
+        assert_eq!(Spi::get_one::<String>("SELECT current_setting('search_path')").expect("query"), path);
+    }
+
+    /// Functions that fail as soon as they run, wherever a statement, a view
+    /// or a live table may hold one.
+    #[pg_test]
+    fn analyze_runs_no_function() {
+        Spi::run(
+            "CREATE SCHEMA live;
+             CREATE FUNCTION live.bomb(bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql
+                 AS 'BEGIN RETURN 1; END';
+             CREATE OPERATOR live.@@@ (RIGHTARG = bigint, FUNCTION = live.bomb);
+             CREATE DOMAIN live.checked AS bigint CHECK (live.bomb(VALUE) > 0);
+             CREATE TABLE live.t (id bigint DEFAULT live.bomb(1), x live.checked, CHECK (live.bomb(id) > 0));
+             CREATE INDEX ON live.t (live.bomb(id)) WHERE live.bomb(2) > 0;
+             CREATE VIEW live.v AS SELECT id, live.bomb(3) AS b FROM live.t WHERE live.bomb(4) = 1;
+             CREATE OR REPLACE FUNCTION live.bomb(bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql
+                 AS 'BEGIN RAISE EXCEPTION ''evaluated''; END';",
+        )
+        .expect("set-up");
+        for (statement, expected) in [
+            ("SELECT * FROM app.orders WHERE id = live.bomb(1)", "orders: equality(id)"),
+            ("SELECT * FROM app.orders WHERE id = OPERATOR(live.@@@) 1::bigint", "orders: equality(id)"),
+            ("SELECT * FROM app.orders LIMIT live.bomb(1)", "orders: nothing, limited"),
+            ("SELECT * FROM live.v WHERE id = 2", "live.t: equality(id) 2"),
+            ("INSERT INTO live.t DEFAULT VALUES", "live.t: insert(id)"),
+            ("UPDATE live.t SET x = 5 WHERE live.bomb(6) = id", "live.t: update(x), live.t: equality(id)"),
+            ("SELECT * FROM live.t WHERE x = '7'::live.checked", "live.t: equality(x)"),
+        ] {
+            assert_eq!(schema::lines(statement).join(", "), expected, "{statement}");
+        }
+    }
+
+    #[pg_test]
+    fn analyze_takes_live_tables_where_there_is_no_shadow() {
+        Spi::run("CREATE SCHEMA live; CREATE TABLE live.t (id bigint PRIMARY KEY, orders bigint)")
+            .expect("set-up");
+        let path = vec!["live".to_owned()];
+        let statements = [("SELECT * FROM t WHERE id = 1".to_owned(), path)];
+        let found = analyze(&ShadowPlan::default(), &statements);
+        assert_eq!(schema::shown(&found[0]), ["live.t: equality(id) 1"]);
+    }
+
+    #[pg_test]
+    fn analyze_answers_every_statement_when_the_shadow_fails() {
+        let mut plan = schema::plan();
+        plan.steps.drain(..3);
+        let statements = [("SELECT * FROM app.orders".to_owned(), vec![])];
+        let found = analyze(&plan, &statements);
+        let [Analysis::Refused { sqlstate, message }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(sqlstate, "42P01");
+        assert_eq!(message, "relation app.orders could not be rebuilt: schema \"app\" does not exist");
+    }
+
+    #[pg_test]
+    fn analyze_stands_deep_and_long_statements() {
+        let nested = |depth: usize| {
+            format!("SELECT * FROM orders WHERE id = {}1{}", "(".repeat(depth), "+1)".repeat(depth))
+        };
+        assert_eq!(schema::lines(&nested(300)), ["orders: equality(id)"]);
+        assert!(schema::lines(&nested(4000))[0].starts_with("54001"));
+        assert!(schema::lines(&nested(100_000))[0].starts_with("42601"));
+        let list: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+        let long = format!("SELECT * FROM orders WHERE id IN ({})", list.join(","));
+        assert_eq!(schema::lines(&long).len(), 1);
+        let either: Vec<String> = (0..2000).map(|number| format!("id = {number}")).collect();
+        let long = format!("SELECT * FROM orders WHERE {}", either.join(" OR "));
+        assert_eq!(schema::lines(&long).len(), 1);
+        let levels = "SELECT * FROM (".repeat(60) + "SELECT * FROM orders" + &") s".repeat(60);
+        assert_eq!(schema::lines(&format!("{levels} WHERE id = 1")), ["orders: equality(id) 1"]);
+    }
+}

@@ -1,0 +1,353 @@
+//! Normalised texts made readable again.
+//!
+//! `pg_stat_statements` puts `$1` in place of every constant, also where the
+//! grammar takes no parameter: `interval '1 day'` becomes `interval $1`, which
+//! nothing parses. Such typed constants are rewritten as casts. All else stays
+//! as it is, inside quotes and comments above all.
+
+use crate::model::name::quote_identifier;
+
+/// A part of a text that is neither space nor comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Token<'a> {
+    kind: Kind,
+    text: &'a str,
+    start: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Word,
+    QuotedWord,
+    Number,
+    Parameter,
+    /// A string constant, however quoted.
+    Text,
+    Sign,
+}
+
+/// Keywords that name a type by themselves.
+const TYPE_KEYWORDS: &[&str] = &[
+    "bigint",
+    "bit",
+    "boolean",
+    "char",
+    "character",
+    "dec",
+    "decimal",
+    "float",
+    "int",
+    "integer",
+    "interval",
+    "json",
+    "nchar",
+    "numeric",
+    "real",
+    "smallint",
+    "time",
+    "timestamp",
+    "varchar",
+];
+
+/// Unreserved keywords after which an expression may stand.
+const BEFORE_EXPRESSIONS: &[&str] = &[
+    "at",
+    "by",
+    "cache",
+    "content",
+    "document",
+    "empty",
+    "error",
+    "escape",
+    "first",
+    "groups",
+    "increment",
+    "key",
+    "matched",
+    "next",
+    "over",
+    "passing",
+    "path",
+    "range",
+    "restart",
+    "rows",
+    "set",
+    "start",
+    "value",
+    "version",
+    "zone",
+];
+
+/// Units after `interval '…'`.
+const UNITS: &[&str] = &["year", "month", "day", "hour", "minute", "second"];
+
+/// Rewrites typed constants that became typed parameters as casts:
+/// `interval $1 day` → `CAST($1 AS interval day)`.
+#[must_use]
+pub fn repair(text: &str) -> String {
+    let tokens = tokens(text);
+    let mut repaired = String::with_capacity(text.len() + 16);
+    let mut done = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        if token.kind != Kind::Parameter || token.start < done {
+            continue;
+        }
+        let Some(first) = type_before(&tokens, at) else { continue };
+        let type_start = tokens[first].start;
+        if type_start < done {
+            continue;
+        }
+        let type_end = end(&tokens[at - 1]);
+        let after = units_after(&tokens, first, at);
+        let units = after.map_or("", |last| &text[end(token)..end(&tokens[last])]);
+        repaired.push_str(&text[done..type_start]);
+        repaired.push_str(&format!("CAST({} AS {}{units})", token.text, &text[type_start..type_end]));
+        done = after.map_or_else(|| end(token), |last| end(&tokens[last]));
+    }
+    repaired.push_str(&text[done..]);
+    repaired
+}
+
+const fn end(token: &Token<'_>) -> usize {
+    token.start + token.text.len()
+}
+
+/// The first token of the type name that ends right before `at`.
+fn type_before(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let mut last = at.checked_sub(1)?;
+    let modified = is_sign(tokens, last, ")");
+    if modified {
+        last = before_modifier(tokens, last)?;
+    }
+    if tokens[last].kind == Kind::QuotedWord {
+        return (!modified).then(|| qualified(tokens, last));
+    }
+    if tokens[last].kind != Kind::Word {
+        return None;
+    }
+    let word =
+        |at: Option<usize>| at.filter(|at| tokens[*at].kind == Kind::Word).map(|at| lower(&tokens[at]));
+    let back = |steps: usize| last.checked_sub(steps);
+    match lower(&tokens[last]).as_str() {
+        "zone" if !modified => {
+            let with = word(back(2)).is_some_and(|word| word == "with" || word == "without");
+            if word(back(1)).as_deref() != Some("time") || !with {
+                return None;
+            }
+            let mut name = back(3)?;
+            if is_sign(tokens, name, ")") {
+                name = before_modifier(tokens, name)?;
+            }
+            matches!(word(Some(name)).as_deref(), Some("time" | "timestamp")).then_some(name)
+        }
+        "precision" => (word(back(1)).as_deref() == Some("double")).then(|| last - 1),
+        "varying" => {
+            let base = word(back(1));
+            matches!(base.as_deref(), Some("character" | "char" | "nchar" | "bit")).then(|| last - 1)
+        }
+        name if TYPE_KEYWORDS.contains(&name) => Some(qualified(tokens, last)),
+        name => {
+            let keyword = quote_identifier(name) != name || BEFORE_EXPRESSIONS.contains(&name);
+            (!keyword && !modified).then(|| qualified(tokens, last))
+        }
+    }
+}
+
+/// The token before `(3)` or `(10,2)` that ends at `last`.
+fn before_modifier(tokens: &[Token<'_>], last: usize) -> Option<usize> {
+    let mut at = last.checked_sub(1)?;
+    while tokens[at].kind == Kind::Number || is_sign(tokens, at, ",") {
+        at = at.checked_sub(1)?;
+    }
+    if is_sign(tokens, at, "(") { at.checked_sub(1) } else { None }
+}
+
+/// The first token of `schema.name` that ends at `last`.
+fn qualified(tokens: &[Token<'_>], last: usize) -> usize {
+    match last.checked_sub(2) {
+        Some(schema)
+            if is_sign(tokens, last - 1, ".")
+                && matches!(tokens[schema].kind, Kind::Word | Kind::QuotedWord) =>
+        {
+            schema
+        }
+        _ => last,
+    }
+}
+
+/// The last token of the units after an interval, if there are any.
+fn units_after(tokens: &[Token<'_>], first: usize, parameter: usize) -> Option<usize> {
+    if lower(&tokens[first]) != "interval" || is_sign(tokens, parameter - 1, ")") {
+        return None;
+    }
+    let unit = |at: usize| {
+        let token = tokens.get(at).filter(|token| token.kind == Kind::Word)?;
+        UNITS.contains(&lower(token).as_str()).then_some(at)
+    };
+    let mut last = unit(parameter + 1)?;
+    let to = tokens.get(last + 1).is_some_and(|token| token.kind == Kind::Word && lower(token) == "to");
+    if to && let Some(second) = unit(last + 2) {
+        last = second;
+    }
+    let precise = is_sign(tokens, last + 1, "(")
+        && tokens.get(last + 2).is_some_and(|token| token.kind == Kind::Number)
+        && is_sign(tokens, last + 3, ")");
+    Some(if precise { last + 3 } else { last })
+}
+
+fn is_sign(tokens: &[Token<'_>], at: usize, sign: &str) -> bool {
+    tokens.get(at).is_some_and(|token| token.kind == Kind::Sign && token.text == sign)
+}
+
+fn lower(token: &Token<'_>) -> String {
+    token.text.to_ascii_lowercase()
+}
+
+fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    while let Some(first) = text[start..].chars().next() {
+        let rest = &text[start..];
+        let (kind, length) = scan(rest, first);
+        if let Some(kind) = kind {
+            found.push(Token { kind, text: &rest[..length], start });
+        }
+        start += length;
+    }
+    found
+}
+
+/// Kind (none: space or comment) and length of the first token.
+fn scan(rest: &str, first: char) -> (Option<Kind>, usize) {
+    let second = rest[first.len_utf8()..].chars().next();
+    match (first, second) {
+        (space, _) if space.is_whitespace() => (None, first.len_utf8()),
+        ('-', Some('-')) => (None, rest.find('\n').unwrap_or(rest.len())),
+        ('/', Some('*')) => (None, comment(rest)),
+        ('\'', _) => (Some(Kind::Text), quoted(rest, 0, '\'', false)),
+        ('e' | 'E', Some('\'')) => (Some(Kind::Text), quoted(rest, 1, '\'', true)),
+        ('b' | 'B' | 'x' | 'X' | 'n' | 'N', Some('\'')) => (Some(Kind::Text), quoted(rest, 1, '\'', false)),
+        ('"', _) => (Some(Kind::QuotedWord), quoted(rest, 0, '"', false)),
+        ('$', Some(digit)) if digit.is_ascii_digit() => {
+            let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
+            (Some(Kind::Parameter), 1 + digits)
+        }
+        ('$', _) => match dollar(rest) {
+            Some(length) => (Some(Kind::Text), length),
+            None => (Some(Kind::Sign), 1),
+        },
+        (digit, _) if digit.is_ascii_digit() => {
+            let length =
+                rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'.').count();
+            (Some(Kind::Number), length)
+        }
+        (letter, _) if letter.is_alphabetic() || letter == '_' => {
+            let inside = |c: &char| c.is_alphanumeric() || *c == '_' || *c == '$';
+            (Some(Kind::Word), rest.chars().take_while(inside).map(char::len_utf8).sum())
+        }
+        _ => (Some(Kind::Sign), first.len_utf8()),
+    }
+}
+
+/// Length of a quoted part that opens after `prefix` bytes; doubled quotes
+/// and, with `escapes`, backslashes stay inside.
+fn quoted(rest: &str, prefix: usize, quote: char, escapes: bool) -> usize {
+    let mut characters = rest[prefix + 1..].char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        if escapes && c == '\\' {
+            characters.next();
+        } else if c == quote {
+            if characters.peek().is_some_and(|(_, next)| *next == quote) {
+                characters.next();
+            } else {
+                return prefix + 1 + at + 1;
+            }
+        }
+    }
+    rest.len()
+}
+
+/// Length of a comment, which may hold others.
+fn comment(rest: &str) -> usize {
+    let bytes = rest.as_bytes();
+    let (mut at, mut depth) = (0, 0usize);
+    while at + 1 < bytes.len() {
+        match &bytes[at..at + 2] {
+            b"/*" => depth += 1,
+            b"*/" => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    rest.len()
+}
+
+/// Length of `$tag$…$tag$`.
+fn dollar(rest: &str) -> Option<usize> {
+    let close = rest[1..].find('$')? + 2;
+    let tag = &rest[..close];
+    let named = tag[1..close - 1].chars().all(|c| c.is_alphanumeric() || c == '_');
+    named.then(|| rest[close..].find(tag).map_or(rest.len(), |at| close + at + tag.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_parameters_become_casts() {
+        for (text, expected) in [
+            ("select now() - interval $1", "select now() - CAST($1 AS interval)"),
+            ("select INTERVAL $1 DAY, $2", "select CAST($1 AS INTERVAL DAY), $2"),
+            ("select interval $1 day to second(3)", "select CAST($1 AS interval day to second(3))"),
+            ("select interval(3) $1", "select CAST($1 AS interval(3))"),
+            ("where d >= date $1 and d < date $2", "where d >= CAST($1 AS date) and d < CAST($2 AS date)"),
+            ("select timestamp $1", "select CAST($1 AS timestamp)"),
+            ("select timestamp(3) with time zone $1", "select CAST($1 AS timestamp(3) with time zone)"),
+            ("select time without time zone $1", "select CAST($1 AS time without time zone)"),
+            ("select timestamptz $1", "select CAST($1 AS timestamptz)"),
+            ("select double precision $1", "select CAST($1 AS double precision)"),
+            ("select character varying(3) $1", "select CAST($1 AS character varying(3))"),
+            ("select numeric $1, json $2", "select CAST($1 AS numeric), CAST($2 AS json)"),
+            ("select ext.geometry $1", "select CAST($1 AS ext.geometry)"),
+            ("select \"My Type\" $1", "select CAST($1 AS \"My Type\")"),
+            ("select interval /* a */ $1", "select CAST($1 AS interval)"),
+            ("select date$1", "select date$1"),
+            ("select date '2024-01-01' - interval $1", "select date '2024-01-01' - CAST($1 AS interval)"),
+        ] {
+            assert_eq!(repair(text), expected);
+        }
+    }
+
+    #[test]
+    fn everything_else_is_left() {
+        for text in [
+            "select * from t where a = $1 and b like $2 escape $3 limit $4 offset $5",
+            "select a at time zone $1 from t",
+            "select case when $1 then $2 else $3 end",
+            "select 'interval $1', \"date\" , $$ date $1 $$, $x$ date $1 $x$ -- date $1\n/* date $1 /* */ */",
+            "select E'\\' date $1' from t",
+            "SET x = $1",
+            "fetch first $1 rows only",
+            "select sum(a) over (order by b rows $1 preceding)",
+            "select substring(a from $1 for $2), overlay(a placing $3 from $4)",
+            "select f(1) between $1 and $2, a in ($3 /*, ... */)",
+            "insert into date values ($1)",
+            "select not $1 or $2 is distinct from $3",
+            "select xmlparse(document $1)",
+            "select 'open",
+            "select /* open",
+            "größe = $1",
+            "$",
+            "",
+        ] {
+            assert_eq!(repair(text), text);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+#!/usr/bin/env bash
+# All tests, cheapest first. Usage: tests/run.sh [pure|15|18|all]
+#   pure    formatting, lints and tests of the pure face: no server
+#   15, 18  the pure face, then the server face in that PostgreSQL
+#   all     both (the default)
+# Goes on after a failure, and ends with one line: N passed, N failed.
+set -euo pipefail
+# shellcheck source=tests/lib/cluster.sh
+. "$(dirname "$0")/lib/cluster.sh"
+cd "$PRESPLIT_ROOT"
+
+case ${1:-all} in
+    pure) versions=() ;;
+    15 | 18) versions=("$1") ;;
+    all) versions=(15 18) ;;
+    *) sed -n '2,6s/^# \?//p' "$0" >&2; exit 2 ;;
+esac
+
+passed=0
+failed=0
+failures=()
+started=$SECONDS
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+work=$(mktemp -d "${PRESPLIT_TMP:-/tmp}/presplit.XXXXXX")
+chmod 711 "$work"
+# Steps run in subshells: whatever they leave running works below this folder and is ended with it.
+export PRESPLIT_TMP=$work
+CLUSTER_SWEEP+=("$work")
+
+# --- Steps and counts --------------------------------------------------------------------------------------------
+
+# step COUNTER TITLE COMMAND...: announces, runs, counts. COUNTER reads the step's output on standard input and
+# prints "PASSED FAILED"; a command that fails without a failed test (it did not build) is one failure.
+step() {
+    local counter=$1 title=$2 status=0 ok bad begin=$SECONDS
+    shift 2
+    printf '\n=== %s\n' "$title"
+    # In the background, because bash hears signals while it waits and not while a foreground command runs;
+    # what then still runs is ended by end_children.
+    { "$@" 2>&1 9>&- | tee "$work/step.out"; } &
+    wait "$!" || status=$?
+    read -r ok bad < <("$counter" <"$work/step.out")
+    if ((status != 0 && bad == 0)); then bad=1; fi
+    ((passed += ok, failed += bad)) || true
+    if ((bad > 0)); then
+        status=1
+        failures+=("$title")
+        printf '=== %s: FAILED after %ss\n' "$title" $((SECONDS - begin))
+    else
+        printf '=== %s: %ss\n' "$title" $((SECONDS - begin))
+    fi
+    return "$status"
+}
+
+# A step that is one check.
+count_one() { grep -q '^not ok ' && echo 0 1 || echo 1 0; }
+count_cargo() {
+    sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed;.*/\1 \2/p' | awk '{p += $1; f += $2} END {print p + 0, f + 0}'
+}
+# PostgreSQL 15 says "test x ... ok 9 ms" ("     x ... FAILED"), 16 and later say "ok 1 - x 9 ms".
+count_regress() {
+    awk '/^not ok |\.\.\. (FAILED|failed)/ {f++; next} /^ok [0-9]|\.\.\. ok /{p++} END {print p + 0, f + 0}'
+}
+# Of a script that reports nothing, that is the failure.
+count_tap() { awk '/^not ok /{f++} /^ok /{p++} END {print p + 0, p + f ? f + 0 : 1}'; }
+
+checked() { # COMMAND...: for count_one, where the exit status is the verdict
+    "$@" || { echo "not ok $*" && return 1; }
+}
+
+# --- The pure face -----------------------------------------------------------------------------------------------
+
+shell_syntax() {
+    local script
+    for script in .ci/run tests/*.sh tests/*/*.sh; do
+        bash -n "$script" || return 1
+    done
+    if command -v shellcheck >/dev/null; then
+        shellcheck -x -S warning .ci/run tests/*.sh tests/*/*.sh
+    fi
+}
+
+pure_face() {
+    step count_one "cargo fmt --check" checked cargo fmt --check || true
+    step count_one "shell scripts" checked shell_syntax || true
+    step count_one "clippy, pure face" checked \
+        cargo clippy --quiet --no-default-features --all-targets -- -D warnings || true
+    step count_cargo "tests of the pure face" cargo test --no-default-features || true
+}
+
+# --- The server face ---------------------------------------------------------------------------------------------
+
+pgrx_tests() { # VERSION
+    local version=$1 pg_config pgdata=$work/pgrx-$1 runas=()
+    pg_config=$(pg_config_of "$version")
+    mkdir -p "$pgdata"
+    if [[ $(id -u) == 0 ]]; then
+        chown "$CLUSTER_USER" "$pgdata"
+        runas=(--runas "$CLUSTER_USER")
+    elif [[ ! -w $("$pg_config" --pkglibdir) ]]; then
+        # Makes cargo-pgrx install with sudo; the server still runs as this user.
+        runas=(--runas "$CLUSTER_USER")
+    fi
+    cargo pgrx test "pg$version" --no-default-features --features "pg$version" "${runas[@]}" --pgdata "$pgdata"
+}
+
+# Every file must be run, and everything that is run must be there.
+schedule_is_complete() { # SCHEDULE FOLDER SUFFIX
+    local scheduled files
+    scheduled=$(sed -nE 's/^test:[[:space:]]*//p' "$1" | tr -s ' \t' '\n' | sed '/^$/d' | sort)
+    files=$(find "$2" -maxdepth 1 -name "*.$3" -printf '%f\n' | sed "s/\.$3\$//" | sort)
+    if [[ $scheduled != "$files" ]]; then
+        echo "not ok $1 and $2 differ (< scheduled, > files):"
+        diff <(echo "$scheduled") <(echo "$files") || true
+        return 1
+    fi
+}
+
+# The stock binaries against a cluster that preloads the extension. The inputs are copied: the server's user
+# need not be able to read the checkout.
+regress() { # VERSION regress|isolation
+    local version=$1 kind=$2 name=$2$1 program=pg_regress schedule=schedule folder=sql suffix=sql
+    if [[ $kind == isolation ]]; then
+        program=pg_isolation_regress schedule=isolation_schedule folder=specs suffix=spec
+    fi
+    schedule_is_complete "pg_regress/$schedule" "pg_regress/$folder" "$suffix" || return 1
+
+    local binaries conf=() status=0
+    binaries=$(dirname "$("$(pg_config_of "$version")" --pgxs)")/../test/$kind
+    [[ ! -f pg_regress/postgresql.conf ]] || mapfile -t conf <pg_regress/postgresql.conf
+    # With SQLSTATEs in the log, internal errors (XX000) stand out from those that the tests provoke.
+    cluster_start "$name" "$version" "shared_preload_libraries = 'pg_stat_statements,pg_presplit'" \
+        "max_worker_processes = 32" "log_error_verbosity = verbose" "${conf[@]}" || return 1
+    local tmp
+    tmp=$(cluster_tmp "$name")
+    mkdir "$tmp/out"
+    cp -rL pg_regress "$tmp/in"
+    # Without an expected file pg_regress gives up instead of going on to the next test.
+    local file test
+    for file in "$tmp/in/$folder"/*."$suffix"; do
+        test=$(basename "$file" ".$suffix")
+        compgen -G "$tmp/in/expected/$test*.out" >/dev/null || : >"$tmp/in/expected/$test.out"
+    done
+    [[ $(id -u) != 0 ]] || chown -R "$CLUSTER_USER" "$tmp"
+    as_cluster_user "$binaries/$program" --bindir="$(cluster_bin "$name")" --host="${CLUSTER_DIR[$name]}" \
+        --port=5432 --user=postgres --dbname="presplit_$kind" --inputdir="$tmp/in" --outputdir="$tmp/out" \
+        --schedule="$tmp/in/$schedule" || status=$?
+    if [[ -s $tmp/out/regression.diffs ]]; then
+        head -n 300 "$tmp/out/regression.diffs"
+    fi
+    # PRESPLIT_RESULTS=DIR keeps the results, to be read and made the expected output.
+    if [[ -n ${PRESPLIT_RESULTS:-} ]]; then
+        mkdir -p "$PRESPLIT_RESULTS/$version"
+        cp "$tmp"/out/results/* "$PRESPLIT_RESULTS/$version/"
+    fi
+    if check_log "$name" tests/server/allow/regress; then
+        # Not in the "... ok" form of one test, but counted like one.
+        echo "log of the server ... ok (clean)"
+    else
+        echo "log of the server ... FAILED"
+        status=1
+    fi
+    cluster_stop "$name"
+    return "$status"
+}
+
+# A script prints "ok NAME" or "not ok NAME" per check. One that fails without saying so, or says nothing, is a
+# failure too. It is in a process group of its own, so that at the time limit it ends with all its clients; its
+# clusters are below $work, so that even a script that is killed leaves nothing behind.
+server_script() { # VERSION SCRIPT
+    local status=0 tmp=$work/s left
+    mkdir -p "$tmp"
+    chmod 711 "$tmp"
+    PRESPLIT_TMP=$tmp timeout -k 30 "${PRESPLIT_SCRIPT_TIMEOUT:-900}" bash "$2" "$1" || status=$?
+    case $status in
+        0) ;;
+        124 | 137) echo "not ok $2 (did not end in time)" ;;
+        *) echo "$2: exit status $status" ;;
+    esac
+    mapfile -t left < <(cluster_pids "$tmp")
+    if [[ ${#left[@]} -gt 0 && $status -lt 124 ]]; then
+        echo "not ok $2 (left processes behind: ${left[*]})"
+    fi
+    cluster_sweep "$tmp"
+    return "$status"
+}
+
+server_face() { # VERSION
+    local version=$1 pg_config script
+    pg_config=$(pg_config_of "$version")
+    step count_one "clippy, server face, PostgreSQL $version" checked cargo clippy --quiet \
+        --no-default-features --features "pg$version pg_test" --all-targets -- -D warnings || true
+    if grep -rqE '#\[(pgrx::)?pg_test' src; then
+        step count_cargo "tests inside PostgreSQL $version (cargo pgrx test)" pgrx_tests "$version" || true
+    fi
+    # After those, which install a library with test functions.
+    step count_one "install into PostgreSQL $version" checked install_extension "$pg_config" || return 0
+    if compgen -G 'pg_regress/sql/*.sql' >/dev/null || [[ -e pg_regress/schedule ]]; then
+        step count_regress "pg_regress, PostgreSQL $version" regress "$version" regress || true
+    fi
+    if compgen -G 'pg_regress/specs/*.spec' >/dev/null || [[ -e pg_regress/isolation_schedule ]]; then
+        step count_regress "isolation, PostgreSQL $version" regress "$version" isolation || true
+    fi
+    for script in tests/server/*.sh; do
+        [[ -e $script ]] || continue
+        step count_tap "$script, PostgreSQL $version" server_script "$version" "$script" || true
+    done
+}
+
+# -----------------------------------------------------------------------------------------------------------------
+
+take_lock
+claim_target
+pure_face
+# There is no server face before its top floor is there.
+if [[ ${#versions[@]} -gt 0 ]] && ! grep -qE '^(pub )?mod api;' src/lib.rs; then
+    printf '\nno server face in src/lib.rs: nothing to test in PostgreSQL\n'
+    versions=()
+fi
+for version in "${versions[@]}"; do
+    server_face "$version"
+done
+
+printf '\n'
+if [[ ${#failures[@]} -gt 0 ]]; then
+    printf 'failed: %s\n' "${failures[@]}"
+fi
+printf 'tests took %ss\n' $((SECONDS - started))
+printf '%s passed, %s failed\n' "$passed" "$failed"
+((failed == 0))

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# kill -9 of the server in the middle of a restore: nothing half made is left, and the restore can be repeated.
+set -euo pipefail
+. "$(dirname "$0")/../lib/cluster.sh"
+. "$(dirname "$0")/../lib/checks.sh"
+version=$1
+
+cluster_start crash "$version" "shared_preload_libraries = 'pg_presplit'"
+cluster_use crash
+tmp=$(cluster_tmp crash)
+psql -qX -d postgres -c 'CREATE ROLE shop_clerk' -c 'CREATE DATABASE source' -c 'CREATE DATABASE target'
+psql -qX -v ON_ERROR_STOP=1 -d source -f "$PRESPLIT_ROOT/tests/fixtures/shop.sql"
+psql -qX -v ON_ERROR_STOP=1 -d source -c \
+    "INSERT INTO app.orders (id, customer_id, created_at, total) SELECT g, 1, '2024-06-01'::timestamptz + g * interval '1 second', 1 FROM generate_series(100000, 500000) AS g"
+pg_dump -Fc -Z0 -f "$tmp/shop.dump" source
+psql -qXAt -d source -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null >"$tmp/p.json"
+psql -qX -v ON_ERROR_STOP=1 -d target -c 'CREATE EXTENSION pg_presplit' -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/p.json" >/dev/null
+psql -qX -v ON_ERROR_STOP=1 -d target -c "SELECT count(*) FROM create_shards(register_proposal('app.orders', 'range', '{created_at}',
+    '{\"interval\": \"1 month\", \"from\": \"2024-01-01\", \"to\": \"2025-01-01\"}'))" >/dev/null
+expected=$(psql -qAtX -d source -c 'SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM app.orders AS t')
+
+# In the middle of COPY, and in the middle of the indexes.
+for moment in 'COPY app.orders' 'CREATE INDEX|ADD CONSTRAINT'; do
+    pg_restore --clean --if-exists -j2 -d target "$tmp/shop.dump" >"$tmp/restore.log" 2>&1 &
+    restoring=$!
+    for _ in {1..400}; do
+        busy=$(psql -qAtX -d postgres -c "SELECT count(*) FROM pg_stat_activity WHERE datname = 'target' AND query ~ '$moment' AND state = 'active'")
+        [[ $busy == 0 ]] || break
+        sleep 0.02
+    done
+    cluster_kill crash
+    wait "$restoring" || true
+    cluster_up crash
+    # Whatever is there is whole: either no table, or one with all its shards.
+    same "after a crash in $moment: all shards or none" t "$(psql -qAtX -d target -c \
+        "SELECT count(*) IN (0, 13) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent WHERE c.relname = 'orders' AND c.relkind = 'p'")"
+    if [[ $(psql -qAtX -d target -c "SELECT to_regclass('app.orders') IS NULL") == f ]]; then
+        same "after a crash in $moment: all rows or none" t "$(psql -qAtX -d target -c \
+            'SELECT count(*) IN (0, 420001) FROM app.orders')"
+    fi
+    same "after a crash in $moment: still armed" 1 "$(psql -qAtX -d target -c 'SELECT count(*) FROM presplit.armed')"
+done
+
+succeeds "the restore can be repeated" pg_restore --clean --if-exists -j2 -d target "$tmp/shop.dump"
+same "with the same content" "$expected" "$(psql -qAtX -d target -c 'SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM app.orders AS t')"
+same "and nothing wrong" 0 "$(psql -qAtX -d target -c "SELECT count(*) FROM check_shards() WHERE severity = 'error'")"
+log_is_clean crash "$PRESPLIT_ROOT/tests/server/allow/crash"
+exit "$CHECKS_FAILED"

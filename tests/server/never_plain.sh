@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Never silently plain: without the library nothing is armed, and what was armed is refused rather than restored whole.
+set -euo pipefail
+. "$(dirname "$0")/../lib/cluster.sh"
+. "$(dirname "$0")/../lib/checks.sh"
+version=$1
+
+cluster_start plain "$version"
+cluster_use plain
+tmp=$(cluster_tmp plain)
+psql -qX -d postgres -c 'CREATE DATABASE source' -c 'CREATE DATABASE "Tar get"'
+psql -qX -v ON_ERROR_STOP=1 -d source -c 'CREATE TABLE t (id int PRIMARY KEY, v text)' \
+    -c "INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 1000) AS g"
+pg_dump -Fc -f "$tmp/t.dump" source
+psql -qX -v ON_ERROR_STOP=1 -d "Tar get" -c 'CREATE EXTENSION pg_presplit'
+psql -qXAt -d source -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null >"$tmp/p.json"
+psql -qX -v ON_ERROR_STOP=1 -d "Tar get" -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/p.json" >/dev/null
+proposal=$(psql -qAtX -d "Tar get" -c "SELECT register_proposal('t', 'hash', '{id}', '{\"modulus\": 4}')")
+
+fails_with "arming is refused while new sessions do not load the library" \
+    'ALTER DATABASE "Tar get" SET session_preload_libraries' \
+    psql -qX -v ON_ERROR_STOP=1 -d "Tar get" -c "SELECT create_shards($proposal)"
+same "nothing is armed after the refusal" "0" "$(psql -qAtX -d "Tar get" -c 'SELECT count(*) FROM presplit.armed')"
+
+psql -qX -d postgres -c "ALTER DATABASE \"Tar get\" SET session_preload_libraries = 'pg_presplit'"
+succeeds "arming after ALTER DATABASE" psql -qX -v ON_ERROR_STOP=1 -d "Tar get" -c "SELECT create_shards($proposal)"
+
+psql -qX -d postgres -c 'ALTER DATABASE "Tar get" RESET session_preload_libraries'
+fails_with "a restore without the library is refused" 'armed for sharding but would be created whole' \
+    pg_restore --exit-on-error -d "Tar get" "$tmp/t.dump"
+same "and left no table" "0" "$(psql -qAtX -d "Tar get" -c "SELECT count(*) FROM pg_class WHERE relname = 't'")"
+
+psql -qX -d postgres -c "ALTER DATABASE \"Tar get\" SET session_preload_libraries = 'pg_stat_statements', '\$libdir/pg_presplit'"
+fails_with "a restore with the hook switched off is refused" 'armed for sharding but would be created whole' \
+    env PGOPTIONS='-c presplit.restore_hook=off' pg_restore --exit-on-error -d "Tar get" "$tmp/t.dump"
+
+psql -qX -d postgres -c "CREATE ROLE other SUPERUSER LOGIN" -c "ALTER ROLE other SET session_preload_libraries = 'pg_stat_statements'"
+same "a role that does not load the library is named" "1" "$(psql -qAtX -d "Tar get" -c \
+    "SELECT count(*) FROM check_restore($proposal) WHERE severity = 'warning' AND object = 'role other'")"
+fails_with "and refused" 'armed for sharding but would be created whole' \
+    pg_restore --exit-on-error -U other -d "Tar get" "$tmp/t.dump"
+
+succeeds "with the library it goes through" pg_restore -d "Tar get" "$tmp/t.dump"
+same "in shards" "4" "$(psql -qAtX -d "Tar get" -c "SELECT count(*) FROM pg_inherits WHERE inhparent = 't'::regclass")"
+same "with all rows" "1000" "$(psql -qAtX -d "Tar get" -c 'SELECT count(*) FROM t')"
+
+# Another database of the same cluster, without the extension: untouched.
+psql -qX -d postgres -c 'CREATE DATABASE elsewhere' \
+    -c "ALTER DATABASE elsewhere SET session_preload_libraries = 'pg_presplit'"
+succeeds "a database without the extension" pg_restore -d elsewhere "$tmp/t.dump"
+same "restores whole" "r" "$(psql -qAtX -d elsewhere -c "SELECT relkind FROM pg_class WHERE relname = 't'")"
+
+log_is_clean plain "$PRESPLIT_ROOT/tests/server/allow/never_plain"
+exit "$CHECKS_FAILED"
