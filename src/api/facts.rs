@@ -125,7 +125,6 @@ fn analyze_workload(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-#[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn workload_coverage(
     profile: default!(Option<&str>, "NULL"),
 ) -> Result<

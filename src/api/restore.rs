@@ -39,7 +39,6 @@ fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, St
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-#[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn check_restore(
     proposal_id: Option<i64>,
     archive: default!(Option<&str>, "NULL"),
@@ -70,7 +69,6 @@ fn check_restore(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-#[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn create_shards(
     proposal_id: Option<i64>,
     target: default!(Option<&str>, "'local'"),
@@ -148,7 +146,6 @@ RETURNS TABLE (severity text, object text, problem text, remedy text)
 VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
-#[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn check_shards(
     relation: default!(Option<Oid>, "NULL"),
 ) -> Result<

@@ -20,7 +20,6 @@ pub mod presplit {
 
     #[pg_extern(stable, parallel_safe)]
     #[search_path(pg_catalog, pg_temp)]
-    #[expect(clippy::type_complexity, reason = "the columns of the view")]
     fn read_settings() -> TableIterator<
         'static,
         (name!(name, String), name!(value, String), name!(unit, String), name!(meaning, String)),

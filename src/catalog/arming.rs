@@ -13,7 +13,6 @@ use crate::pg::spi;
 #[derive(Debug, Clone, Deserialize)]
 pub struct Arming {
     pub proposal_id: i64,
-    pub replaces: bool,
     pub layout: Layout,
     pub unique_policy: UniquePolicy,
 }
@@ -39,7 +38,7 @@ pub fn find(relation: &QualifiedName) -> Result<Option<Arming>, ErrorReport> {
     let found = as_extension_owner(|| {
         spi::rows::<Arming>(
             "SELECT jsonb_build_object(
-                'proposal_id', a.proposal_id, 'replaces', a.replaces, 'layout', r.content->'layout',
+                'proposal_id', a.proposal_id, 'layout', r.content->'layout',
                 'unique_policy', p.settings->'unique_policy')::text
              FROM presplit.armed AS a
              JOIN presplit.proposal_relations AS r USING (proposal_id, schema_name, table_name)

@@ -15,12 +15,8 @@ use crate::pg::spi;
 /// A relation that exists here.
 #[derive(Debug, Clone, Deserialize)]
 pub struct LiveRelation {
-    pub oid: u32,
-    pub schema: String,
-    pub name: String,
     /// `relkind`.
     pub kind: String,
-    pub owner: String,
     /// Whether the current user has the owner's rights.
     pub owned: bool,
     pub partition: bool,
@@ -55,8 +51,7 @@ pub fn find(name: &QualifiedName) -> Result<Option<LiveRelation>, ErrorReport> {
     let found = with_pinned_search_path(|| {
         spi::rows::<LiveRelation>(
             "SELECT jsonb_build_object(
-                'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
-                'owner', pg_get_userbyid(c.relowner),
+                'kind', c.relkind,
                 'owned', pg_has_role(c.relowner, 'USAGE'), 'partition', c.relispartition)::text
              FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
              WHERE n.nspname = $1 AND c.relname = $2",

@@ -24,7 +24,6 @@ use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::spi;
 use crate::pg::utility;
-use crate::pg::utility::ReadStatement;
 use crate::planning::provision::rewrite;
 use crate::planning::provision::rewrite::Armed;
 
@@ -120,7 +119,7 @@ fn check_target(name: &QualifiedName, layout: &Layout, found: &mut Vec<Finding>)
     Ok(())
 }
 
-fn check_statements(stored: &Stored, statements: &[ReadStatement], found: &mut Vec<Finding>) {
+fn check_statements(stored: &Stored, statements: &[Utility], found: &mut Vec<Finding>) {
     for (proposed, layout) in stored.sharded() {
         let name = &proposed.relation;
         let armed = Armed {
@@ -131,9 +130,9 @@ fn check_statements(stored: &Stored, statements: &[ReadStatement], found: &mut V
             empty: true,
         };
         let concerned: Vec<_> =
-            statements.iter().filter(|read| read.utility.relations().contains(&name)).collect();
-        let created = concerned.iter().any(|read| matches!(read.utility, Utility::CreateTable(_)));
-        if !created && !concerned.iter().any(|read| matches!(read.utility, Utility::CreateOther { .. })) {
+            statements.iter().filter(|statement| statement.relations().contains(&name)).collect();
+        let created = concerned.iter().any(|read| matches!(read, Utility::CreateTable(_)));
+        if !created && !concerned.iter().any(|read| matches!(read, Utility::CreateOther { .. })) {
             found.push(Finding::new(
                 Severity::Warning,
                 name.to_string(),
@@ -143,7 +142,7 @@ fn check_statements(stored: &Stored, statements: &[ReadStatement], found: &mut V
         }
         let mut rewritten = 0;
         for read in &concerned {
-            match rewrite::decide(&read.utility, &armed) {
+            match rewrite::decide(read, &armed) {
                 Ok(decisions) => {
                     rewritten += usize::from(decisions.iter().any(|decision| decision.note.is_some()));
                 }
@@ -167,14 +166,14 @@ fn check_statements(stored: &Stored, statements: &[ReadStatement], found: &mut V
 
 /// Foreign keys into a table whose key the policy weakens have nothing to
 /// point at any more.
-fn check_references(armed: &Armed<'_>, statements: &[ReadStatement], found: &mut Vec<Finding>) {
+fn check_references(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
     if armed.unique_policy == UniquePolicy::Strict {
         return;
     }
     let lacks_key = |columns: &[String]| armed.layout.shard_key().iter().any(|key| !columns.contains(key));
     let primary: Vec<String> = statements
         .iter()
-        .filter_map(|read| match &read.utility {
+        .filter_map(|read| match read {
             Utility::AlterTable { relation, commands, .. } if relation == armed.relation => Some(commands),
             _ => None,
         })
@@ -185,7 +184,7 @@ fn check_references(armed: &Armed<'_>, statements: &[ReadStatement], found: &mut
         })
         .unwrap_or_default();
     for read in statements {
-        let Utility::AlterTable { relation, commands, .. } = &read.utility else { continue };
+        let Utility::AlterTable { relation, commands, .. } = read else { continue };
         for command in commands {
             let AlterCommand::AddForeignKey { name, references, referenced_columns, .. } = command else {
                 continue;

@@ -178,7 +178,7 @@ fn define(definition: &str, armed: &Armed<'_>) -> Result<(), ErrorReport> {
     let read = utility::read_text(definition)
         .map_err(|caught| error::new(SqlState::SyntaxError, caught.message, None, None))?;
     let Some(statement) = read.first() else { return Ok(()) };
-    for decision in rewrite::decide(&statement.utility, armed)? {
+    for decision in rewrite::decide(statement, armed)? {
         for action in decision.actions {
             match action {
                 Action::Root(edits) => {
@@ -190,7 +190,7 @@ fn define(definition: &str, armed: &Armed<'_>) -> Result<(), ErrorReport> {
                     }
                     spi::run(&text, &[])?;
                 }
-                Action::Shards => on_shards(definition, &statement.utility, armed)?,
+                Action::Shards => on_shards(definition, statement, armed)?,
                 _ => {}
             }
         }

@@ -38,10 +38,13 @@ pub enum Work {
     Sql(String),
 }
 
+/// What to run in place of a statement; none = the statement as it is.
+pub type Decision = Result<Option<Vec<Work>>, ErrorReport>;
+
 /// The floor above.
 pub struct Handler {
     /// What to run in place of the statement; none = leave it alone.
-    pub decide: fn(&Utility, &str) -> Result<Option<Vec<Work>>, ErrorReport>,
+    pub decide: fn(&Utility, &str) -> Decision,
     /// Told after a statement that was decided on, with the rows it processed.
     pub finished: fn(&Utility, &str, u64) -> Result<(), ErrorReport>,
 }

@@ -31,19 +31,12 @@ pub enum Names {
     Written,
 }
 
-/// One statement of a text.
-pub struct ReadStatement {
-    pub utility: Utility,
-    /// Its text, without the semicolon.
-    pub text: String,
-}
-
 /// Reads the utility statements about relations of an SQL text, in order;
 /// others are left out.
 ///
 /// # Errors
 /// The parser's own error.
-pub fn read_text(sql: &str) -> Result<Vec<ReadStatement>, Caught> {
+pub fn read_text(sql: &str) -> Result<Vec<Utility>, Caught> {
     in_subtransaction(|| {
         let zero_terminated = CString::new(sql).unwrap_or_default();
         let mut read = Vec::new();
@@ -53,10 +46,7 @@ pub fn read_text(sql: &str) -> Result<Vec<ReadStatement>, Caught> {
             let list = PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(zero_terminated.as_ptr()));
             for raw in list.iter_ptr() {
                 pgrx::check_for_interrupts!();
-                if let Some(utility) = read_node((*raw).stmt, Names::Written) {
-                    let text = slice(sql, (*raw).stmt_location, (*raw).stmt_len);
-                    read.push(ReadStatement { utility, text });
-                }
+                read.extend(read_node((*raw).stmt, Names::Written));
             }
         }
         read
@@ -133,6 +123,19 @@ pub unsafe fn read_node(node: *mut pg_sys::Node, names: Names) -> Option<Utility
                         .collect(),
                 })
             }
+            _ => read_change(node, names),
+        }
+    }
+}
+
+/// Statements about a table that is there, besides `ALTER TABLE`.
+///
+/// # Safety
+/// As [`read_node`].
+unsafe fn read_change(node: *mut pg_sys::Node, names: Names) -> Option<Utility> {
+    // SAFETY: as in `read_node`.
+    unsafe {
+        match (*node).type_ {
             NodeTag::T_IndexStmt => {
                 let statement = &*node.cast::<pg_sys::IndexStmt>();
                 let relation = existing_name(statement.relation, names)?;

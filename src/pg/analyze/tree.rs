@@ -88,6 +88,7 @@ pub enum Entry {
         recursive_reference: bool,
     },
     /// The grouping expressions (PostgreSQL 18).
+    #[cfg_attr(not(feature = "pg18"), expect(dead_code, reason = "since PostgreSQL 18"))]
     Group(Vec<Expr>),
     /// A function, values list or the like, and what it calls itself.
     Values(&'static str, Vec<Expr>),
