@@ -21,11 +21,13 @@ pub fn common(arms: Vec<Vec<Finding>>) -> Vec<Finding> {
             }
             Finding::Predicate(predicate) if !seen.contains(&predicate.node) => {
                 seen.push(predicate.node);
-                let tests: Option<Vec<Access>> = arms.iter().map(|arm| tested(predicate.node, arm)).collect();
-                let access = tests.and_then(|tests| alternatives(&tests));
-                found.extend(
-                    access.map(|access| Finding::Predicate(Predicate { node: predicate.node, access })),
-                );
+                let node = predicate.node;
+                let tests: Option<Vec<Access>> = arms.iter().map(|arm| tested(node, arm)).collect();
+                let Some(tests) = tests else { continue };
+                let strict = arms.iter().all(|arm| arm.iter().any(|finding| strictly_of(node, finding)));
+                if let Some(access) = alternatives(&tests) {
+                    found.push(Finding::Predicate(Predicate { node, access, strict }));
+                }
             }
             Finding::Predicate(_) => {}
         }
@@ -49,11 +51,15 @@ fn same_edge(edge: &Edge, arm: &[Finding]) -> Option<Edge> {
     })
 }
 
+fn strictly_of(node: usize, finding: &Finding) -> bool {
+    matches!(finding, Finding::Predicate(predicate) if predicate.node == node && predicate.strict)
+}
+
 /// The strictest test of the column in one arm.
 fn tested(node: usize, arm: &[Finding]) -> Option<Access> {
     let mut best: Option<Access> = None;
     for finding in arm {
-        let Finding::Predicate(Predicate { node: of, access }) = finding else { continue };
+        let Finding::Predicate(Predicate { node: of, access, .. }) = finding else { continue };
         if *of != node || (access.kind == AccessKind::NullTest && !access.prunable) {
             continue;
         }

@@ -31,6 +31,7 @@ pub struct Shadow {
 /// Makes the shadow. What fails is left out, with the reason.
 pub fn build(plan: &ShadowPlan) -> Shadow {
     let mut shadow = Shadow { known: BTreeSet::new(), failed: plan.failed.clone() };
+    let mut without_schema = None;
     for step in &plan.steps {
         pgrx::check_for_interrupts!();
         let made = context::in_subtransaction(|| define(&step.sql, None));
@@ -39,8 +40,10 @@ pub fn build(plan: &ShadowPlan) -> Shadow {
                 shadow.known.insert(name.clone());
             }
             (ShadowPart::Type(name) | ShadowPart::Table(name), Err(caught)) => {
-                shadow.failed.insert(name.clone(), caught.message);
+                // The first cause says more than what follows from it.
+                shadow.failed.insert(name.clone(), without_schema.clone().unwrap_or(caught.message));
             }
+            (ShadowPart::Schema, Err(caught)) => without_schema = Some(caught.message),
             (ShadowPart::Schema | ShadowPart::Key, _) => {}
         }
     }
@@ -55,7 +58,11 @@ fn views(plan: &ShadowPlan, shadow: &mut Shadow) {
     // to nothing else before it is there.
     let mut names = Names { shadows: &plan.schemas, known: shadow.known.clone() };
     names.known.extend(plan.views.iter().map(|view| view.name.clone()));
-    let mut pending: Vec<&ShadowView> = plan.views.iter().collect();
+    let (mut pending, homeless): (Vec<&ShadowView>, Vec<&ShadowView>) =
+        plan.views.iter().partition(|view| plan.schemas.contains_key(&view.name.schema));
+    for view in homeless {
+        shadow.failed.insert(view.name.clone(), "its schema has no shadow".to_owned());
+    }
     loop {
         let before = pending.len();
         let mut left: Vec<(&ShadowView, Caught)> = Vec::new();

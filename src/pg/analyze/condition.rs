@@ -12,6 +12,7 @@ use crate::pg::analyze::scope::Link;
 use crate::pg::analyze::scope::Predicate;
 use crate::pg::analyze::scope::Walk;
 use crate::pg::analyze::scope::pulled_up;
+use crate::pg::analyze::scope::pulled_up_for_existence;
 use crate::pg::analyze::scope::wrapping;
 use crate::pg::analyze::tree::Comparison;
 use crate::pg::analyze::tree::Expr;
@@ -105,13 +106,16 @@ impl<'q> Walk<'q> {
     /// `EXISTS`, `IN` and their like: a join with the subquery where the
     /// planner would make it one.
     fn subquery(&mut self, scope: usize, subquery: &'q Subquery, place: &Place) -> Vec<Finding> {
-        let joined = place.joins_subqueries && pulled_up(&subquery.query);
-        let link = match subquery.kind {
-            SubqueryKind::Exists | SubqueryKind::Any if joined => {
-                Link { from_outer: true, to_outer: Some(Rc::clone(&place.receives)) }
-            }
-            SubqueryKind::NotExists if joined => Link { from_outer: true, to_outer: None },
-            _ => Link::default(),
+        let joined = match subquery.kind {
+            SubqueryKind::Exists | SubqueryKind::NotExists => pulled_up_for_existence(&subquery.query),
+            SubqueryKind::Any => pulled_up(&subquery.query),
+            SubqueryKind::Other => false,
+        };
+        let link = if joined && place.joins_subqueries {
+            let both_ways = subquery.kind != SubqueryKind::NotExists;
+            Link { from_outer: true, to_outer: both_ways.then(|| Rc::clone(&place.receives)) }
+        } else {
+            Link::default()
         };
         let child = self.visit(&subquery.query, Some(scope), link);
         let Some(test) = &subquery.test else { return Vec::new() };
@@ -188,7 +192,8 @@ impl<'q> Walk<'q> {
                 access.reason = Some(reason);
                 access.constants.clear();
             }
-            found.push(Finding::Predicate(Predicate { node: below.node, access }));
+            let strict = access.kind != AccessKind::NullTest || !access.prunable;
+            found.push(Finding::Predicate(Predicate { node: below.node, access, strict }));
         }
         found
     }
@@ -295,6 +300,9 @@ fn obstacle(comparison: &Comparison, key: &Expr, other: &Expr, side: Side, shape
     }
     if shape == Shape::Row {
         return Some("a row comparison does not prune partitions".to_owned());
+    }
+    if shape == Shape::AnyOf && !matches!(other.stripped(), Expr::List(_)) && !other.known_at_planning() {
+        return Some("array is not known when the statement is planned".to_owned());
     }
     obstacle_of_key(comparison, key, side)
         .or_else(|| other.volatile().then(|| "volatile function".to_owned()))

@@ -63,6 +63,14 @@ impl Walk<'_> {
             }
             let node = &self.nodes[node];
             for below in node.below.iter().filter(|below| below.pushable) {
+                // True of the nulls that an outer join fills in there, it says
+                // nothing of the rows below that join.
+                let under = &self.nodes[below.node];
+                if !predicate.strict
+                    && !self.scopes[under.scope].live.get(under.entry).is_some_and(|live| *live)
+                {
+                    continue;
+                }
                 pending.push((below.node, wrapped.clone().or_else(|| below.wrapped.clone())));
             }
             if predicate.access.kind == AccessKind::Equality && predicate.access.prunable && wrapped.is_none()

@@ -9,6 +9,7 @@
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 
+use crate::pg::analyze::names::into_parameter;
 use crate::pg::analyze::names::nodes_of;
 use crate::pg::analyze::read::pointers;
 
@@ -91,17 +92,6 @@ unsafe fn same(one: *mut pg_sys::Node, other: *mut pg_sys::Node) {
             (_, NodeTag::T_ParamRef) => into_parameter(one, (*other.cast::<pg_sys::ParamRef>()).number),
             _ => {}
         }
-    }
-}
-
-unsafe fn into_parameter(node: *mut pg_sys::Node, number: i32) {
-    const { assert!(size_of::<pg_sys::ParamRef>() <= size_of::<pg_sys::A_Const>()) };
-    // SAFETY: the node is a parameter, or a constant, which is larger.
-    unsafe {
-        let parameter: *mut pg_sys::ParamRef = node.cast();
-        (*parameter).type_ = NodeTag::T_ParamRef;
-        (*parameter).number = number;
-        (*parameter).location = -1;
     }
 }
 

@@ -37,6 +37,10 @@ pub fn flatten(query: &Query) -> Flat<'_> {
     let count = query.entries.len();
     let mut flattener = Flattener { query, conditions: Vec::new() };
     let members = flattener.from(&query.from, &vec![false; count]);
+    for (entry, guard) in &query.guards {
+        let receives: Vec<bool> = (0..count).map(|at| at == *entry).collect();
+        flattener.place(guard, &receives, false);
+    }
     Flat { conditions: flattener.conditions, used: members.all, live: members.live.into() }
 }
 

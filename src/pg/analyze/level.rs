@@ -27,15 +27,16 @@ impl<'q> Walk<'q> {
     pub fn visit(&mut self, query: &'q Query, parent: Option<usize>, link: Link) -> usize {
         let count = query.entries.len();
         let scope = self.scopes.len();
+        let flat = flatten(query);
         self.scopes.push(Scope {
             query,
             parent,
             mentions: vec![None; count],
             children: vec![None; count],
             ctes: vec![None; query.ctes.len()],
+            live: Rc::clone(&flat.live),
             link,
         });
-        let flat = flatten(query);
         let mut used = flat.used;
         for entry in query.result.iter().chain(query.set_operation.iter().flat_map(|set| &set.arms)) {
             if let Some(slot) = used.get_mut(*entry) {

@@ -177,6 +177,7 @@ impl<'a> Analyzer<'a> {
             if let Some(reason) = qualified.find_map(|named| self.reason(named, &[])) {
                 return refuse("42P01", &reason);
             }
+            names::forget_constant_names(query);
             if attempt.unify {
                 grouping::unify(query);
             }

@@ -104,6 +104,74 @@ impl Names<'_> {
     }
 }
 
+/// Functions whose first argument names a sequence.
+const OF_SEQUENCES: [&str; 3] = ["nextval", "currval", "setval"];
+
+/// Makes names of sequences and other relations in constants parameters:
+/// `nextval('orders_id_seq')`, `'orders'::regclass`. They would be looked up,
+/// and there are no shadows of sequences.
+///
+/// # Safety
+/// `statement` is a raw parse tree that no one else holds.
+pub unsafe fn forget_constant_names(statement: *mut pg_sys::Node) {
+    // SAFETY: the tag says what the node is, and the tree is ours to change.
+    unsafe {
+        let nodes = nodes_of(statement, true);
+        let parameters = nodes.iter().filter(|node| (***node).type_ == NodeTag::T_ParamRef);
+        let last = parameters.map(|node| (*node.cast::<pg_sys::ParamRef>()).number).max().unwrap_or(0);
+        let mut next = last.saturating_add(1);
+        for node in nodes {
+            let named = match (*node).type_ {
+                NodeTag::T_FuncCall => {
+                    let call = &*node.cast::<pg_sys::FuncCall>();
+                    let of_sequence =
+                        last_name(call.funcname).is_some_and(|name| OF_SEQUENCES.contains(&name.as_str()));
+                    of_sequence.then(|| pointers::<pg_sys::Node>(call.args).first().copied()).flatten()
+                }
+                NodeTag::T_TypeCast => {
+                    let cast = &*node.cast::<pg_sys::TypeCast>();
+                    let name = cast.typeName.as_ref().and_then(|of| last_name(of.names));
+                    (name.as_deref() == Some("regclass")).then_some(cast.arg)
+                }
+                _ => None,
+            };
+            if let Some(named) = named
+                && (*named).type_ == NodeTag::T_A_Const
+            {
+                into_parameter(named, next);
+                next = next.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// The last part of a qualified name.
+///
+/// # Safety
+/// `names` is a list of nodes.
+unsafe fn last_name(names: *mut pg_sys::List) -> Option<String> {
+    // SAFETY: the tag is checked before the part is taken for a string.
+    unsafe {
+        let last = pointers::<pg_sys::Node>(names).pop()?;
+        ((*last).type_ == NodeTag::T_String).then(|| owned((*last.cast::<pg_sys::String>()).sval))
+    }
+}
+
+/// Turns a constant or parameter into the parameter of that number.
+///
+/// # Safety
+/// `node` is an `A_Const` or `ParamRef` that no one else holds.
+pub unsafe fn into_parameter(node: *mut pg_sys::Node, number: i32) {
+    const { assert!(size_of::<pg_sys::ParamRef>() <= size_of::<pg_sys::A_Const>()) };
+    // SAFETY: the node is a parameter, or a constant, which is larger.
+    unsafe {
+        let parameter: *mut pg_sys::ParamRef = node.cast();
+        (*parameter).type_ = NodeTag::T_ParamRef;
+        (*parameter).number = number;
+        (*parameter).location = -1;
+    }
+}
+
 /// A raw node and all below it, in the order of the text; what is below type
 /// names only if asked for. No call nests in another, however deep the tree.
 ///

@@ -75,12 +75,13 @@ impl<'a> Reader<'a> {
                 command: command(source.commandType),
                 entries: Vec::new(),
                 ctes: Vec::new(),
-                from: self.from_list(source.jointree),
+                from: self.join_list(source.jointree),
                 result: position(source.resultRelation),
                 targets: Vec::new(),
                 writes: Vec::new(),
                 others: Vec::new(),
                 having: self.optional_condition(source.havingQual),
+                guards: Vec::new(),
                 group: references(source.groupClause),
                 distinct: references(source.distinctClause),
                 distinct_on: source.hasDistinctOn,
@@ -217,12 +218,9 @@ impl<'a> Reader<'a> {
     unsafe fn security(&mut self, source: &pg_sys::Query, read: &mut Query) {
         // SAFETY: lists of the node types that PostgreSQL documents.
         unsafe {
-            for entry in pointers::<pg_sys::RangeTblEntry>(source.rtable) {
+            for (at, entry) in pointers::<pg_sys::RangeTblEntry>(source.rtable).into_iter().enumerate() {
                 for condition in pointers::<pg_sys::Node>((*entry).securityQuals) {
-                    let condition = self.condition(condition, false);
-                    if let From::List { conditions, .. } = &mut read.from {
-                        conditions.push(condition);
-                    }
+                    read.guards.push((at, self.condition(condition, false)));
                 }
             }
         }
@@ -254,13 +252,13 @@ impl<'a> Reader<'a> {
 
     /// # Safety
     /// `from` is null or valid.
-    unsafe fn from_list(&mut self, from: *mut pg_sys::FromExpr) -> From {
+    unsafe fn join_list(&mut self, from: *mut pg_sys::FromExpr) -> From {
         // SAFETY: the caller's promise; items of a from list are join tree nodes.
         unsafe {
             let Some(from) = from.as_ref() else {
                 return From::List { items: Vec::new(), conditions: Vec::new() };
             };
-            let items = pointers(from.fromlist).into_iter().filter_map(|item| self.from(item)).collect();
+            let items = pointers(from.fromlist).into_iter().filter_map(|item| self.join_node(item)).collect();
             let conditions = self.optional_condition(from.quals).into_iter().collect();
             From::List { items, conditions }
         }
@@ -268,7 +266,7 @@ impl<'a> Reader<'a> {
 
     /// # Safety
     /// `node` is a valid join tree node.
-    unsafe fn from(&mut self, node: *mut pg_sys::Node) -> Option<From> {
+    unsafe fn join_node(&mut self, node: *mut pg_sys::Node) -> Option<From> {
         // SAFETY: the tag says what the node is.
         unsafe {
             pg_sys::check_stack_depth();
@@ -276,7 +274,7 @@ impl<'a> Reader<'a> {
                 pg_sys::NodeTag::T_RangeTblRef => {
                     position((*node.cast::<pg_sys::RangeTblRef>()).rtindex).map(From::Entry)
                 }
-                pg_sys::NodeTag::T_FromExpr => Some(self.from_list(node.cast())),
+                pg_sys::NodeTag::T_FromExpr => Some(self.join_list(node.cast())),
                 pg_sys::NodeTag::T_JoinExpr => {
                     let join = &*node.cast::<pg_sys::JoinExpr>();
                     let kind = match join.jointype {
@@ -287,8 +285,8 @@ impl<'a> Reader<'a> {
                     };
                     Some(From::Join {
                         kind,
-                        left: Box::new(self.from(join.larg)?),
-                        right: Box::new(self.from(join.rarg)?),
+                        left: Box::new(self.join_node(join.larg)?),
+                        right: Box::new(self.join_node(join.rarg)?),
                         on: self.optional_condition(join.quals),
                     })
                 }
@@ -364,7 +362,7 @@ impl<'a> Reader<'a> {
                 && query.command == Command::Select
                 && !query.locks_rows
                 && !pg_sys::contain_volatile_functions(node);
-            Some(Cte { name: owned(source.ctename), query, recursive: source.cterecursive, inlined })
+            Some(Cte { name: owned(source.ctename), query, inlined })
         }
     }
 

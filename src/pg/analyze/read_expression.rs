@@ -434,18 +434,22 @@ unsafe fn description(node: *mut pg_sys::Node) -> Other {
         cast: false,
         aggregate: false,
         volatile: false,
+        immutable: true,
         strict: false,
         constant: None,
         children: Vec::new(),
     };
-    let volatile = pg_sys::PROVOLATILE_VOLATILE as std::ffi::c_char;
+    let mut promised = |volatility: std::ffi::c_char, strict: bool| {
+        other.volatile = volatility == pg_sys::PROVOLATILE_VOLATILE as std::ffi::c_char;
+        other.immutable = volatility == pg_sys::PROVOLATILE_IMMUTABLE as std::ffi::c_char;
+        other.strict = strict;
+    };
     // SAFETY: the tag says what the node is; names are copied from the catalogs.
     unsafe {
         match (*node).type_ {
             NodeTag::T_FuncExpr => {
                 let call = &*node.cast::<pg_sys::FuncExpr>();
-                other.volatile = pg_sys::func_volatile(call.funcid) == volatile;
-                other.strict = pg_sys::func_strict(call.funcid);
+                promised(pg_sys::func_volatile(call.funcid), pg_sys::func_strict(call.funcid));
                 other.cast = matches!(
                     call.funcformat,
                     pg_sys::CoercionForm::COERCE_EXPLICIT_CAST | pg_sys::CoercionForm::COERCE_IMPLICIT_CAST
@@ -458,11 +462,10 @@ unsafe fn description(node: *mut pg_sys::Node) -> Other {
             }
             NodeTag::T_OpExpr => {
                 let call = &*node.cast::<pg_sys::OpExpr>();
+                promised(pg_sys::op_volatile(call.opno), pg_sys::op_strict(call.opno));
                 let name = owned(pg_sys::get_opname(call.opno));
                 let unary = PgList::<pg_sys::Node>::from_pg(call.args).len() == 1;
                 other.what = if unary { format!("{name} ...") } else { format!("... {name} ...") };
-                other.volatile = pg_sys::op_volatile(call.opno) == volatile;
-                other.strict = pg_sys::op_strict(call.opno);
             }
             NodeTag::T_CoerceViaIO
             | NodeTag::T_ArrayCoerceExpr

@@ -8,6 +8,7 @@
 //! this one is known to be a constant; it is directed, because an outer join
 //! carries constants to its nullable side only.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -49,6 +50,8 @@ pub struct Scope<'q> {
     pub children: Vec<Option<usize>>,
     /// By `WITH` query: its level.
     pub ctes: Vec<Option<usize>>,
+    /// By entry: in the join tree, and never filled with nulls.
+    pub live: Rc<[bool]>,
     pub link: Link,
 }
 
@@ -90,6 +93,8 @@ pub struct Below {
 pub struct Predicate {
     pub node: usize,
     pub access: Access,
+    /// Whether it is never true of nulls.
+    pub strict: bool,
 }
 
 /// An equality of two columns.
@@ -280,23 +285,28 @@ impl<'q> Walk<'q> {
         found
     }
 
-    /// The base columns that a node leads to.
+    /// The base columns that a node leads to. Ways that meet again are gone
+    /// once: their number can double with every level.
     pub fn bases(&self, node: usize) -> Vec<Base> {
-        let mut found = Vec::new();
-        self.add_bases(node, true, true, &mut found);
-        found
-    }
-
-    fn add_bases(&self, node: usize, pushable: bool, plain: bool, found: &mut Vec<Base>) {
-        if let Some((mention, attribute)) = self.nodes[node].base {
-            let known = found.iter().any(|base| base.mention == mention && base.attribute == attribute);
-            if !known {
-                found.push(Base { mention, attribute, pushable, plain });
+        let mut found: Vec<Base> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![(node, true, true)];
+        while let Some((node, pushable, plain)) = pending.pop() {
+            if !seen.insert((node, pushable, plain)) {
+                continue;
             }
+            if let Some((mention, attribute)) = self.nodes[node].base {
+                let known = found.iter().any(|base| base.mention == mention && base.attribute == attribute);
+                if !known {
+                    found.push(Base { mention, attribute, pushable, plain });
+                }
+            }
+            let below = self.nodes[node].below.iter().rev();
+            pending.extend(
+                below.map(|below| (below.node, pushable && below.pushable, plain && below.wrapped.is_none())),
+            );
         }
-        for below in &self.nodes[node].below {
-            self.add_bases(below.node, pushable && below.pushable, plain && below.wrapped.is_none(), found);
-        }
+        found
     }
 }
 
@@ -314,6 +324,20 @@ pub fn pulled_up(query: &Query) -> bool {
         && !query.window_functions
         && !query.returns_sets
         && !query.limited
+        && !query.locks_rows
+}
+
+/// Whether the planner makes the subquery of an `EXISTS` part of the query
+/// around it: what it selects, and in which order, does not matter.
+pub fn pulled_up_for_existence(query: &Query) -> bool {
+    query.command == Command::Select
+        && query.set_operation.is_none()
+        && query.ctes.is_empty()
+        && query.having.is_none()
+        && !query.grouping_sets
+        && !query.aggregates
+        && !query.window_functions
+        && !query.returns_sets
         && !query.locks_rows
 }
 

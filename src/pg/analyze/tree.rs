@@ -34,6 +34,8 @@ pub struct Query {
     /// Expressions that only need a look for subqueries: limits, values.
     pub others: Vec<Expr>,
     pub having: Option<Expr>,
+    /// Conditions of row security on one entry each, below all joins.
+    pub guards: Vec<(usize, Expr)>,
     /// Sort-group references of `GROUP BY`, `DISTINCT`, `DISTINCT ON` and
     /// `ORDER BY`.
     pub group: Vec<u32>,
@@ -115,7 +117,6 @@ impl TableFacts {
 pub struct Cte {
     pub name: String,
     pub query: Query,
-    pub recursive: bool,
     /// Whether PostgreSQL would put its text in place of its one mention.
     pub inlined: bool,
 }
@@ -154,18 +155,6 @@ pub enum Order {
     Equal,
     GreaterEqual,
     Greater,
-}
-
-impl Order {
-    pub const fn commuted(self) -> Self {
-        match self {
-            Self::Less => Self::Greater,
-            Self::LessEqual => Self::GreaterEqual,
-            Self::Equal => Self::Equal,
-            Self::GreaterEqual => Self::LessEqual,
-            Self::Greater => Self::Less,
-        }
-    }
 }
 
 /// What a comparison says of the key that stands on one of its sides.
@@ -268,6 +257,8 @@ pub struct Other {
     pub cast: bool,
     pub aggregate: bool,
     pub volatile: bool,
+    /// Whether it depends on its arguments alone.
+    pub immutable: bool,
     /// Whether it is null as soon as an argument is.
     pub strict: bool,
     /// Text of the constant that it only casts.
@@ -299,6 +290,16 @@ impl Expr {
             Self::Other(other) if other.volatile => true,
             Self::Subquery(subquery) if subquery.query.volatile => true,
             _ => self.children().into_iter().any(Self::volatile),
+        }
+    }
+
+    /// Whether its value is known when the statement is planned for given
+    /// parameters.
+    pub fn known_at_planning(&self) -> bool {
+        match self {
+            Self::Column(_) | Self::SubqueryOutput(_) | Self::Subquery(_) => false,
+            Self::Other(other) if !other.immutable => false,
+            _ => self.children().into_iter().all(Self::known_at_planning),
         }
     }
 
@@ -351,7 +352,8 @@ impl Query {
         for target in &self.targets {
             target.expr.columns(depth, found);
         }
-        for expr in self.others.iter().chain(&self.having) {
+        let guards = self.guards.iter().map(|(_, guard)| guard);
+        for expr in self.others.iter().chain(&self.having).chain(guards) {
             expr.columns(depth, found);
         }
         self.from.columns(depth, found);

@@ -2,8 +2,9 @@
 //!
 //! `pg_stat_statements` puts `$1` in place of every constant, also where the
 //! grammar takes no parameter: `interval '1 day'` becomes `interval $1`, which
-//! nothing parses. Such typed constants are rewritten as casts. All else stays
-//! as it is, inside quotes and comments above all.
+//! nothing parses. Such typed constants are rewritten as casts. `extract(year
+//! from t)` becomes `extract($1 from t)`, and is rewritten as the call that it
+//! stands for. All else stays as it is, inside quotes and comments above all.
 
 use crate::model::name::quote_identifier;
 
@@ -82,7 +83,8 @@ const BEFORE_EXPRESSIONS: &[&str] = &[
 const UNITS: &[&str] = &["year", "month", "day", "hour", "minute", "second"];
 
 /// Rewrites typed constants that became typed parameters as casts:
-/// `interval $1 day` → `CAST($1 AS interval day)`.
+/// `interval $1 day` → `CAST($1 AS interval day)`, and `extract($1 from t)` →
+/// `pg_catalog.extract($1, t)`.
 #[must_use]
 pub fn repair(text: &str) -> String {
     let tokens = tokens(text);
@@ -90,6 +92,12 @@ pub fn repair(text: &str) -> String {
     let mut done = 0;
     for (at, token) in tokens.iter().enumerate() {
         if token.kind != Kind::Parameter || token.start < done {
+            continue;
+        }
+        if let Some(start) = extract_before(&tokens, at, done) {
+            repaired.push_str(&text[done..start]);
+            repaired.push_str(&format!("pg_catalog.extract({},", token.text));
+            done = end(&tokens[at + 1]);
             continue;
         }
         let Some(first) = type_before(&tokens, at) else { continue };
@@ -110,6 +118,15 @@ pub fn repair(text: &str) -> String {
 
 const fn end(token: &Token<'_>) -> usize {
     token.start + token.text.len()
+}
+
+/// Where the `extract(` begins whose field the parameter is.
+fn extract_before(tokens: &[Token<'_>], at: usize, done: usize) -> Option<usize> {
+    let name = &tokens[at.checked_sub(2)?];
+    let from = tokens.get(at + 1)?;
+    let is = |token: &Token<'_>, word: &str| token.kind == Kind::Word && lower(token) == word;
+    let found = is_sign(tokens, at - 1, "(") && is(name, "extract") && is(from, "from");
+    (found && name.start >= done).then_some(name.start)
 }
 
 /// The first token of the type name that ends right before `at`.
@@ -318,6 +335,8 @@ mod tests {
             ("select ext.geometry $1", "select CAST($1 AS ext.geometry)"),
             ("select \"My Type\" $1", "select CAST($1 AS \"My Type\")"),
             ("select interval /* a */ $1", "select CAST($1 AS interval)"),
+            ("select EXTRACT($1 FROM a) = $2", "select pg_catalog.extract($1, a) = $2"),
+            ("select extract( $1 from interval $2)", "select pg_catalog.extract($1, CAST($2 AS interval))"),
             ("select date$1", "select date$1"),
             ("select date '2024-01-01' - interval $1", "select date '2024-01-01' - CAST($1 AS interval)"),
         ] {

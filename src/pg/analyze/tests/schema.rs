@@ -73,6 +73,7 @@ const VIEWS: &[(&str, &str)] = &[
          GROUP BY customer_id, date_trunc('day', at)",
     ),
     ("all_notes", "SELECT id, status AS note FROM app.orders UNION ALL SELECT order_id, note FROM app.items"),
+    ("with_items", "SELECT o.id, i.qty, i.line FROM app.orders o LEFT JOIN app.items i ON i.order_id = o.id"),
     ("broken", "SELECT nothing FROM app.nowhere"),
 ];
 
