@@ -187,6 +187,14 @@ SELECT tests.outcome(format('SELECT create_shards(%s)', :id));
 SELECT tests.anatomy('convert.obstacles');
 DROP TABLE convert.obstacles;
 
+-- A tablespace of its own, of the table or of an index.
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE regress_convert LOCATION '';
+CREATE TABLE convert.obstacles (id int PRIMARY KEY USING INDEX TABLESPACE regress_convert, note text) TABLESPACE regress_convert;
+SELECT tests.outcome(format('SELECT create_shards(%s)', :id));
+DROP TABLE convert.obstacles;
+DROP TABLESPACE regress_convert;
+
 -- A foreign key to itself.
 CREATE TABLE convert.tree (id int PRIMARY KEY, parent int CONSTRAINT parent_fkey REFERENCES convert.tree (id));
 SELECT register_proposal('convert.tree', 'range', '{id}', '{"split_points": ["10"]}') AS id \gset

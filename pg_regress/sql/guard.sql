@@ -73,6 +73,48 @@ SELECT tests.anatomy('guard.t');
 DROP SCHEMA guard CASCADE;
 ALTER SCHEMA guard_before RENAME TO guard;
 
+-- Errors pass as the server made them, for armed tables and others.
+CREATE TABLE guard.plain (id int CONSTRAINT plain_check CHECK (id > 0));
+INSERT INTO guard.plain VALUES (1);
+COPY guard.plain FROM stdin;
+1
+one
+\.
+CREATE FUNCTION guard.named(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    relation text;
+    named text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS relation = TABLE_NAME, named = CONSTRAINT_NAME;
+    RETURN concat_ws(' ', SQLSTATE, relation, named);
+END
+$$;
+SELECT guard.named('ALTER TABLE guard.plain ADD CONSTRAINT plain_2_check CHECK (id > 1)');
+CREATE TABLE guard.t (id int, note text);
+INSERT INTO guard.t VALUES (1);
+SELECT guard.named('ALTER TABLE guard.t ADD CONSTRAINT t_check CHECK (id > 1)');
+-- After each of them the hook looks on; one that is caught inside a rewritten
+-- statement does not make it look back too soon.
+SELECT guard.named('ALTER TABLE ONLY guard.t ADD CONSTRAINT t_pkey PRIMARY KEY (id), ADD CONSTRAINT t_check CHECK (id > 1)');
+CREATE FUNCTION guard.fails_within() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 / 0;
+EXCEPTION WHEN division_by_zero THEN
+    NULL;
+END
+$$;
+CREATE EVENT TRIGGER regress_fails_within ON ddl_command_end EXECUTE FUNCTION guard.fails_within();
+DROP TABLE guard.t;
+CREATE TABLE guard.t (id int, note text);
+ALTER TABLE guard.t OWNER TO regress_guard_user;
+ALTER TABLE ONLY guard.t ADD CONSTRAINT t_pkey PRIMARY KEY (id);
+DROP EVENT TRIGGER regress_fails_within;
+SELECT tests.anatomy('guard.t');
+DROP TABLE guard.t, guard.plain;
+
 -- Disarmed, the name is free.
 SELECT disarm('guard.t');
 SELECT state FROM presplit.proposals;

@@ -351,6 +351,70 @@ DROP TABLE IF EXISTS app.orders;
 CREATE TABLE app.orders (id bigint, customer_id int, created_at timestamptz, note text, order_no text, ext_ref text);
 SELECT tests.anatomy('app.orders');
 
+-- A restore says where a table lies by a setting; moving it moves the shards.
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE regress_tablespace LOCATION '';
+CREATE VIEW app.lies AS
+SELECT c.relname, t.spcname FROM pg_class AS c LEFT JOIN pg_tablespace AS t ON t.oid = c.reltablespace
+WHERE c.relnamespace = 'app'::regnamespace AND c.relname ~ '^orders(_s000[0-9])?(_pkey)?$' ORDER BY 1;
+DROP TABLE app.orders;
+SET default_tablespace = regress_tablespace;
+CREATE TABLE app.orders (id bigint, customer_id int, created_at timestamptz, note text, order_no text, ext_ref text);
+SET default_tablespace = '';
+ALTER TABLE ONLY app.orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id);
+TABLE app.lies;
+ALTER TABLE app.orders SET TABLESPACE pg_default;
+TABLE app.lies;
+ALTER TABLE app.orders SET TABLESPACE regress_tablespace;
+TABLE app.lies;
+DROP TABLE app.orders;
+DROP VIEW app.lies;
+DROP TABLESPACE regress_tablespace;
+
+-- Statements in several transactions, about tables that are not armed.
+CREATE TABLE app.plain (id int) PARTITION BY LIST (id);
+CREATE TABLE app.plain_1 PARTITION OF app.plain FOR VALUES IN (1);
+CREATE INDEX CONCURRENTLY plain_1_idx ON app.plain_1 (id);
+REINDEX INDEX CONCURRENTLY app.plain_1_idx;
+ALTER TABLE app.plain DETACH PARTITION app.plain_1 CONCURRENTLY;
+SELECT tests.anatomy('app.plain_1');
+CREATE PROCEDURE app.in_steps() LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE app.orders (id bigint);
+    COMMIT;
+    ALTER TABLE ONLY app.orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id);
+    COMMIT;
+END
+$$;
+CALL app.in_steps();
+SELECT tests.anatomy('app.orders');
+
+-- Made by a function that runs as another role.
+DROP TABLE app.orders;
+CREATE FUNCTION app.as_owner() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    CREATE TABLE app.orders (id bigint);
+    TRUNCATE ONLY app.orders;
+END
+$$;
+ALTER FUNCTION app.as_owner() OWNER TO regress_app_owner;
+SET ROLE regress_app_reader;
+SELECT app.as_owner();
+RESET ROLE;
+SELECT tests.anatomy('app.orders');
+
+-- A COPY that fails leaves no line of the log.
+SELECT count(*) AS before FROM presplit.restore_report WHERE statement_kind = 'COPY' \gset
+COPY app.orders FROM stdin;
+1
+one
+\.
+COPY app.orders FROM stdin (FREEZE);
+1
+\.
+SELECT count(*) - :before FROM presplit.restore_report WHERE statement_kind = 'COPY';
+SELECT count(*) FROM app.orders;
+
 -- A table of a type.
 DROP TABLE app.orders;
 CREATE TYPE app.order_type AS (id bigint, note text);

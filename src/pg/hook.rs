@@ -8,13 +8,15 @@
 use std::cell::Cell;
 use std::ffi::CString;
 use std::ffi::c_char;
+use std::ffi::c_void;
 use std::sync::OnceLock;
 
 use pgrx::PgList;
-use pgrx::pg_guard;
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::pgrx_extern_c_guard;
 
 use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
@@ -53,8 +55,27 @@ static HANDLER: OnceLock<Handler> = OnceLock::new();
 static PREVIOUS: OnceLock<pg_sys::ProcessUtility_hook_type> = OnceLock::new();
 
 thread_local! {
-    /// Whether the running statement is one of ours: those are left alone.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// Set while a statement of ours runs, for those are left alone: the
+    /// subtransaction in which it began.
+    static INSIDE: Cell<Option<pg_sys::SubTransactionId>> = const { Cell::new(None) };
+}
+
+unsafe extern "C-unwind" {
+    /// The server's own function without the guard that pgrx puts around it.
+    /// A guard would rebuild every error that passes and lose its context,
+    /// position and names; so errors jump over our frames, which therefore
+    /// own nothing while they call this.
+    #[link_name = "standard_ProcessUtility"]
+    fn server_process_utility(
+        statement: *mut pg_sys::PlannedStmt,
+        query: *const c_char,
+        read_only: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        dest: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
 }
 
 /// Registers the hook; called once, from `_PG_init`.
@@ -67,6 +88,29 @@ pub fn install(handler: Handler) {
     unsafe {
         let _ = PREVIOUS.set(pg_sys::ProcessUtility_hook);
         pg_sys::ProcessUtility_hook = Some(process_utility);
+        pg_sys::RegisterXactCallback(Some(transaction_ends), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(subtransaction_ends), std::ptr::null_mut());
+    }
+}
+
+/// An error that jumped over our frames has left `INSIDE` set.
+unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, _: *mut c_void) {
+    if event == pg_sys::XactEvent::XACT_EVENT_ABORT {
+        INSIDE.set(None);
+    }
+}
+
+unsafe extern "C-unwind" fn subtransaction_ends(
+    event: pg_sys::SubXactEvent::Type,
+    subtransaction: pg_sys::SubTransactionId,
+    _: pg_sys::SubTransactionId,
+    _: *mut c_void,
+) {
+    // Numbers grow: what began in an outer subtransaction goes on.
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB
+        && INSIDE.get().is_some_and(|began| began >= subtransaction)
+    {
+        INSIDE.set(None);
     }
 }
 
@@ -76,12 +120,22 @@ pub fn bypass<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-struct Inside(bool);
+struct Inside(Option<pg_sys::SubTransactionId>);
 
 impl Inside {
     fn enter() -> Self {
-        Self(INSIDE.replace(true))
+        Self(enter())
     }
+}
+
+/// Looks away from here on; returns what to set `INSIDE` to afterwards.
+fn enter() -> Option<pg_sys::SubTransactionId> {
+    let before = INSIDE.get();
+    if before.is_none() {
+        // SAFETY: plain read of the transaction state.
+        INSIDE.set(Some(unsafe { pg_sys::GetCurrentSubTransactionId() }));
+    }
+    before
 }
 
 impl Drop for Inside {
@@ -110,21 +164,17 @@ impl Call {
         // SAFETY: the server's own calling convention, arguments as we got them.
         unsafe {
             match PREVIOUS.get().copied().flatten() {
-                // An error in another extension's hook must unwind ours, or
-                // `INSIDE` would stay set and the session go unwatched.
-                Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                    previous(
-                        statement,
-                        self.query,
-                        read_only,
-                        self.context,
-                        self.params,
-                        self.environment,
-                        self.dest,
-                        self.completion,
-                    )
-                }),
-                None => pg_sys::standard_ProcessUtility(
+                Some(previous) => previous(
+                    statement,
+                    self.query,
+                    read_only,
+                    self.context,
+                    self.params,
+                    self.environment,
+                    self.dest,
+                    self.completion,
+                ),
+                None => server_process_utility(
                     statement,
                     self.query,
                     read_only,
@@ -140,7 +190,6 @@ impl Call {
 }
 
 #[allow(clippy::too_many_arguments)] // PostgreSQL's signature.
-#[pg_guard]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
     query: *const c_char,
@@ -152,21 +201,45 @@ unsafe extern "C-unwind" fn process_utility(
     completion: *mut pg_sys::QueryCompletion,
 ) {
     let call = Call { query, context, params, environment, dest, completion };
-    // SAFETY: called by the server with a valid statement.
+    // SAFETY: called by the server with a valid statement. What is ours runs
+    // in a guard; between the guards this frame owns nothing, so that the
+    // server's errors may jump over it. What was decided belongs to the
+    // memory context.
     unsafe {
-        match look_at(statement, query) {
-            Some(Decided { utility, original, work }) => {
-                run(&call, statement, read_only, &work);
-                let processed = if completion.is_null() { 0 } else { (*completion).nprocessed };
-                let _guard = Inside::enter();
-                if let Some(handler) = HANDLER.get()
-                    && let Err(error) = (handler.finished)(&utility, &original, processed)
-                {
-                    raise(error);
-                }
-            }
-            None => call.pass(statement, read_only),
+        let decided = pgrx_extern_c_guard(|| {
+            look_at(statement, query).map_or(std::ptr::null_mut(), |decided| {
+                PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(decided)
+            })
+        });
+        if decided.is_null() {
+            return call.pass(statement, read_only);
         }
+        let before = enter();
+        for at in 0..(*decided).work.len() {
+            let step = pgrx_extern_c_guard(|| prepare(statement, read_only, &(*decided).work, at));
+            match step {
+                Step::Statement { statement, read_only } => call.pass(statement, read_only),
+                Step::OnShard { statement } => {
+                    let inner = Call {
+                        context: pg_sys::ProcessUtilityContext::PROCESS_UTILITY_SUBCOMMAND,
+                        completion: std::ptr::null_mut(),
+                        ..call
+                    };
+                    inner.pass(statement, false);
+                }
+                Step::Nothing => {}
+            }
+        }
+        pgrx_extern_c_guard(|| {
+            let processed = if completion.is_null() { 0 } else { (*completion).nprocessed };
+            let Decided { utility, original, .. } = &*decided;
+            if let Some(handler) = HANDLER.get()
+                && let Err(error) = (handler.finished)(utility, original, processed)
+            {
+                raise(error);
+            }
+        });
+        INSIDE.set(before);
     }
 }
 
@@ -202,7 +275,7 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
     // which all statements of these kinds need.
     unsafe {
         let node = (*statement).utilityStmt;
-        if INSIDE.get() || !concerns_relations((*node).type_) || !pg_sys::IsTransactionState() {
+        if INSIDE.get().is_some() || !concerns_relations((*node).type_) || !pg_sys::IsTransactionState() {
             return None;
         }
         let handler = HANDLER.get()?;
@@ -225,45 +298,46 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
     }
 }
 
+/// What is left to do for one piece of work.
+#[derive(Clone, Copy)]
+enum Step {
+    Statement { statement: *mut pg_sys::PlannedStmt, read_only: bool },
+    OnShard { statement: *mut pg_sys::PlannedStmt },
+    Nothing,
+}
+
+/// Makes the statement of one piece of work, or carries it out.
+///
 /// # Safety
 /// As the hook itself was called.
-unsafe fn run(call: &Call, statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[Work]) {
-    let _guard = Inside::enter();
+unsafe fn prepare(statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[Work], at: usize) -> Step {
     // SAFETY: edits are made on copies; the server sees complete statements.
     unsafe {
-        for (at, item) in work.iter().enumerate() {
-            if at > 0 {
-                pg_sys::CommandCounterIncrement();
+        if at > 0 {
+            pg_sys::CommandCounterIncrement();
+        }
+        match &work[at] {
+            Work::Statement { command: None, edits } if edits.is_empty() => {
+                Step::Statement { statement, read_only }
             }
-            match item {
-                Work::Statement { command: None, edits } if edits.is_empty() => {
-                    call.pass(statement, read_only)
+            Work::Statement { command, edits } => {
+                let copy = copy_of(statement, *command);
+                let mut left = true;
+                for edit in edits {
+                    left &= apply((*copy).utilityStmt, edit);
                 }
-                Work::Statement { command, edits } => {
-                    let copy = copy_of(statement, *command);
-                    let mut left = true;
-                    for edit in edits {
-                        left &= apply((*copy).utilityStmt, edit);
-                    }
-                    if left {
-                        call.pass(copy, false);
-                    }
+                if left { Step::Statement { statement: copy, read_only: false } } else { Step::Nothing }
+            }
+            Work::OnRelation { command, relation, suffix } => {
+                let copy = copy_of(statement, *command);
+                redirect((*copy).utilityStmt, relation, suffix);
+                Step::OnShard { statement: copy }
+            }
+            Work::Sql(sql) => {
+                if let Err(error) = with_pinned_search_path(|| spi::run(sql, &[])) {
+                    raise(error);
                 }
-                Work::OnRelation { command, relation, suffix } => {
-                    let copy = copy_of(statement, *command);
-                    redirect((*copy).utilityStmt, relation, suffix);
-                    let inner = Call {
-                        context: pg_sys::ProcessUtilityContext::PROCESS_UTILITY_SUBCOMMAND,
-                        completion: std::ptr::null_mut(),
-                        ..*call
-                    };
-                    inner.pass(copy, false);
-                }
-                Work::Sql(sql) => {
-                    if let Err(error) = with_pinned_search_path(|| spi::run(sql, &[])) {
-                        raise(error);
-                    }
-                }
+                Step::Nothing
             }
         }
     }
