@@ -29,3 +29,7 @@ case ":$PATH:" in
     *":$HOME/.cargo/bin:"*) ;;
     *) export PATH="$HOME/.cargo/bin:$PATH" ;;
 esac
+
+# build.rs passes the linker flag that cargo-pgrx would pass for every crate, so that tests, lints and installed
+# libraries share one build of the dependencies.
+export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Checks for tests/server: each prints one line, "ok NAME" or "not ok NAME" with what was found.
 
+# Read by the scripts that source this file.
+# shellcheck disable=SC2034
 CHECKS_FAILED=0
 
 ok() { echo "ok $1"; }
