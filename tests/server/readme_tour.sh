@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tour of the README: its commands are taken from there, run as they stand, and lead where it says.
+# The tour of the README: its commands are taken from there, run as they stand, print what it shows and lead where it
+# says.
 set -euo pipefail
 . "$(dirname "$0")/../lib/cluster.sh"
 . "$(dirname "$0")/../lib/checks.sh"
@@ -10,6 +11,18 @@ tour() {
     awk '/^<!-- tour -->$/ {tour = 1} /^<!-- \/tour -->$/ {tour = 0}
          /^```/ {if (shell) print "echo \"=== end of block " ++blocks "\""; shell = tour && $0 == "```sh"; next}
          shell' "$PRESPLIT_ROOT/README.md"
+}
+
+# What it shows, and how to compare it with what is printed: without numbers, widths of columns and the parts of
+# psql's layout that the README cuts; and without reasons, which depend on the times of the workload.
+shown() {
+    awk '/^<!-- tour -->$/ {tour = 1} /^<!-- \/tour -->$/ {tour = 0}
+         /^```/ {text = tour && $0 == "```text"; next}
+         text' "$PRESPLIT_ROOT/README.md"
+}
+comparable() {
+    sed -E 's/[0-9]+(\.[0-9]+)?/0/g; s/ +/ /g; s/ *\+?$//; s/^ //' \
+        | grep -vE '^(reason |-\[ RECORD|(\| )?\.\.\.$|[-+.]*$)' | sort -u
 }
 
 cluster_start tour "$version" "shared_preload_libraries = 'pg_stat_statements'"
@@ -31,6 +44,8 @@ if [[ $status == 0 ]]; then
 else
     not_ok "every command of the tour succeeds" "$(tail -n 20 "$tmp/out")"
 fi
+
+same "it prints what the README shows" "" "$(comm -23 <(shown | comparable) <(comparable <"$tmp/out"))"
 
 target() { psql -qAtX -d target -c "$1" 2>&1 || true; }
 content="SELECT count(*), sum(hashtextextended(o::text, 0)::numeric) FROM orders AS o"
