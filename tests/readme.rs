@@ -1,7 +1,8 @@
-//! The README's table of settings is the table of the model.
+//! The README's tables are complete: settings, functions, views.
 //!
-//! What stands between the markers is generated: where it differs, the failure
-//! shows the text to paste.
+//! The settings between the markers are those of the model: where they differ,
+//! the failure shows the text to paste. Functions and views are those that
+//! `sql/finalize.sql` comments on.
 
 use pg_presplit::model::settings::Context;
 use pg_presplit::model::settings::Kind;
@@ -66,10 +67,69 @@ fn between(readme: &str) -> Option<&str> {
     (!inside.contains(BEGIN) && !rest.contains(BEGIN)).then_some(inside)
 }
 
+fn read(path: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+}
+
+/// The names after `COMMENT ON KIND `, up to what ends a name.
+fn commented<'a>(sql: &'a str, kind: &str) -> Vec<&'a str> {
+    let start = format!("COMMENT ON {kind} ");
+    sql.lines()
+        .filter_map(|line| line.strip_prefix(start.as_str()))
+        .filter_map(|rest| rest.split(['(', ' ']).next())
+        .collect()
+}
+
+/// Whether a row of a table begins with this text as code.
+fn has_row(readme: &str, begin: &str) -> bool {
+    readme.lines().any(|line| line.starts_with(&format!("| `{begin}")))
+}
+
+#[test]
+fn the_readme_has_every_function() {
+    let (sql, readme) = (read("sql/finalize.sql"), read("README.md"));
+    let functions: Vec<_> =
+        commented(&sql, "FUNCTION").into_iter().filter(|name| !name.starts_with("presplit.")).collect();
+    assert!(functions.len() > 10, "{functions:?}");
+    for name in functions {
+        assert!(has_row(&readme, &format!("{name}(")), "README.md has no row for function {name}");
+    }
+}
+
+/// Revoked from PUBLIC is what has an asterisk.
+#[test]
+fn the_readme_marks_the_functions_that_are_revoked() {
+    let (sql, readme) = (read("sql/finalize.sql"), read("README.md"));
+    for name in commented(&sql, "FUNCTION").into_iter().filter(|name| !name.starts_with("presplit.")) {
+        let revoked = sql.contains(&format!("REVOKE ALL ON FUNCTION {name}("));
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}("))).unwrap_or_default();
+        assert_eq!(row.contains(" * |"), revoked, "README.md is wrong about who may execute {name}: {row}");
+    }
+}
+
+#[test]
+fn the_readme_has_every_view() {
+    let (sql, readme) = (read("sql/finalize.sql"), read("README.md"));
+    let views = commented(&sql, "VIEW");
+    assert!(views.len() > 4, "{views:?}");
+    for name in views {
+        assert!(has_row(&readme, &format!("{name}`")), "README.md has no row for view {name}");
+    }
+}
+
+#[test]
+fn a_missing_row_is_noticed() {
+    let sql = "COMMENT ON FUNCTION f(text) IS\n    'a';\nCOMMENT ON VIEW presplit.v IS 'b';\nCOMMENT ON COLUMN presplit.v.c IS 'd';";
+    assert_eq!(commented(sql, "FUNCTION"), ["f"]);
+    assert_eq!(commented(sql, "VIEW"), ["presplit.v"]);
+    assert!(has_row("| `f(a text)` |", "f("));
+    assert!(!has_row("| `ff(a text)` | as `f(` |", "f("));
+}
+
 #[test]
 fn the_settings_of_the_readme_are_those_of_the_model() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(path).unwrap();
+    let readme = read("README.md");
     let expected = table();
     assert!(
         between(&readme) == Some(&expected),
