@@ -139,6 +139,7 @@ fn rebuild(
     for shard in relations::shards(name)?.iter().chain([name]) {
         run(&format!("ALTER TABLE {shard} OWNER TO {}", quote_identifier(&anatomy.owner)))?;
     }
+    run(&ddl::revoke_grants(name))?;
     for statement in &anatomy.afterwards {
         run(statement)?;
     }

@@ -145,8 +145,7 @@ fn check_convertible(live: &LiveRelation, name: &QualifiedName) -> Result<(), Er
             format!("table \"{name}\" has rows"),
             Some("create_shards() divides tables that are empty or not there yet.".to_owned()),
             Some(
-                "Convert it with shard_table(), or pass replace => true if the restore drops and recreates it \
-                 (pg_restore --clean)."
+                "Empty it, or pass replace => true if the restore drops and recreates it (pg_restore --clean)."
                     .to_owned(),
             ),
         ));

@@ -127,6 +127,7 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                     };
                     let ddl = ddl::create_shards(&table.relation, &table.arming.layout, &storage);
                     work.extend(ddl.into_iter().map(Work::Sql));
+                    work.push(Work::Sql(ddl::revoke_grants(&table.relation)));
                 }
                 Action::ClusterShards { index } => {
                     for (shard, part) in parts_of(&table.relation, index)? {

@@ -41,6 +41,7 @@ UNION ALL SELECT 'sharded', count(*) FROM pg_class WHERE relkind = 'p' AND relna
 UNION ALL SELECT 'foreign keys', count(*) FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 AND connamespace = 'app'::regnamespace
 UNION ALL SELECT 'other owners', count(*) FROM pg_inherits AS i JOIN pg_class AS s ON s.oid = i.inhrelid
                                           JOIN pg_class AS r ON r.oid = i.inhparent WHERE s.relowner <> r.relowner
+UNION ALL SELECT 'grants on shards', count(*) FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.relispartition AND a.grantee <> c.relowner
 UNION ALL SELECT 'fill factor', count(*) FROM pg_class WHERE reloptions @> '{fillfactor=70}' AND relkind = 'r' AND relispartition
 UNION ALL SELECT 'unlogged shards', count(*) FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r' AND relispartition
 UNION ALL SELECT 'identity by index', count(*) FROM pg_class WHERE relreplident = 'i' AND relkind IN ('r', 'p')
@@ -55,6 +56,7 @@ expected_anatomy='clustered|13
 comments|3
 fill factor|13
 foreign keys|3
+grants on shards|0
 identity by index|14
 invalid indexes|0
 not validated|0
@@ -65,7 +67,9 @@ unlogged shards|4'
 
 prepare() { # DATABASE [create_shards arguments]
     psql -qX -v ON_ERROR_STOP=1 -d postgres -c "CREATE DATABASE $1"
-    psql -qX -v ON_ERROR_STOP=1 -d "$1" -c 'CREATE EXTENSION pg_presplit' -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/profile.json" >/dev/null
+    psql -qX -v ON_ERROR_STOP=1 -d "$1" -c 'CREATE EXTENSION pg_presplit' \
+        -c 'ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO shop_clerk' \
+        -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/profile.json" >/dev/null
     arm "$@"
 }
 arm() {

@@ -41,7 +41,7 @@ WITH roots AS (
     UNION ALL
     SELECT 'warning', s.shard,
            format('rows that fit no other shard of %s are in its DEFAULT', s.root),
-           'Give them a shard of their own: split_shard().'
+           'Detach the DEFAULT shard, create a shard for them, and insert them again through the table.'
     FROM shards AS s WHERE s.bound = 'DEFAULT' AND s.relkind = 'r' AND pg_relation_size(s.oid) > 0
     UNION ALL
     SELECT 'warning', r.relation, 'table was never analyzed as a whole: the planner knows nothing of it; autovacuum does not do it',
@@ -51,7 +51,7 @@ WITH roots AS (
       AND r.reltuples < 0
     UNION ALL
     SELECT 'info', c.relation,
-           format('%s rows came in by COPY in %s statements', sum(c.rows_loaded), count(*)),
+           format('%s rows came in by COPY, statements: %s', sum(c.rows_loaded), count(*)),
            'Compare with SELECT count(*).'
     FROM presplit.restore_report AS c
     JOIN roots AS r ON r.relation = c.relation AND c.at >= r.created_at

@@ -9,6 +9,7 @@ use crate::model::layout::Shard;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
+use crate::model::name::quote_literal;
 
 /// Properties that a partitioned root cannot have and its shards take over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +35,31 @@ pub fn partition_by(layout: &Layout) -> String {
 #[must_use]
 pub fn create_shards(root: &QualifiedName, layout: &Layout, storage: &ShardStorage) -> Vec<String> {
     layout.shards().iter().map(|shard| create_shard(root, shard, storage)).collect()
+}
+
+/// Takes from the shards the grants that `ALTER DEFAULT PRIVILEGES` gave them:
+/// rows are reached through the table alone, whose grants and policies count.
+#[must_use]
+pub fn revoke_grants(root: &QualifiedName) -> String {
+    let body = format!(
+        "DECLARE granted record;
+BEGIN
+    FOR granted IN
+        SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) AS shard,
+               CASE a.grantee WHEN 0 THEN 'PUBLIC'
+                    ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee
+        FROM pg_catalog.pg_partition_tree({}::pg_catalog.regclass) AS t
+        JOIN pg_catalog.pg_class AS c ON c.oid = t.relid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+        WHERE t.isleaf AND t.level > 0 AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s', granted.shard, granted.grantee);
+    END LOOP;
+END",
+        quote_literal(&root.to_string()),
+    );
+    format!("DO {}", quote_literal(&body))
 }
 
 fn create_shard(root: &QualifiedName, shard: &Shard, storage: &ShardStorage) -> String {

@@ -137,9 +137,9 @@ impl Report for Refusal {
             Self::Uniqueness { .. } => "Choose a shard key that the constraint includes, or set \
                  \"presplit.unique_policy\" to extend or per_shard before propose_shards()."
                 .to_owned(),
-            Self::Exclusion { .. } => "Choose a shard key that the constraint compares with =, or set \
-                 \"presplit.unique_policy\" to per_shard before propose_shards()."
-                .to_owned(),
+            Self::Exclusion { .. } => {
+                "Choose a shard key that the constraint compares with =, or leave the table whole.".to_owned()
+            }
             Self::UsingIndex(_) => "Add the constraint by its columns.".to_owned(),
             Self::TransitionTable(..) => "Make it a statement trigger.".to_owned(),
             Self::Concurrently(_) => "Create the index without CONCURRENTLY.".to_owned(),

@@ -27,7 +27,8 @@ mod tests {
     /// Compares every case of a file with what the analysis says now.
     fn check(cases: &str) {
         Spi::run("SET LOCAL TimeZone = 'UTC'").expect("set-up");
-        let database = Spi::get_one::<String>("SELECT current_database()::text").expect("query").expect("a name");
+        let database =
+            Spi::get_one::<String>("SELECT current_database()::text").expect("query").expect("a name");
         let cases = cases.replace("{database}", &database);
         let cases: Vec<(String, Vec<&str>)> = cases
             .split("\n\n")
