@@ -24,6 +24,7 @@ use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::server;
 use crate::pg::spi;
+use crate::pg::threads::on_threads;
 use crate::planning::forecast;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal;
@@ -153,7 +154,7 @@ impl Facts {
 
     /// Proposes shards for one table or for all.
     pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, proposal::propose)?)
+        Ok(self.with_input(only, |input| on_threads(|| proposal::propose(input)))?)
     }
 
     /// A proposal made by hand, checked by the same laws.

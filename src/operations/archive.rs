@@ -14,6 +14,7 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
+use memchr::memchr_iter;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::report::SqlState;
@@ -135,11 +136,7 @@ impl InsertScan {
             self.inside = true;
             self.quoted = false;
         }
-        for byte in line {
-            if *byte == b'\'' {
-                self.quoted = !self.quoted;
-            }
-        }
+        self.quoted ^= memchr_iter(b'\'', line).count() % 2 == 1;
         self.inside = self.quoted || line.last() != Some(&b';');
         true
     }

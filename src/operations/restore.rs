@@ -208,6 +208,8 @@ fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
         let line = match item {
             Work::Statement { edits, .. } => rendered(original, edits, table),
             Work::OnRelation { relation, .. } => format!("the same on {relation}"),
+            // The block that takes default grants from the shards says nothing to a reader.
+            Work::Sql(sql) if *sql == ddl::revoke_grants(&table.relation) => continue,
             Work::Sql(sql) => sql.clone(),
         };
         if lines.len() > NAMED_MAX {

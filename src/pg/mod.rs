@@ -13,5 +13,6 @@ pub mod hook;
 pub mod moment;
 pub mod server;
 pub mod spi;
+pub mod threads;
 pub mod utility;
 pub mod worker;

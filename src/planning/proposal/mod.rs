@@ -39,6 +39,8 @@ mod traffic;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use rayon::iter::IntoParallelRefIterator;
+use rayon::iter::ParallelIterator;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -222,7 +224,8 @@ pub fn propose(input: &ProposalInput) -> Result<Proposal, ProposalError> {
     }
     let stems = stem::stems(input.profile);
     let subjects = subject::subjects(input, &stems);
-    let mut choices: Vec<_> = subjects.iter().map(|subject| choice::Choice::make(input, subject)).collect();
+    let mut choices: Vec<_> =
+        subjects.par_iter().map(|subject| choice::Choice::make(input, subject)).collect();
     let groups = colocation::align(input, &subjects, &mut choices);
     let relations = subjects
         .iter()
