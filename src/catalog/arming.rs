@@ -143,8 +143,11 @@ pub fn mark_sharded(relation: &QualifiedName, proposal_id: i64) -> Result<(), Er
     as_extension_owner(|| {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
         spi::run(
-            "DELETE FROM presplit.sharded_tables AS t
-             WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.relation)",
+            // Past rows that another restore is removing: it may take hours to commit.
+            "DELETE FROM presplit.sharded_tables WHERE relation IN (
+                 SELECT t.relation FROM presplit.sharded_tables AS t
+                 WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.relation)
+                 FOR UPDATE SKIP LOCKED)",
             &[],
         )?;
         spi::run(

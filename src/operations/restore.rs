@@ -58,7 +58,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         return Ok(None);
     }
     let mut all: Vec<Work> = Vec::new();
-    let mut changed = matches!(statement, Utility::CopyFrom { .. });
+    // A COPY is logged when it is done; an index needs a tablespace that a partitioned one may have.
+    let mut changed = matches!(statement, Utility::CopyFrom { .. } | Utility::CreateIndex(_));
     for table in &concerned {
         let armed = Armed {
             relation: &table.relation,
@@ -102,6 +103,10 @@ fn concerns(statement: &Utility, relation: &QualifiedName) -> Result<bool, Error
     let live = relations::find(relation)?;
     Ok(match statement {
         Utility::CreateTable(_) | Utility::CreateOther { .. } => live.is_none(),
+        // A sharded table may be renamed away and back.
+        Utility::MoveTable { from, .. } => {
+            live.is_none() && relations::find(from)?.is_none_or(|from| !from.is_partitioned())
+        }
         _ => live.is_some_and(|live| live.is_partitioned()),
     })
 }

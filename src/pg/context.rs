@@ -3,6 +3,7 @@
 //! end of the (sub)transaction does.
 
 use std::ffi::CStr;
+use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
@@ -10,6 +11,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 
 use crate::model::access::Analysis;
+use crate::pg::guc;
 
 /// Runs `work` in a subtransaction that is rolled back if it fails; the error
 /// then comes back as SQLSTATE and message.
@@ -155,11 +157,27 @@ unsafe fn extension_owner(extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
 }
 
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, so that a user's
-/// path changes the meaning of nothing that we run. Our statements read
+/// path changes the meaning of nothing that we run, nor its way to quote names. Our statements read
 /// catalogs through functions whose rows the planner overestimates: compiling
 /// them would take seconds, running them takes milliseconds.
 pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
-    with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"jit", c"off")], work)
+    let settings =
+        [(c"search_path", c"pg_catalog, pg_temp"), (c"quote_all_identifiers", c"off"), (c"jit", c"off")];
+    with_settings(&settings, work)
+}
+
+/// Runs `work`, which creates a partitioned table or index, without a
+/// `default_tablespace` that is the database's own: PostgreSQL takes it for
+/// ordinary ones and refuses it for partitioned ones, though it means the same.
+pub fn with_partitionable_tablespace<R>(work: impl FnOnce() -> R) -> R {
+    let own = CString::new(guc::core_text(c"default_tablespace")).is_ok_and(|name| is_own_tablespace(&name));
+    if own { with_settings(&[(c"default_tablespace", c"")], work) } else { work() }
+}
+
+/// Whether a tablespace is that of the database.
+pub fn is_own_tablespace(name: &CStr) -> bool {
+    // SAFETY: a catalog look-up; every caller is in a transaction.
+    unsafe { pg_sys::get_tablespace_oid(name.as_ptr(), true) == pg_sys::MyDatabaseTableSpace }
 }
 
 /// Runs `work` with settings changed as `SET LOCAL` would.

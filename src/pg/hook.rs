@@ -6,6 +6,7 @@
 //! and cost one look at their tag. Other extensions' hooks are chained.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::c_char;
 use std::sync::OnceLock;
@@ -21,6 +22,8 @@ use crate::model::name::QualifiedName;
 use crate::model::name::derived_name;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::pg::context::is_own_tablespace;
+use crate::pg::context::with_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error::raise;
 use crate::pg::spi;
@@ -153,7 +156,13 @@ unsafe extern "C-unwind" fn process_utility(
     unsafe {
         match look_at(statement, query) {
             Some(Decided { utility, original, work }) => {
-                run(&call, statement, read_only, &work);
+                // Triggers and functions of an unchanged statement are watched like any other.
+                match work.as_slice() {
+                    [Work::Statement { command: None, edits }] if edits.is_empty() => {
+                        with_partitionable_tablespace(|| call.pass(statement, read_only))
+                    }
+                    work => run(&call, statement, read_only, work),
+                }
                 let processed = if completion.is_null() { 0 } else { (*completion).nprocessed };
                 let _guard = Inside::enter();
                 if let Some(handler) = HANDLER.get()
@@ -175,7 +184,10 @@ const fn concerns_relations(tag: NodeTag) -> bool {
             | NodeTag::T_CreateForeignTableStmt
             | NodeTag::T_CreateTableAsStmt
             | NodeTag::T_ViewStmt
+            | NodeTag::T_ExplainStmt
             | NodeTag::T_AlterTableStmt
+            | NodeTag::T_RenameStmt
+            | NodeTag::T_AlterObjectSchemaStmt
             | NodeTag::T_IndexStmt
             | NodeTag::T_TruncateStmt
             | NodeTag::T_CopyStmt
@@ -243,7 +255,7 @@ unsafe fn run(call: &Call, statement: *mut pg_sys::PlannedStmt, read_only: bool,
                         left &= apply((*copy).utilityStmt, edit);
                     }
                     if left {
-                        call.pass(copy, false);
+                        with_partitionable_tablespace(|| call.pass(copy, false));
                     }
                 }
                 Work::OnRelation { command, relation, suffix } => {
@@ -303,6 +315,11 @@ unsafe fn apply(node: *mut pg_sys::Node, edit: &Edit) -> bool {
                 create.partspec = partition_spec(*strategy, shard_key);
                 create.options = std::ptr::null_mut();
                 create.accessMethod = std::ptr::null_mut();
+                if utility::text_of(create.tablespacename).is_some()
+                    && is_own_tablespace(CStr::from_ptr(create.tablespacename))
+                {
+                    create.tablespacename = std::ptr::null_mut();
+                }
                 (*create.relation).relpersistence = pg_sys::RELPERSISTENCE_PERMANENT as c_char;
             }
             Edit::Recurse => match (*node).type_ {
