@@ -101,18 +101,21 @@ SELECT pg_catalog.pg_extension_config_dump('presplit.sharded_tables', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.size_history', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.table_settings', '');
 
--- The tables that are armed now. Readable by everyone, because the guard below
--- runs with the rights of whoever creates a table; it shows names only.
+-- The tables that are armed now; names only, for everyone. The log is looked
+-- at only when an arming would have ended without it: parallel restores write
+-- to it, and reading it would make serializable ones fail each other.
 CREATE VIEW presplit.armed WITH (security_barrier) AS
 SELECT a.schema_name, a.table_name, a.proposal_id, a.replaces,
-       greatest(a.armed_at, l.at) + a.valid_for AS valid_until
+       greatest(a.armed_at, (SELECT max(r.at)
+                             FROM presplit.restore_log AS r
+                             WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name)) + a.valid_for AS valid_until
 FROM presplit.armed_tables AS a
-LEFT JOIN LATERAL (
-    SELECT max(r.at) AS at
-    FROM presplit.restore_log AS r
-    WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at
-) AS l ON true
-WHERE pg_catalog.clock_timestamp() < greatest(a.armed_at, l.at) + a.valid_for;
+WHERE CASE WHEN pg_catalog.clock_timestamp() < a.armed_at + a.valid_for THEN true
+           ELSE pg_catalog.clock_timestamp() < a.valid_for
+                + (SELECT max(r.at)
+                   FROM presplit.restore_log AS r
+                   WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at)
+      END;
 
 -- The tables that were created in shards; names only.
 CREATE VIEW presplit.sharded WITH (security_barrier) AS
@@ -122,8 +125,10 @@ JOIN pg_catalog.pg_class AS c ON c.oid = t.relation;
 
 -- Never silently plain: if the library is not loaded, or its hook is switched
 -- off, an armed table must not come into being as anything but a partitioned one.
+-- With the owner's rights, so that whoever lost USAGE on the schema may still
+-- create tables.
 CREATE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE

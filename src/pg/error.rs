@@ -63,6 +63,24 @@ const fn code(state: SqlState) -> PgSqlErrorCode {
     }
 }
 
+/// Makes errors come without a backtrace of ours, whatever the server's
+/// environment says: the details of an error are for the client. Called once,
+/// from `_PG_init`.
+pub fn without_backtraces() {
+    const VARIABLE: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(VARIABLE);
+    // SAFETY: a server process has one thread when it loads a library. The
+    // standard library asks once and remembers; other libraries have their own.
+    unsafe {
+        std::env::set_var(VARIABLE, "0");
+        let _ = std::backtrace::Backtrace::capture();
+        match before {
+            Some(value) => std::env::set_var(VARIABLE, value),
+            None => std::env::remove_var(VARIABLE),
+        }
+    }
+}
+
 /// Lets `?` turn these error types into `ErrorReport`.
 macro_rules! reports {
     ($($error:ty),+ $(,)?) => {$(
