@@ -5,6 +5,20 @@
 -- views. A name of a table that may not exist yet is stored as schema_name and
 -- table_name, an existing one as regclass.
 
+-- The library reads and writes text as UTF-8; elsewhere a name could be mangled.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = pg_catalog.format('encoding "%s" of database "%s" is not supported',
+                                        pg_catalog.getdatabaseencoding(), pg_catalog.current_database()),
+            DETAIL = 'Extension pg_presplit works in databases whose encoding is UTF8.',
+            HINT = 'Create the target with ENCODING ''UTF8'' TEMPLATE template0: pg_restore converts what it loads.';
+    END IF;
+END
+$$;
+
 CREATE SCHEMA presplit;
 
 CREATE TABLE presplit.stored_profiles (

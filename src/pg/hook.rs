@@ -26,6 +26,7 @@ use crate::pg::context::is_own_tablespace;
 use crate::pg::context::with_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error::raise;
+use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
 
@@ -217,8 +218,9 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         let handler = HANDLER.get()?;
         let _guard = Inside::enter();
         // A database without the extension, or with one being installed, and a
-        // server in binary upgrade have nothing armed.
+        // server in binary upgrade have nothing armed; a standby creates nothing.
         if pg_sys::IsBinaryUpgrade
+            || server::in_recovery()
             || pg_sys::creating_extension
             || pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true) == pg_sys::InvalidOid
         {
