@@ -101,44 +101,6 @@ pub unsafe fn read_node(node: *mut pg_sys::Node, names: Names) -> Option<Utility
                 let relation = created_name(statement.relation, names)?;
                 Some(Utility::CreateTable(read_create_table(statement, relation)))
             }
-            NodeTag::T_CreateForeignTableStmt => {
-                let statement = &*node.cast::<pg_sys::CreateForeignTableStmt>();
-                let relation = created_name(statement.base.relation, names)?;
-                Some(Utility::CreateOther { relation, what: "a foreign table" })
-            }
-            NodeTag::T_CreateTableAsStmt => {
-                let statement = &*node.cast::<pg_sys::CreateTableAsStmt>();
-                let relation = created_name((*statement.into).rel, names)?;
-                let what = if statement.objtype == pg_sys::ObjectType::OBJECT_MATVIEW {
-                    "a materialized view"
-                } else {
-                    "the result of a query"
-                };
-                Some(Utility::CreateOther { relation, what })
-            }
-            NodeTag::T_ExplainStmt => explained(&*node.cast::<pg_sys::ExplainStmt>(), names),
-            NodeTag::T_RenameStmt => {
-                let statement = &*node.cast::<pg_sys::RenameStmt>();
-                if statement.renameType != pg_sys::ObjectType::OBJECT_TABLE {
-                    return None;
-                }
-                let from = existing_name(statement.relation, names)?;
-                let relation = from.sibling(text_of(statement.newname)?);
-                Some(Utility::MoveTable { from, relation })
-            }
-            NodeTag::T_AlterObjectSchemaStmt => {
-                let statement = &*node.cast::<pg_sys::AlterObjectSchemaStmt>();
-                if statement.objectType != pg_sys::ObjectType::OBJECT_TABLE {
-                    return None;
-                }
-                let from = existing_name(statement.relation, names)?;
-                let relation = QualifiedName::new(text_of(statement.newschema)?, &from.name);
-                Some(Utility::MoveTable { from, relation })
-            }
-            NodeTag::T_ViewStmt => {
-                let statement = &*node.cast::<pg_sys::ViewStmt>();
-                Some(Utility::CreateOther { relation: created_name(statement.view, names)?, what: "a view" })
-            }
             NodeTag::T_AlterTableStmt => {
                 let statement = &*node.cast::<pg_sys::AlterTableStmt>();
                 // ALTER INDEX, ALTER SEQUENCE and others share the node.
@@ -195,7 +157,61 @@ pub unsafe fn read_node(node: *mut pg_sys::Node, names: Names) -> Option<Utility
             }
             NodeTag::T_AlterPublicationStmt => {
                 let statement = &*node.cast::<pg_sys::AlterPublicationStmt>();
+                if statement.action == pg_sys::AlterPublicationAction::AP_DropObjects {
+                    return None;
+                }
                 published(statement.pubname, statement.pubobjects, false, false, names)
+            }
+            _ => read_other(node, names),
+        }
+    }
+}
+
+/// Statements after which something else has a table's name.
+///
+/// # Safety
+/// As `read_node`.
+unsafe fn read_other(node: *mut pg_sys::Node, names: Names) -> Option<Utility> {
+    // SAFETY: as in `read_node`.
+    unsafe {
+        match (*node).type_ {
+            NodeTag::T_CreateForeignTableStmt => {
+                let statement = &*node.cast::<pg_sys::CreateForeignTableStmt>();
+                let relation = created_name(statement.base.relation, names)?;
+                Some(Utility::CreateOther { relation, what: "a foreign table" })
+            }
+            NodeTag::T_CreateTableAsStmt => {
+                let statement = &*node.cast::<pg_sys::CreateTableAsStmt>();
+                let relation = created_name((*statement.into).rel, names)?;
+                let what = if statement.objtype == pg_sys::ObjectType::OBJECT_MATVIEW {
+                    "a materialized view"
+                } else {
+                    "the result of a query"
+                };
+                Some(Utility::CreateOther { relation, what })
+            }
+            NodeTag::T_ViewStmt => {
+                let statement = &*node.cast::<pg_sys::ViewStmt>();
+                Some(Utility::CreateOther { relation: created_name(statement.view, names)?, what: "a view" })
+            }
+            NodeTag::T_ExplainStmt => explained(&*node.cast::<pg_sys::ExplainStmt>(), names),
+            NodeTag::T_RenameStmt => {
+                let statement = &*node.cast::<pg_sys::RenameStmt>();
+                if statement.renameType != pg_sys::ObjectType::OBJECT_TABLE {
+                    return None;
+                }
+                let from = existing_name(statement.relation, names)?;
+                let relation = from.sibling(text_of(statement.newname)?);
+                Some(Utility::MoveTable { from, relation })
+            }
+            NodeTag::T_AlterObjectSchemaStmt => {
+                let statement = &*node.cast::<pg_sys::AlterObjectSchemaStmt>();
+                if statement.objectType != pg_sys::ObjectType::OBJECT_TABLE {
+                    return None;
+                }
+                let from = existing_name(statement.relation, names)?;
+                let relation = QualifiedName::new(text_of(statement.newschema)?, &from.name);
+                Some(Utility::MoveTable { from, relation })
             }
             _ => None,
         }

@@ -66,6 +66,21 @@ same "nor moved to it" 55000 \
     "$(state_of armed 'CREATE SCHEMA s CREATE TABLE ev (id int)' 'ALTER TABLE s.ev SET SCHEMA public')"
 same "a sharded table may be renamed away and back" ok \
     "$(state_of armed 'CREATE TABLE ev (id int)' 'ALTER TABLE ev RENAME TO x' 'ALTER TABLE x RENAME TO ev')"
+same "a table that is still to be replaced may be, too" ok "$(state_of armed 'CREATE TABLE wide (id int)' \
+    "SELECT create_shards(register_proposal('wide', 'hash', '{id}', '{\"modulus\": 2}'), replace => true)" \
+    'ALTER TABLE wide RENAME TO x' 'ALTER TABLE x RENAME TO wide')"
+same "a publication that loses the table keeps its options" f "$(run -d armed <<'SQL' | tail -n 1
+BEGIN;
+SET client_min_messages = error;
+CREATE TABLE ev (id int);
+CREATE PUBLICATION news FOR TABLES IN SCHEMA public;
+CREATE PUBLICATION more FOR TABLE ev;
+ALTER PUBLICATION more SET (publish_via_partition_root = false);
+ALTER PUBLICATION more DROP TABLE ev;
+SELECT pubviaroot FROM pg_publication WHERE pubname = 'more';
+ROLLBACK;
+SQL
+)"
 same "columns of LIKE are not missing" ok \
     "$(state_of armed 'CREATE TABLE other (id int)' 'CREATE TABLE ev (LIKE other)')"
 same "a system table is no table to shard" 42809 "$(state_of armed \
