@@ -5,6 +5,20 @@
 -- views. A name of a table that may not exist yet is stored as schema_name and
 -- table_name, an existing one as regclass.
 
+-- The library reads and writes text as UTF-8; elsewhere a name could be mangled.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = pg_catalog.format('encoding "%s" of database "%s" is not supported',
+                                        pg_catalog.getdatabaseencoding(), pg_catalog.current_database()),
+            DETAIL = 'Extension pg_presplit works in databases whose encoding is UTF8.',
+            HINT = 'Create the target with ENCODING ''UTF8'' TEMPLATE template0: pg_restore converts what it loads.';
+    END IF;
+END
+$$;
+
 CREATE SCHEMA presplit;
 
 CREATE TABLE presplit.stored_profiles (
@@ -101,18 +115,21 @@ SELECT pg_catalog.pg_extension_config_dump('presplit.sharded_tables', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.size_history', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.table_settings', '');
 
--- The tables that are armed now. Readable by everyone, because the guard below
--- runs with the rights of whoever creates a table; it shows names only.
+-- The tables that are armed now; names only, for everyone. The log is looked
+-- at only when an arming would have ended without it: parallel restores write
+-- to it, and reading it would make serializable ones fail each other.
 CREATE VIEW presplit.armed WITH (security_barrier) AS
 SELECT a.schema_name, a.table_name, a.proposal_id, a.replaces,
-       greatest(a.armed_at, l.at) + a.valid_for AS valid_until
+       greatest(a.armed_at, (SELECT max(r.at)
+                             FROM presplit.restore_log AS r
+                             WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name)) + a.valid_for AS valid_until
 FROM presplit.armed_tables AS a
-LEFT JOIN LATERAL (
-    SELECT max(r.at) AS at
-    FROM presplit.restore_log AS r
-    WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at
-) AS l ON true
-WHERE pg_catalog.clock_timestamp() < greatest(a.armed_at, l.at) + a.valid_for;
+WHERE CASE WHEN pg_catalog.clock_timestamp() < a.armed_at + a.valid_for THEN true
+           ELSE pg_catalog.clock_timestamp() < a.valid_for
+                + (SELECT max(r.at)
+                   FROM presplit.restore_log AS r
+                   WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at)
+      END;
 
 -- The tables that were created in shards; names only.
 CREATE VIEW presplit.sharded WITH (security_barrier) AS
@@ -122,8 +139,10 @@ JOIN pg_catalog.pg_class AS c ON c.oid = t.relation;
 
 -- Never silently plain: if the library is not loaded, or its hook is switched
 -- off, an armed table must not come into being as anything but a partitioned one.
+-- With the owner's rights, so that whoever lost USAGE on the schema may still
+-- create tables.
 CREATE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE

@@ -87,6 +87,7 @@ pgrx::pg_module_magic!(name, version);
 #[allow(non_snake_case)]
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    pg::error::without_backtraces();
     pg::guc::declare();
     operations::restore::install();
     operations::worker::register();

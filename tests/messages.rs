@@ -128,6 +128,7 @@ fn of_planning() -> Vec<Example> {
         TransitionTable => [Refusal::TransitionTable(orders(), text("orders_audit"))],
         Inheritance => [Refusal::Inheritance(orders())],
         Concurrently => [Refusal::Concurrently(orders())],
+        Moved => [Refusal::Moved(orders())],
     }));
     all
 }

@@ -20,6 +20,7 @@ use crate::model::profile::Profile;
 use crate::model::profile::Table;
 use crate::model::report::SqlState;
 use crate::operations::advise;
+use crate::pg::document::Document;
 use crate::pg::error;
 use crate::pg::moment;
 use crate::planning::forecast;
@@ -61,7 +62,7 @@ fn check_is_table(name: &QualifiedName) -> Result<(), ErrorReport> {
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn import_profile(profile: JsonB, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
+fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
     let user = current_user()?;
     if name.is_empty() || name.len() > PROFILE_NAME_BYTES_MAX {
         return Err(error::new(
@@ -80,7 +81,7 @@ fn import_profile(profile: JsonB, name: default!(&str, "'imported'")) -> Result<
         ));
     }
     // What is stored is what was checked, not what was given.
-    let checked = Profile::from_json(profile.0)?;
+    let checked = Profile::from_json(profile.read()?)?;
     profiles::store(name, &serde_json::json!(checked), &user)?;
     Ok(name.to_owned())
 }

@@ -22,6 +22,7 @@ use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::operations::advise;
 use crate::operations::advise::Facts;
+use crate::pg::document::Document;
 use crate::pg::error;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
@@ -232,7 +233,7 @@ fn export_proposal(proposal_id: i64) -> Result<JsonB, ErrorReport> {
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn import_proposal(proposal: JsonB) -> Result<i64, ErrorReport> {
+fn import_proposal(proposal: Document) -> Result<i64, ErrorReport> {
     let damaged = |why: String| {
         error::new(
             SqlState::InvalidParameterValue,
@@ -241,13 +242,14 @@ fn import_proposal(proposal: JsonB) -> Result<i64, ErrorReport> {
             Some("Import what export_proposal() wrote, as it is.".to_owned()),
         )
     };
-    if proposal.0.get("format").and_then(serde_json::Value::as_str) != Some(FORMAT) {
+    let proposal = proposal.read()?;
+    if proposal.get("format").and_then(serde_json::Value::as_str) != Some(FORMAT) {
         return Err(damaged(format!("A proposal is a JSON object whose \"format\" is \"{FORMAT}\".")));
     }
-    if proposal.0.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
+    if proposal.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
         return Err(damaged(format!("This release reads version {VERSION}.")));
     }
-    let read: Proposal = serde_json::from_value(proposal.0["proposal"].clone())
+    let read: Proposal = serde_json::from_value(proposal["proposal"].clone())
         .map_err(|cause| damaged(format!("The JSON does not have its shape: {cause}.")))?;
     if let Some(flaw) = read.flaw() {
         return Err(damaged(flaw));
@@ -261,7 +263,7 @@ fn register_proposal(
     relation: &str,
     strategy: &str,
     shard_key: Vec<Option<String>>,
-    bounds: JsonB,
+    bounds: Document,
 ) -> Result<i64, ErrorReport> {
     let Some(strategy) = Strategy::from_word(strategy) else {
         return Err(error::new(
@@ -275,6 +277,6 @@ fn register_proposal(
     let name = table_of(&profile, relation)?.name();
     let key = without_nulls(shard_key, "shard_key")?;
     let facts = Facts::read(profile, Interval::from_seconds(90.0 * 86_400.0))?;
-    let proposal = facts.by_hand(&name, strategy, &key, &bounds.0)?;
+    let proposal = facts.by_hand(&name, strategy, &key, &bounds.read()?)?;
     proposals::store(&proposal, &current_user()?)
 }

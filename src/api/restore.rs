@@ -25,6 +25,7 @@ use crate::operations::archive;
 use crate::operations::check;
 use crate::operations::provision;
 use crate::operations::provision::Request;
+use crate::pg::document::Document;
 use crate::pg::error;
 use crate::pg::moment;
 
@@ -163,7 +164,7 @@ const TABLE_ONLY: &[&str] = &["expected_rows_per_day", "undo"];
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn configure_shards(relation: &str, settings: JsonB) -> Result<JsonB, ErrorReport> {
+fn configure_shards(relation: &str, settings: Document) -> Result<JsonB, ErrorReport> {
     let user = current_user()?;
     let name = relations::resolve(relation, &[])?;
     match relations::find(&name)? {
@@ -186,7 +187,7 @@ fn configure_shards(relation: &str, settings: JsonB) -> Result<JsonB, ErrorRepor
         Some(_) => {}
         None => provision::check_may_arm_here()?,
     }
-    let Value::Object(changes) = settings.0 else {
+    let Value::Object(changes) = settings.read()? else {
         return Err(error::new(
             SqlState::InvalidParameterValue,
             "settings of a table must be a JSON object",

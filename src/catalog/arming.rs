@@ -13,6 +13,8 @@ use crate::pg::spi;
 #[derive(Debug, Clone, Deserialize)]
 pub struct Arming {
     pub proposal_id: i64,
+    /// Whether a table of that name is to be dropped first.
+    pub replaces: bool,
     pub layout: Layout,
     pub unique_policy: UniquePolicy,
 }
@@ -38,7 +40,7 @@ pub fn find(relation: &QualifiedName) -> Result<Option<Arming>, ErrorReport> {
     let found = as_extension_owner(|| {
         spi::rows::<Arming>(
             "SELECT jsonb_build_object(
-                'proposal_id', a.proposal_id, 'layout', r.content->'layout',
+                'proposal_id', a.proposal_id, 'replaces', a.replaces, 'layout', r.content->'layout',
                 'unique_policy', p.settings->'unique_policy')::text
              FROM presplit.armed AS a
              JOIN presplit.proposal_relations AS r USING (proposal_id, schema_name, table_name)
@@ -142,8 +144,11 @@ pub fn mark_sharded(relation: &QualifiedName, proposal_id: i64) -> Result<(), Er
     as_extension_owner(|| {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
         spi::run(
-            "DELETE FROM presplit.sharded_tables AS t
-             WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.relation)",
+            // Past rows that another restore is removing: it may take hours to commit.
+            "DELETE FROM presplit.sharded_tables WHERE relation IN (
+                 SELECT t.relation FROM presplit.sharded_tables AS t
+                 WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.relation)
+                 FOR UPDATE SKIP LOCKED)",
             &[],
         )?;
         spi::run(

@@ -18,6 +18,12 @@ pub enum Utility {
         relation: QualifiedName,
         what: &'static str,
     },
+    /// `ALTER TABLE … RENAME TO` or `SET SCHEMA`.
+    MoveTable {
+        from: QualifiedName,
+        /// What it would be called.
+        relation: QualifiedName,
+    },
     AlterTable {
         relation: QualifiedName,
         only: bool,
@@ -56,7 +62,7 @@ pub struct CreateTable {
     pub columns: Vec<String>,
     pub unlogged: bool,
     pub inherits: bool,
-    /// `OF type`: columns come from the type.
+    /// `OF type` or `LIKE`: columns come from elsewhere.
     pub typed: bool,
     /// Has `PARTITION BY` or `PARTITION OF` of its own.
     pub partitioned: bool,
@@ -147,7 +153,7 @@ impl Utility {
         match self {
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateOther { what, .. } => what,
-            Self::AlterTable { .. } => "ALTER TABLE",
+            Self::AlterTable { .. } | Self::MoveTable { .. } => "ALTER TABLE",
             Self::CreateIndex(_) => "CREATE INDEX",
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CopyFrom { .. } => "COPY",
@@ -163,6 +169,7 @@ impl Utility {
         match self {
             Self::CreateTable(table) => vec![&table.relation],
             Self::CreateOther { relation, .. }
+            | Self::MoveTable { relation, .. }
             | Self::AlterTable { relation, .. }
             | Self::CopyFrom { relation, .. }
             | Self::CreateTrigger { relation, .. } => vec![relation],

@@ -9,10 +9,13 @@ use std::fs::File;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::io::Seek;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::time::Duration;
 
 use memchr::memchr_iter;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -25,6 +28,12 @@ use crate::pg::spi;
 
 /// Longest schema text that is read.
 const SCHEMA_BYTES_MAX: usize = 256 << 20;
+
+/// Longest line, which may be one of data: PostgreSQL writes rows of up to a gigabyte.
+const LINE_BYTES_MAX: usize = 1 << 30;
+
+/// Time between two looks at the program that reads an archive.
+const POLL: Duration = Duration::from_millis(5);
 
 /// The first bytes of a custom-format archive.
 const CUSTOM_MAGIC: &[u8] = b"PGDMP";
@@ -41,12 +50,20 @@ pub fn schema_of(path: &str) -> Result<String, ErrorReport> {
     };
     let meta = std::fs::metadata(path).map_err(failed)?;
     let archive = if meta.is_dir() {
-        Path::new(path).join("toc.dat").exists()
-    } else {
+        std::fs::metadata(Path::new(path).join("toc.dat")).is_ok_and(|toc| toc.is_file())
+    } else if meta.is_file() {
         let mut head = Vec::new();
         File::open(path).map_err(failed)?.take(512).read_to_end(&mut head).map_err(failed)?;
         // A tar archive names its first member, the table of contents, first.
         head.starts_with(CUSTOM_MAGIC) || head.starts_with(b"toc.dat")
+    } else {
+        // A pipe or a device may keep the reader waiting, or never end.
+        return Err(error::new(
+            SqlState::IoError,
+            format!("\"{path}\" is not a regular file"),
+            None,
+            Some("Name a dump file, or the directory of a dump in directory format.".to_owned()),
+        ));
     };
     if archive {
         check_role("pg_execute_server_program", "run programs of the server")?;
@@ -85,15 +102,12 @@ pub fn schema_in(text: &str) -> Result<String, ErrorReport> {
 ///
 /// # Errors
 /// 58030 if the reader fails, 54000 if the schema is too long.
-fn ddl_of(reader: impl BufRead, name: &str, with_data: bool) -> Result<String, ErrorReport> {
+fn ddl_of(mut reader: impl BufRead, name: &str, with_data: bool) -> Result<String, ErrorReport> {
     let mut text = String::new();
     let mut in_data = false;
     let mut insert = InsertScan::default();
-    for line in reader.split(b'\n') {
-        pgrx::check_for_interrupts!();
-        let line = line.map_err(|cause| {
-            error::new(SqlState::IoError, format!("could not read \"{name}\": {cause}"), None, None)
-        })?;
+    let mut line = Vec::new();
+    while next_line(&mut reader, &mut line, name)? {
         if in_data {
             in_data = line != b"\\.";
             continue;
@@ -107,17 +121,48 @@ fn ddl_of(reader: impl BufRead, name: &str, with_data: bool) -> Result<String, E
             continue;
         }
         if text.len() + line.len() > SCHEMA_BYTES_MAX {
-            return Err(error::new(
-                SqlState::ProgramLimitExceeded,
-                format!("schema in \"{name}\" is too long"),
-                Some(format!("The limit is {SCHEMA_BYTES_MAX} bytes.")),
-                None,
-            ));
+            return Err(too_long(name));
         }
         text.push_str(&line);
         text.push('\n');
     }
     Ok(text)
+}
+
+fn too_long(name: &str) -> ErrorReport {
+    error::new(
+        SqlState::ProgramLimitExceeded,
+        format!("schema in \"{name}\" is too long"),
+        Some(format!("The limit is {SCHEMA_BYTES_MAX} bytes.")),
+        None,
+    )
+}
+
+/// Reads the next line, without its end; false if there is none. Interrupts
+/// are looked for within a line too: one of a dump's data may be a gigabyte.
+fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, name: &str) -> Result<bool, ErrorReport> {
+    line.clear();
+    let mut any = false;
+    loop {
+        pgrx::check_for_interrupts!();
+        let part = reader.fill_buf().map_err(|cause| {
+            error::new(SqlState::IoError, format!("could not read \"{name}\": {cause}"), None, None)
+        })?;
+        if part.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = part.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&part[..end.unwrap_or(part.len())]);
+        let used = end.map_or(part.len(), |end| end + 1);
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+        if line.len() > LINE_BYTES_MAX {
+            return Err(too_long(name));
+        }
+    }
 }
 
 /// Skips `INSERT` statements of a dump, whose strings may span lines.
@@ -152,26 +197,32 @@ fn from_archive(path: &str) -> Result<String, ErrorReport> {
             Some("Pass the output of pg_restore -s as schema_sql instead.".to_owned()),
         )
     };
+    // Into files, not pipes: nothing waits here but for the program to end.
+    let (out, err) = (scratch().map_err(failed)?, scratch().map_err(failed)?);
     let mut child = Command::new(&program)
         .args(["--schema-only", "--file=-", "--"])
         .arg(path)
         .env_clear()
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(out.try_clone().map_err(failed)?)
+        .stderr(err.try_clone().map_err(failed)?)
         .spawn()
         .map(Reaped)
         .map_err(failed)?;
-    let mut text = String::new();
-    if let Some(out) = child.0.stdout.take() {
-        text = ddl_of(BufReader::new(out), path, false)?;
-    }
-    let mut complaint = String::new();
-    if let Some(err) = child.0.stderr.take() {
-        let _ = err.take(4096).read_to_string(&mut complaint);
-    }
-    let status = child.0.wait().map_err(failed)?;
+    let status = loop {
+        pgrx::check_for_interrupts!();
+        if let Some(status) = child.0.try_wait().map_err(failed)? {
+            break status;
+        }
+        let written = |file: &File| file.metadata().map_or(0, |meta| meta.len());
+        if written(&out).max(written(&err)) > SCHEMA_BYTES_MAX as u64 {
+            return Err(too_long(path));
+        }
+        std::thread::sleep(POLL);
+    };
     if !status.success() {
+        let mut complaint = String::new();
+        let _ = from_start(err).and_then(|err| err.take(4096).read_to_string(&mut complaint));
         return Err(error::new(
             SqlState::IoError,
             format!("could not read archive \"{path}\""),
@@ -179,7 +230,32 @@ fn from_archive(path: &str) -> Result<String, ErrorReport> {
             None,
         ));
     }
-    Ok(text)
+    ddl_of(BufReader::new(from_start(out).map_err(failed)?), path, false)
+}
+
+/// A file without a name, which is gone when it is closed.
+fn scratch() -> std::io::Result<File> {
+    let mut number = 0;
+    loop {
+        let name = format!("pg_presplit.{}.{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        match options.open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
+            Err(cause) => return Err(cause),
+        }
+    }
+}
+
+/// The same file, to be read from its start.
+fn from_start(mut file: File) -> std::io::Result<File> {
+    file.rewind()?;
+    Ok(file)
 }
 
 /// A child that does not outlive an error or a cancel.

@@ -20,6 +20,7 @@ use crate::model::utility::Edit;
 use crate::model::utility::Utility;
 use crate::operations::provision::server_major;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::context::with_settings;
 use crate::pg::error;
 use crate::pg::hook;
 use crate::pg::spi;
@@ -90,7 +91,8 @@ pub fn shard_empty_table(name: &QualifiedName, layout: &Layout, stored: &Stored)
                     Some("Drop them first, or shard the table while it is restored.".to_owned()),
                 ));
             }
-            rebuild(name, layout, stored, &anatomy)
+            // The table is in the database's own tablespace, or it would have been refused.
+            with_settings(&[(c"default_tablespace", c"")], || rebuild(name, layout, stored, &anatomy))
         })
     })
 }

@@ -108,6 +108,14 @@ fn provisioned(name: &QualifiedName, layout: &Layout, state: &'static str) -> Ve
 }
 
 fn check_kind(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
+    if name.schema.starts_with("pg_") || ["information_schema", "presplit"].contains(&name.schema.as_str()) {
+        return Err(error::new(
+            SqlState::WrongObjectType,
+            format!("cannot shard \"{name}\": it belongs to the system"),
+            Some("Only ordinary tables can be sharded.".to_owned()),
+            None,
+        ));
+    }
     if !matches!(live.kind.as_str(), "r" | "p") || live.partition {
         return Err(error::new(
             SqlState::WrongObjectType,

@@ -49,7 +49,7 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
     let mut concerned = Vec::new();
     for relation in statement.relations() {
         if let Some(arming) = arming::find(relation)?
-            && concerns(statement, relation)?
+            && concerns(statement, relation, &arming)?
         {
             concerned.push(Concerned { relation: relation.clone(), arming });
         }
@@ -58,7 +58,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         return Ok(None);
     }
     let mut all: Vec<Work> = Vec::new();
-    let mut changed = matches!(statement, Utility::CopyFrom { .. });
+    // A COPY is logged when it is done; an index needs a tablespace that a partitioned one may have.
+    let mut changed = matches!(statement, Utility::CopyFrom { .. } | Utility::CreateIndex(_));
     for table in &concerned {
         let armed = Armed {
             relation: &table.relation,
@@ -98,10 +99,16 @@ fn merge(all: &mut Vec<Work>, items: Vec<Work>) {
 /// Whether the statement is about the armed table as a sharded one: it creates
 /// it, or it finds it partitioned. An old, whole table that a restore is about
 /// to drop is left alone.
-fn concerns(statement: &Utility, relation: &QualifiedName) -> Result<bool, ErrorReport> {
+fn concerns(statement: &Utility, relation: &QualifiedName, arming: &Arming) -> Result<bool, ErrorReport> {
     let live = relations::find(relation)?;
     Ok(match statement {
         Utility::CreateTable(_) | Utility::CreateOther { .. } => live.is_none(),
+        // A sharded table may be renamed away and back, and so may one that is still to be replaced.
+        Utility::MoveTable { from, .. } => {
+            !arming.replaces
+                && live.is_none()
+                && relations::find(from)?.is_none_or(|from| !from.is_partitioned())
+        }
         _ => live.is_some_and(|live| live.is_partitioned()),
     })
 }

@@ -3,6 +3,7 @@
 //! end of the (sub)transaction does.
 
 use std::ffi::CStr;
+use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
@@ -10,6 +11,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 
 use crate::model::access::Analysis;
+use crate::pg::guc;
 
 /// Runs `work` in a subtransaction that is rolled back if it fails; the error
 /// then comes back as SQLSTATE and message.
@@ -155,17 +157,41 @@ unsafe fn extension_owner(extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
 }
 
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, so that a user's
-/// path changes the meaning of nothing that we run. Our statements read
+/// path changes the meaning of nothing that we run, nor its way to quote names. Our statements read
 /// catalogs through functions whose rows the planner overestimates: compiling
 /// them would take seconds, running them takes milliseconds.
 pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
-    with_settings(&[(c"search_path", c"pg_catalog, pg_temp"), (c"jit", c"off")], work)
+    let settings =
+        [(c"search_path", c"pg_catalog, pg_temp"), (c"quote_all_identifiers", c"off"), (c"jit", c"off")];
+    with_settings(&settings, work)
+}
+
+/// Takes away a `default_tablespace` that is the database's own until
+/// [`close_settings`]: PostgreSQL takes it for ordinary tables and refuses it
+/// for partitioned ones, though it means the same.
+pub fn open_partitionable_tablespace() -> Option<i32> {
+    let own = CString::new(guc::core_text(c"default_tablespace")).is_ok_and(|name| is_own_tablespace(&name));
+    own.then(|| open_settings(&[(c"default_tablespace", c"")]))
+}
+
+/// Whether a tablespace is that of the database.
+pub fn is_own_tablespace(name: &CStr) -> bool {
+    // SAFETY: a catalog look-up; every caller is in a transaction.
+    unsafe { pg_sys::get_tablespace_oid(name.as_ptr(), true) == pg_sys::MyDatabaseTableSpace }
 }
 
 /// Runs `work` with settings changed as `SET LOCAL` would.
 pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
-    // SAFETY: the nest level is closed on the way out; on an error the end of
-    // the (sub)transaction closes it.
+    let level = open_settings(settings);
+    let result = work();
+    close_settings(Some(level));
+    result
+}
+
+/// Changes settings until [`close_settings`], or until the end of the
+/// (sub)transaction after an error.
+fn open_settings(settings: &[(&CStr, &CStr)]) -> i32 {
+    // SAFETY: names and values are zero-terminated and copied by the server.
     unsafe {
         let level = pg_sys::NewGUCNestLevel();
         for (name, value) in settings {
@@ -180,8 +206,14 @@ pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -
                 false,
             );
         }
-        let result = work();
-        pg_sys::AtEOXact_GUC(true, level);
-        result
+        level
+    }
+}
+
+/// Puts settings back as they were.
+pub fn close_settings(level: Option<i32>) {
+    if let Some(level) = level {
+        // SAFETY: a level of `open_settings` that is still open.
+        unsafe { pg_sys::AtEOXact_GUC(true, level) };
     }
 }

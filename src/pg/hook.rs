@@ -6,6 +6,7 @@
 //! and cost one look at their tag. Other extensions' hooks are chained.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::c_char;
 use std::ffi::c_void;
@@ -23,8 +24,12 @@ use crate::model::name::QualifiedName;
 use crate::model::name::derived_name;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::pg::context::close_settings;
+use crate::pg::context::is_own_tablespace;
+use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error::raise;
+use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
 
@@ -214,7 +219,10 @@ unsafe extern "C-unwind" fn process_utility(
         if decided.is_null() {
             return call.pass(statement, read_only);
         }
-        let before = enter();
+        // Triggers and functions of an unchanged statement are watched like any other.
+        let unchanged = (*decided).is_unchanged();
+        let before = if unchanged { INSIDE.get() } else { enter() };
+        let settings = pgrx_extern_c_guard(open_partitionable_tablespace);
         for at in 0..(*decided).work.len() {
             let step = pgrx_extern_c_guard(|| prepare(statement, read_only, &(*decided).work, at));
             match step {
@@ -230,6 +238,8 @@ unsafe extern "C-unwind" fn process_utility(
                 Step::Nothing => {}
             }
         }
+        pgrx_extern_c_guard(|| close_settings(settings));
+        enter();
         pgrx_extern_c_guard(|| {
             let processed = if completion.is_null() { 0 } else { (*completion).nprocessed };
             let Decided { utility, original, .. } = &*decided;
@@ -251,7 +261,10 @@ const fn concerns_relations(tag: NodeTag) -> bool {
             | NodeTag::T_CreateForeignTableStmt
             | NodeTag::T_CreateTableAsStmt
             | NodeTag::T_ViewStmt
+            | NodeTag::T_ExplainStmt
             | NodeTag::T_AlterTableStmt
+            | NodeTag::T_RenameStmt
+            | NodeTag::T_AlterObjectSchemaStmt
             | NodeTag::T_IndexStmt
             | NodeTag::T_TruncateStmt
             | NodeTag::T_CopyStmt
@@ -268,6 +281,12 @@ struct Decided {
     work: Vec<Work>,
 }
 
+impl Decided {
+    fn is_unchanged(&self) -> bool {
+        matches!(self.work.as_slice(), [Work::Statement { command: None, edits }] if edits.is_empty())
+    }
+}
+
 /// # Safety
 /// A utility statement, as the server gives it to a hook.
 unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> Option<Decided> {
@@ -281,8 +300,9 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         let handler = HANDLER.get()?;
         let _guard = Inside::enter();
         // A database without the extension, or with one being installed, and a
-        // server in binary upgrade have nothing armed.
+        // server in binary upgrade have nothing armed; a standby creates nothing.
         if pg_sys::IsBinaryUpgrade
+            || server::in_recovery()
             || pg_sys::creating_extension
             || pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true) == pg_sys::InvalidOid
         {
@@ -380,6 +400,11 @@ unsafe fn apply(node: *mut pg_sys::Node, edit: &Edit) -> bool {
                 create.partspec = partition_spec(*strategy, shard_key);
                 create.options = std::ptr::null_mut();
                 create.accessMethod = std::ptr::null_mut();
+                if utility::text_of(create.tablespacename).is_some()
+                    && is_own_tablespace(CStr::from_ptr(create.tablespacename))
+                {
+                    create.tablespacename = std::ptr::null_mut();
+                }
                 (*create.relation).relpersistence = pg_sys::RELPERSISTENCE_PERMANENT as c_char;
             }
             Edit::Recurse => match (*node).type_ {

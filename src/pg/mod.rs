@@ -6,6 +6,7 @@
 
 pub mod analyze;
 pub mod context;
+pub mod document;
 pub mod error;
 pub mod guc;
 pub mod hash;

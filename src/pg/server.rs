@@ -1,4 +1,4 @@
-//! The running server: where its programs are.
+//! The running server: where its programs are, and what it may do.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -12,6 +12,13 @@ pub fn bin_directory() -> PathBuf {
     let program = unsafe { CStr::from_ptr((&raw const pg_sys::my_exec_path).cast()) };
     let program = PathBuf::from(program.to_string_lossy().into_owned());
     program.parent().map_or_else(PathBuf::new, std::path::Path::to_path_buf)
+}
+
+/// Whether this server is a standby, or still recovering.
+#[must_use]
+pub fn in_recovery() -> bool {
+    // SAFETY: reads a flag of shared memory.
+    unsafe { pg_sys::RecoveryInProgress() }
 }
 
 /// Cores of the machine, as the process may use them.

@@ -8,10 +8,12 @@ use pgrx::FromDatum;
 use pgrx::IntoDatum;
 use pgrx::Spi;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::spi::SpiTupleTable;
 use serde::de::DeserializeOwned;
 
 use crate::model::report::SqlState;
 use crate::pg::error;
+use crate::pg::server;
 
 /// An argument of a statement: made with `.into()`.
 pub type Argument<'a> = pgrx::datum::DatumWithOid<'a>;
@@ -25,8 +27,32 @@ fn failed(error: &pgrx::spi::Error) -> ErrorReport {
 /// # Errors
 /// Errors of the statement itself are raised, not returned.
 pub fn run(sql: &str, arguments: &[Argument<'_>]) -> Result<usize, ErrorReport> {
+    if server::in_recovery() {
+        return Err(error::new(
+            SqlState::ReadOnlySqlTransaction,
+            "pg_presplit cannot change anything during recovery",
+            None,
+            Some("Connect to the primary server, or promote this one.".to_owned()),
+        ));
+    }
     Spi::connect_mut(|client| client.update(sql, None, arguments).map(|table| table.len()))
         .map_err(|error| failed(&error))
+}
+
+/// Runs a query and reads its rows. On a standby it is read-only: the other
+/// way would want a transaction id, which a standby does not give.
+fn query<R>(
+    sql: &str,
+    limit: Option<i64>,
+    arguments: &[Argument<'_>],
+    read: impl FnOnce(SpiTupleTable<'_>) -> Result<R, pgrx::spi::Error>,
+) -> Result<R, ErrorReport> {
+    let result = if server::in_recovery() {
+        Spi::connect(|client| read(client.select(sql, limit, arguments)?))
+    } else {
+        Spi::connect_mut(|client| read(client.update(sql, limit, arguments)?))
+    };
+    result.map_err(|error| failed(&error))
 }
 
 /// The first column of the first row; none if there is no row or it is null.
@@ -34,11 +60,10 @@ pub fn one<T: FromDatum + IntoDatum>(
     sql: &str,
     arguments: &[Argument<'_>],
 ) -> Result<Option<T>, ErrorReport> {
-    Spi::connect_mut(|client| {
-        let table = client.update(sql, Some(1), arguments)?.first();
+    query(sql, Some(1), arguments, |table| {
+        let table = table.first();
         if table.is_empty() { Ok(None) } else { table.get_one::<T>() }
     })
-    .map_err(|error| failed(&error))
 }
 
 /// The first column of all rows; nulls are left out.
@@ -46,16 +71,15 @@ pub fn column<T: FromDatum + IntoDatum>(
     sql: &str,
     arguments: &[Argument<'_>],
 ) -> Result<Vec<T>, ErrorReport> {
-    Spi::connect_mut(|client| {
+    query(sql, None, arguments, |table| {
         let mut values = Vec::new();
-        for row in client.update(sql, None, arguments)? {
+        for row in table {
             if let Some(value) = row.get::<T>(1)? {
                 values.push(value);
             }
         }
         Ok(values)
     })
-    .map_err(|error: pgrx::spi::Error| failed(&error))
 }
 
 /// The rows of a query as values: the query must return one column of JSON

@@ -15,6 +15,8 @@ use pgrx::pg_sys::ConstrType;
 use pgrx::pg_sys::NodeTag;
 
 use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::name::quote_literal;
 use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateIndex;
 use crate::model::utility::CreateTable;
@@ -89,25 +91,6 @@ pub unsafe fn read_node(node: *mut pg_sys::Node, names: Names) -> Option<Utility
                 let relation = created_name(statement.relation, names)?;
                 Some(Utility::CreateTable(read_create_table(statement, relation)))
             }
-            NodeTag::T_CreateForeignTableStmt => {
-                let statement = &*node.cast::<pg_sys::CreateForeignTableStmt>();
-                let relation = created_name(statement.base.relation, names)?;
-                Some(Utility::CreateOther { relation, what: "a foreign table" })
-            }
-            NodeTag::T_CreateTableAsStmt => {
-                let statement = &*node.cast::<pg_sys::CreateTableAsStmt>();
-                let relation = created_name((*statement.into).rel, names)?;
-                let what = if statement.objtype == pg_sys::ObjectType::OBJECT_MATVIEW {
-                    "a materialized view"
-                } else {
-                    "the result of a query"
-                };
-                Some(Utility::CreateOther { relation, what })
-            }
-            NodeTag::T_ViewStmt => {
-                let statement = &*node.cast::<pg_sys::ViewStmt>();
-                Some(Utility::CreateOther { relation: created_name(statement.view, names)?, what: "a view" })
-            }
             NodeTag::T_AlterTableStmt => {
                 let statement = &*node.cast::<pg_sys::AlterTableStmt>();
                 // ALTER INDEX, ALTER SEQUENCE and others share the node.
@@ -177,10 +160,86 @@ unsafe fn read_change(node: *mut pg_sys::Node, names: Names) -> Option<Utility> 
             }
             NodeTag::T_AlterPublicationStmt => {
                 let statement = &*node.cast::<pg_sys::AlterPublicationStmt>();
+                if statement.action == pg_sys::AlterPublicationAction::AP_DropObjects {
+                    return None;
+                }
                 published(statement.pubname, statement.pubobjects, false, false, names)
+            }
+            _ => read_other(node, names),
+        }
+    }
+}
+
+/// Statements after which something else has a table's name.
+///
+/// # Safety
+/// As `read_node`.
+unsafe fn read_other(node: *mut pg_sys::Node, names: Names) -> Option<Utility> {
+    // SAFETY: as in `read_node`.
+    unsafe {
+        match (*node).type_ {
+            NodeTag::T_CreateForeignTableStmt => {
+                let statement = &*node.cast::<pg_sys::CreateForeignTableStmt>();
+                let relation = created_name(statement.base.relation, names)?;
+                Some(Utility::CreateOther { relation, what: "a foreign table" })
+            }
+            NodeTag::T_CreateTableAsStmt => {
+                let statement = &*node.cast::<pg_sys::CreateTableAsStmt>();
+                let relation = created_name((*statement.into).rel, names)?;
+                let what = if statement.objtype == pg_sys::ObjectType::OBJECT_MATVIEW {
+                    "a materialized view"
+                } else {
+                    "the result of a query"
+                };
+                Some(Utility::CreateOther { relation, what })
+            }
+            NodeTag::T_ViewStmt => {
+                let statement = &*node.cast::<pg_sys::ViewStmt>();
+                Some(Utility::CreateOther { relation: created_name(statement.view, names)?, what: "a view" })
+            }
+            NodeTag::T_ExplainStmt => explained(&*node.cast::<pg_sys::ExplainStmt>(), names),
+            NodeTag::T_RenameStmt => {
+                let statement = &*node.cast::<pg_sys::RenameStmt>();
+                if statement.renameType != pg_sys::ObjectType::OBJECT_TABLE {
+                    return None;
+                }
+                let from = existing_name(statement.relation, names)?;
+                let relation = from.sibling(text_of(statement.newname)?);
+                Some(Utility::MoveTable { from, relation })
+            }
+            NodeTag::T_AlterObjectSchemaStmt => {
+                let statement = &*node.cast::<pg_sys::AlterObjectSchemaStmt>();
+                if statement.objectType != pg_sys::ObjectType::OBJECT_TABLE {
+                    return None;
+                }
+                let from = existing_name(statement.relation, names)?;
+                let relation = QualifiedName::new(text_of(statement.newschema)?, &from.name);
+                Some(Utility::MoveTable { from, relation })
             }
             _ => None,
         }
+    }
+}
+
+/// What `EXPLAIN ANALYZE` would create: it runs its statement, and as a part of
+/// another no event trigger sees it.
+///
+/// # Safety
+/// An `EXPLAIN` of a parse tree.
+unsafe fn explained(statement: &pg_sys::ExplainStmt, names: Names) -> Option<Utility> {
+    // SAFETY: as in `read_node`; after analysis the statement is a query,
+    // before it the statement itself.
+    unsafe {
+        // The last one counts, as in the server.
+        let (_, analyze) = options(statement.options).filter(|(name, _)| name == "analyze").last()?;
+        if statement.query.is_null() || !pg_sys::defGetBoolean(analyze) {
+            return None;
+        }
+        let node = match (*statement.query).type_ {
+            NodeTag::T_Query => (*statement.query.cast::<pg_sys::Query>()).utilityStmt,
+            _ => statement.query,
+        };
+        (!node.is_null() && (*node).type_ == NodeTag::T_CreateTableAsStmt).then(|| read_node(node, names))?
     }
 }
 
@@ -287,18 +346,22 @@ unsafe fn read_create_table(statement: &pg_sys::CreateStmt, relation: QualifiedN
             .filter(|element| (**element).type_ == NodeTag::T_ColumnDef)
             .filter_map(|element| text_of((*element.cast::<pg_sys::ColumnDef>()).colname))
             .collect();
+        let likes = PgList::<pg_sys::Node>::from_pg(statement.tableElts)
+            .iter_ptr()
+            .any(|element| (*element).type_ == NodeTag::T_TableLikeClause);
         let options = PgList::<pg_sys::DefElem>::from_pg(statement.options)
             .iter_ptr()
             .map(|option| {
-                let space =
-                    text_of((*option).defnamespace).map_or_else(String::new, |space| format!("{space}."));
+                let space = text_of((*option).defnamespace)
+                    .map_or_else(String::new, |space| format!("{}.", quote_identifier(&space)));
                 let name = text_of((*option).defname).unwrap_or_default();
                 let value = if (*option).arg.is_null() {
                     "true".to_owned()
                 } else {
                     text_of(pg_sys::defGetString(option)).unwrap_or_default()
                 };
-                format!("{space}{name} = {}", crate::model::name::quote_literal(&value).trim_start())
+                let name = quote_identifier(&name);
+                format!("{space}{name} = {}", quote_literal(&value).trim_start())
             })
             .collect();
         CreateTable {
@@ -306,7 +369,7 @@ unsafe fn read_create_table(statement: &pg_sys::CreateStmt, relation: QualifiedN
             columns,
             unlogged: (*statement.relation).relpersistence == pg_sys::RELPERSISTENCE_UNLOGGED as c_char,
             inherits: statement.partbound.is_null() && !statement.inhRelations.is_null(),
-            typed: !statement.ofTypename.is_null(),
+            typed: !statement.ofTypename.is_null() || likes,
             partitioned: !statement.partspec.is_null() || !statement.partbound.is_null(),
             options,
             access_method: text_of(statement.accessMethod),

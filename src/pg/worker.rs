@@ -77,7 +77,7 @@ pub extern "C-unwind" fn presplit_launcher_main(_argument: pg_sys::Datum) {
     let mut resting: std::collections::BTreeMap<u32, u64> = std::collections::BTreeMap::new();
     let mut elapsed = 0_u64;
     let mut nap = Duration::ZERO;
-    while BackgroundWorker::wait_latch(Some(nap)) {
+    'serving: while BackgroundWorker::wait_latch(Some(nap)) {
         if BackgroundWorker::sighup_received() {
             // SAFETY: the worker's own main loop, outside any transaction.
             unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
@@ -86,8 +86,9 @@ pub extern "C-unwind" fn presplit_launcher_main(_argument: pg_sys::Datum) {
         nap = Duration::from_secs(seconds);
         elapsed += seconds;
         for database in databases() {
+            // Asking takes the signal: nobody else would hear of it.
             if BackgroundWorker::sigterm_received() {
-                break;
+                break 'serving;
             }
             let key = database.oid.to_u32();
             if resting.get(&key).is_some_and(|until| *until > elapsed) {

@@ -91,6 +91,8 @@ pub enum Refusal {
     Inheritance(QualifiedName),
     #[error("cannot create an index concurrently on sharded table \"{0}\"")]
     Concurrently(QualifiedName),
+    #[error("cannot give a table the name \"{0}\": it is armed for sharding")]
+    Moved(QualifiedName),
 }
 
 impl Report for Refusal {
@@ -99,6 +101,7 @@ impl Report for Refusal {
             Self::NotATable(..) => SqlState::WrongObjectType,
             Self::MissingKeyColumn(..) => SqlState::UndefinedColumn,
             Self::Uniqueness { .. } => SqlState::InvalidObjectDefinition,
+            Self::Moved(_) => SqlState::ObjectNotInPrerequisiteState,
             _ => SqlState::FeatureNotSupported,
         }
     }
@@ -123,6 +126,7 @@ impl Report for Refusal {
             }
             Self::Inheritance(_) => "A partitioned table has no parents by inheritance.".to_owned(),
             Self::Concurrently(_) => "PostgreSQL does not support it on partitioned tables.".to_owned(),
+            Self::Moved(_) => "The table would be there whole, although a proposal divides it.".to_owned(),
         })
     }
 
@@ -143,6 +147,9 @@ impl Report for Refusal {
             Self::UsingIndex(_) => "Add the constraint by its columns.".to_owned(),
             Self::TransitionTable(..) => "Make it a statement trigger.".to_owned(),
             Self::Concurrently(_) => "Create the index without CONCURRENTLY.".to_owned(),
+            Self::Moved(relation) => {
+                format!("Give the arming up: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
+            }
         })
     }
 }
@@ -157,6 +164,7 @@ pub fn decide(statement: &Utility, armed: &Armed<'_>) -> Result<Vec<Decision>, R
     let one = match statement {
         Utility::CreateTable(table) => create_table(table, armed)?,
         Utility::CreateOther { what, .. } => return Err(Refusal::NotATable(relation.clone(), what)),
+        Utility::MoveTable { .. } => return Err(Refusal::Moved(relation.clone())),
         Utility::AlterTable { only, commands, .. } => {
             return commands.iter().map(|command| alter_table(command, *only, armed)).collect();
         }

@@ -373,6 +373,14 @@ fn nothing_else_of_that_name_is_created() {
 }
 
 #[test]
+fn no_other_table_gets_the_name() {
+    let moved = Utility::MoveTable { from: QualifiedName::new("public", "other"), relation: orders() };
+    let expected = "55000 cannot give a table the name \"public.orders\": it is armed for sharding";
+    check(&moved, STRICT, expected);
+    assert_eq!((moved.kind(), moved.relations()), ("ALTER TABLE", vec![&orders()]));
+}
+
+#[test]
 fn row_triggers_have_no_transition_tables() {
     for (row, transition_tables, expected) in [
         (false, false, "root"),
