@@ -16,6 +16,20 @@ The ordering of items is not stable, it is driven by a dependency graph.
 -- views. A name of a table that may not exist yet is stored as schema_name and
 -- table_name, an existing one as regclass.
 
+-- The library reads and writes text as UTF-8; elsewhere a name could be mangled.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = pg_catalog.format('encoding "%s" of database "%s" is not supported',
+                                        pg_catalog.getdatabaseencoding(), pg_catalog.current_database()),
+            DETAIL = 'Extension pg_presplit works in databases whose encoding is UTF8.',
+            HINT = 'Create the target with ENCODING ''UTF8'' TEMPLATE template0: pg_restore converts what it loads.';
+    END IF;
+END
+$$;
+
 CREATE SCHEMA presplit;
 
 CREATE TABLE presplit.stored_profiles (
@@ -112,18 +126,21 @@ SELECT pg_catalog.pg_extension_config_dump('presplit.sharded_tables', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.size_history', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.table_settings', '');
 
--- The tables that are armed now. Readable by everyone, because the guard below
--- runs with the rights of whoever creates a table; it shows names only.
+-- The tables that are armed now; names only, for everyone. The log is looked
+-- at only when an arming would have ended without it: parallel restores write
+-- to it, and reading it would make serializable ones fail each other.
 CREATE VIEW presplit.armed WITH (security_barrier) AS
 SELECT a.schema_name, a.table_name, a.proposal_id, a.replaces,
-       greatest(a.armed_at, l.at) + a.valid_for AS valid_until
+       greatest(a.armed_at, (SELECT max(r.at)
+                             FROM presplit.restore_log AS r
+                             WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name)) + a.valid_for AS valid_until
 FROM presplit.armed_tables AS a
-LEFT JOIN LATERAL (
-    SELECT max(r.at) AS at
-    FROM presplit.restore_log AS r
-    WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at
-) AS l ON true
-WHERE pg_catalog.clock_timestamp() < greatest(a.armed_at, l.at) + a.valid_for;
+WHERE CASE WHEN pg_catalog.clock_timestamp() < a.armed_at + a.valid_for THEN true
+           ELSE pg_catalog.clock_timestamp() < a.valid_for
+                + (SELECT max(r.at)
+                   FROM presplit.restore_log AS r
+                   WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at)
+      END;
 
 -- The tables that were created in shards; names only.
 CREATE VIEW presplit.sharded WITH (security_barrier) AS
@@ -133,8 +150,10 @@ JOIN pg_catalog.pg_class AS c ON c.oid = t.relation;
 
 -- Never silently plain: if the library is not loaded, or its hook is switched
 -- off, an armed table must not come into being as anything but a partitioned one.
+-- With the owner's rights, so that whoever lost USAGE on the schema may still
+-- create tables.
 CREATE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
@@ -166,7 +185,7 @@ ALTER EVENT TRIGGER presplit_never_silently_plain ENABLE ALWAYS;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/facts.rs:88
+-- src/api/facts.rs:89
 -- pg_presplit::api::facts::analyze_workload
 CREATE  FUNCTION "analyze_workload"(
 	"profile" TEXT DEFAULT NULL /* Option < & str > */
@@ -188,7 +207,7 @@ AS 'MODULE_PATHNAME', 'analyze_workload_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/facts.rs:31
+-- src/api/facts.rs:32
 -- pg_presplit::api::facts::capture_profile
 CREATE FUNCTION capture_profile(relations regclass[] DEFAULT NULL) RETURNS jsonb
 STABLE PARALLEL RESTRICTED SET search_path TO pg_catalog, pg_temp
@@ -196,7 +215,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'capture_profile_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/restore.rs:40
+-- src/api/restore.rs:41
 -- pg_presplit::api::restore::check_restore
 CREATE  FUNCTION "check_restore"(
 	"proposal_id" bigint, /* Option < i64 > */
@@ -215,7 +234,7 @@ AS 'MODULE_PATHNAME', 'check_restore_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/restore.rs:141
+-- src/api/restore.rs:142
 -- pg_presplit::api::restore::check_shards
 CREATE FUNCTION check_shards(relation regclass DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, remedy text)
@@ -224,7 +243,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'check_shards_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:188
+-- src/api/proposals.rs:189
 -- pg_presplit::api::proposals::choose_alternative
 CREATE  FUNCTION "choose_alternative"(
 	"proposal_id" bigint, /* i64 */
@@ -238,11 +257,11 @@ AS 'MODULE_PATHNAME', 'choose_alternative_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/restore.rs:164
+-- src/api/restore.rs:165
 -- pg_presplit::api::restore::configure_shards
 CREATE  FUNCTION "configure_shards"(
 	"relation" TEXT, /* & str */
-	"settings" jsonb /* JsonB */
+	"settings" jsonb /* Document */
 ) RETURNS jsonb /* Result < JsonB, ErrorReport > */
 STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
@@ -251,7 +270,7 @@ AS 'MODULE_PATHNAME', 'configure_shards_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/restore.rs:70
+-- src/api/restore.rs:71
 -- pg_presplit::api::restore::create_shards
 CREATE  FUNCTION "create_shards"(
 	"proposal_id" bigint, /* Option < i64 > */
@@ -272,7 +291,7 @@ AS 'MODULE_PATHNAME', 'create_shards_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/restore.rs:132
+-- src/api/restore.rs:133
 -- pg_presplit::api::restore::disarm
 CREATE  FUNCTION "disarm"(
 	"relation" TEXT /* & str */
@@ -284,7 +303,7 @@ AS 'MODULE_PATHNAME', 'disarm_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:143
+-- src/api/proposals.rs:144
 -- pg_presplit::api::proposals::explain_proposal
 CREATE  FUNCTION "explain_proposal"(
 	"proposal_id" bigint, /* Option < i64 > */
@@ -308,7 +327,7 @@ AS 'MODULE_PATHNAME', 'explain_proposal_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:226
+-- src/api/proposals.rs:227
 -- pg_presplit::api::proposals::export_proposal
 CREATE  FUNCTION "export_proposal"(
 	"proposal_id" bigint /* i64 */
@@ -320,7 +339,7 @@ AS 'MODULE_PATHNAME', 'export_proposal_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/facts.rs:222
+-- src/api/facts.rs:223
 -- pg_presplit::api::facts::forecast_series
 CREATE  FUNCTION "forecast_series"(
 	"observed" timestamp with time zone[], /* Vec < Option < TimestampWithTimeZone > > */
@@ -340,10 +359,10 @@ AS 'MODULE_PATHNAME', 'forecast_series_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/facts.rs:62
+-- src/api/facts.rs:63
 -- pg_presplit::api::facts::import_profile
 CREATE  FUNCTION "import_profile"(
-	"profile" jsonb, /* JsonB */
+	"profile" jsonb, /* Document */
 	"name" TEXT DEFAULT 'imported' /* & str */
 ) RETURNS TEXT /* Result < String, ErrorReport > */
 STRICT VOLATILE PARALLEL UNSAFE
@@ -353,10 +372,10 @@ AS 'MODULE_PATHNAME', 'import_profile_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:233
+-- src/api/proposals.rs:234
 -- pg_presplit::api::proposals::import_proposal
 CREATE  FUNCTION "import_proposal"(
-	"proposal" jsonb /* JsonB */
+	"proposal" jsonb /* Document */
 ) RETURNS bigint /* Result < i64, ErrorReport > */
 STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
@@ -365,7 +384,7 @@ AS 'MODULE_PATHNAME', 'import_proposal_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/facts.rs:146
+-- src/api/facts.rs:147
 -- pg_presplit::api::facts::predict_growth
 CREATE  FUNCTION "predict_growth"(
 	"relation" TEXT, /* Option < & str > */
@@ -388,7 +407,7 @@ AS 'MODULE_PATHNAME', 'predict_growth_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:197
+-- src/api/proposals.rs:198
 -- pg_presplit::api::proposals::proposal_ddl
 CREATE  FUNCTION "proposal_ddl"(
 	"proposal_id" bigint, /* Option < i64 > */
@@ -401,7 +420,7 @@ AS 'MODULE_PATHNAME', 'proposal_ddl_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:35
+-- src/api/proposals.rs:36
 -- pg_presplit::api::proposals::propose_shards
 CREATE  FUNCTION "propose_shards"(
 	"relation" TEXT DEFAULT NULL, /* Option < & str > */
@@ -429,13 +448,13 @@ AS 'MODULE_PATHNAME', 'propose_shards_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/proposals.rs:258
+-- src/api/proposals.rs:260
 -- pg_presplit::api::proposals::register_proposal
 CREATE  FUNCTION "register_proposal"(
 	"relation" TEXT, /* & str */
 	"strategy" TEXT, /* & str */
 	"shard_key" TEXT[], /* Vec < Option < String > > */
-	"bounds" jsonb /* JsonB */
+	"bounds" jsonb /* Document */
 ) RETURNS bigint /* Result < i64, ErrorReport > */
 STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
@@ -444,7 +463,7 @@ AS 'MODULE_PATHNAME', 'register_proposal_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/facts.rs:126
+-- src/api/facts.rs:127
 -- pg_presplit::api::facts::workload_coverage
 CREATE  FUNCTION "workload_coverage"(
 	"profile" TEXT DEFAULT NULL /* Option < & str > */
@@ -466,6 +485,21 @@ CREATE SCHEMA IF NOT EXISTS presplit; /* pg_presplit::api::views::presplit */
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/api/views.rs:21
+-- pg_presplit::api::views::presplit::read_settings
+CREATE  FUNCTION presplit."read_settings"() RETURNS TABLE (
+	"name" TEXT,  /* String */
+	"value" TEXT,  /* String */
+	"unit" TEXT,  /* String */
+	"meaning" TEXT  /* String */
+)
+STRICT STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'read_settings_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/api/views.rs:30
 -- pg_presplit::api::views::presplit::read_statements
 CREATE  FUNCTION presplit."read_statements"() RETURNS TABLE (
@@ -480,21 +514,6 @@ STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'read_statements_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/api/views.rs:21
--- pg_presplit::api::views::presplit::read_settings
-CREATE  FUNCTION presplit."read_settings"() RETURNS TABLE (
-	"name" TEXT,  /* String */
-	"value" TEXT,  /* String */
-	"unit" TEXT,  /* String */
-	"meaning" TEXT  /* String */
-)
-STRICT STABLE PARALLEL SAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'read_settings_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
