@@ -3,7 +3,8 @@
 --
 -- Nobody but the extension's owner has rights on the tables; people read the
 -- views. A name of a table that may not exist yet is stored as schema_name and
--- table_name, an existing one as regclass.
+-- table_name, an existing one as regclass; a role by its name, so that a dump
+-- loads in a cluster that does not have the role.
 
 -- The library reads and writes text as UTF-8; elsewhere a name could be mangled.
 DO $$
@@ -25,7 +26,7 @@ CREATE TABLE presplit.stored_profiles (
     name        text PRIMARY KEY,
     profile     jsonb NOT NULL,
     imported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    imported_by regrole NOT NULL
+    imported_by name NOT NULL
 );
 
 CREATE TABLE presplit.stored_proposals (
@@ -33,7 +34,7 @@ CREATE TABLE presplit.stored_proposals (
     digest      text NOT NULL UNIQUE,
     settings    jsonb NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    created_by  regrole NOT NULL
+    created_by  name NOT NULL
 );
 
 CREATE TABLE presplit.proposal_relations (
@@ -56,7 +57,7 @@ CREATE TABLE presplit.armed_tables (
     replaces    boolean NOT NULL,
     valid_for   interval NOT NULL,
     armed_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    armed_by    regrole NOT NULL,
+    armed_by    name NOT NULL,
     PRIMARY KEY (schema_name, table_name),
     FOREIGN KEY (proposal_id, schema_name, table_name)
         REFERENCES presplit.proposal_relations (proposal_id, schema_name, table_name) ON DELETE CASCADE
@@ -72,7 +73,7 @@ CREATE TABLE presplit.restore_log (
     executed       text NOT NULL,
     note           text NOT NULL,
     rows_loaded    bigint,
-    logged_by      regrole NOT NULL,
+    logged_by      name NOT NULL,
     at             timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -101,7 +102,7 @@ CREATE TABLE presplit.table_settings (
     table_name  name NOT NULL,
     settings    jsonb NOT NULL,
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    changed_by  regrole NOT NULL,
+    changed_by  name NOT NULL,
     PRIMARY KEY (schema_name, table_name)
 );
 

@@ -68,14 +68,14 @@ SELECT r.proposal_id,
             THEN 'armed' ELSE r.state END AS state
 FROM presplit.proposal_relations AS r
 JOIN presplit.stored_proposals AS p USING (proposal_id)
-WHERE p.created_by = pg_catalog.quote_ident(current_user)::regrole OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+WHERE p.created_by = current_user OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
 ORDER BY r.proposal_id, r.position;
 
 CREATE VIEW presplit.restore_report WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', l.schema_name, l.table_name) AS relation,
        l.statement_kind, l.original, l.executed, l.note, l.at, l.rows_loaded
 FROM presplit.restore_log AS l
-WHERE l.logged_by = pg_catalog.quote_ident(current_user)::regrole OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+WHERE l.logged_by = current_user OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
 ORDER BY l.entry;
 
 CREATE VIEW presplit.settings AS

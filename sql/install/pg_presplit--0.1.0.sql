@@ -14,7 +14,8 @@ The ordering of items is not stable, it is driven by a dependency graph.
 --
 -- Nobody but the extension's owner has rights on the tables; people read the
 -- views. A name of a table that may not exist yet is stored as schema_name and
--- table_name, an existing one as regclass.
+-- table_name, an existing one as regclass; a role by its name, so that a dump
+-- loads in a cluster that does not have the role.
 
 -- The library reads and writes text as UTF-8; elsewhere a name could be mangled.
 DO $$
@@ -36,7 +37,7 @@ CREATE TABLE presplit.stored_profiles (
     name        text PRIMARY KEY,
     profile     jsonb NOT NULL,
     imported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    imported_by regrole NOT NULL
+    imported_by name NOT NULL
 );
 
 CREATE TABLE presplit.stored_proposals (
@@ -44,7 +45,7 @@ CREATE TABLE presplit.stored_proposals (
     digest      text NOT NULL UNIQUE,
     settings    jsonb NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    created_by  regrole NOT NULL
+    created_by  name NOT NULL
 );
 
 CREATE TABLE presplit.proposal_relations (
@@ -67,7 +68,7 @@ CREATE TABLE presplit.armed_tables (
     replaces    boolean NOT NULL,
     valid_for   interval NOT NULL,
     armed_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    armed_by    regrole NOT NULL,
+    armed_by    name NOT NULL,
     PRIMARY KEY (schema_name, table_name),
     FOREIGN KEY (proposal_id, schema_name, table_name)
         REFERENCES presplit.proposal_relations (proposal_id, schema_name, table_name) ON DELETE CASCADE
@@ -83,7 +84,7 @@ CREATE TABLE presplit.restore_log (
     executed       text NOT NULL,
     note           text NOT NULL,
     rows_loaded    bigint,
-    logged_by      regrole NOT NULL,
+    logged_by      name NOT NULL,
     at             timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -112,7 +113,7 @@ CREATE TABLE presplit.table_settings (
     table_name  name NOT NULL,
     settings    jsonb NOT NULL,
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    changed_by  regrole NOT NULL,
+    changed_by  name NOT NULL,
     PRIMARY KEY (schema_name, table_name)
 );
 
@@ -593,14 +594,14 @@ SELECT r.proposal_id,
             THEN 'armed' ELSE r.state END AS state
 FROM presplit.proposal_relations AS r
 JOIN presplit.stored_proposals AS p USING (proposal_id)
-WHERE p.created_by = pg_catalog.quote_ident(current_user)::regrole OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+WHERE p.created_by = current_user OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
 ORDER BY r.proposal_id, r.position;
 
 CREATE VIEW presplit.restore_report WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', l.schema_name, l.table_name) AS relation,
        l.statement_kind, l.original, l.executed, l.note, l.at, l.rows_loaded
 FROM presplit.restore_log AS l
-WHERE l.logged_by = pg_catalog.quote_ident(current_user)::regrole OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+WHERE l.logged_by = current_user OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
 ORDER BY l.entry;
 
 CREATE VIEW presplit.settings AS

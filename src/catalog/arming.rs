@@ -72,7 +72,7 @@ pub fn arm(
         )?;
         spi::run(
             "INSERT INTO presplit.armed_tables (schema_name, table_name, proposal_id, replaces, valid_for, armed_by)
-             VALUES ($1, $2, $3, $4, $5, quote_ident($6)::regrole)
+             VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (schema_name, table_name) DO UPDATE SET
                  proposal_id = EXCLUDED.proposal_id, replaces = EXCLUDED.replaces,
                  valid_for = EXCLUDED.valid_for, armed_at = clock_timestamp(), armed_by = EXCLUDED.armed_by",
@@ -122,7 +122,7 @@ pub fn log(line: &Rewritten<'_>) -> Result<(), ErrorReport> {
         spi::run(
             "INSERT INTO presplit.restore_log
                  (schema_name, table_name, proposal_id, statement_kind, original, executed, note, rows_loaded, logged_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, quote_ident($9)::regrole)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             &[
                 line.relation.schema.as_str().into(),
                 line.relation.name.as_str().into(),

@@ -79,7 +79,7 @@ pub fn store(name: &str, profile: &Value, user: &str) -> Result<(), ErrorReport>
     as_extension_owner(|| {
         spi::run(
             "INSERT INTO presplit.stored_profiles (name, profile, imported_by)
-             VALUES ($1, $2::jsonb, quote_ident($3)::regrole)
+             VALUES ($1, $2::jsonb, $3)
              ON CONFLICT (name) DO UPDATE SET
                  profile = EXCLUDED.profile, imported_at = clock_timestamp(), imported_by = EXCLUDED.imported_by",
             &[name.into(), text.as_str().into(), user.into()],
@@ -89,8 +89,7 @@ pub fn store(name: &str, profile: &Value, user: &str) -> Result<(), ErrorReport>
 }
 
 /// Who may see a stored profile: its creator, superusers and pg_read_all_data.
-const VISIBLE: &str =
-    "(imported_by = quote_ident($1)::regrole OR pg_has_role($1, 'pg_read_all_data', 'USAGE'))";
+const VISIBLE: &str = "(imported_by = $1 OR pg_has_role($1, 'pg_read_all_data', 'USAGE'))";
 
 /// The stored profile of a name, or the latest; none if the user sees none.
 pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorReport> {

@@ -69,7 +69,7 @@ pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
         }
         let id = spi::one::<i64>(
             "INSERT INTO presplit.stored_proposals (digest, settings, created_by)
-             VALUES ($1, $2::jsonb, quote_ident($3)::regrole) RETURNING proposal_id",
+             VALUES ($1, $2::jsonb, $3) RETURNING proposal_id",
             &[digest.as_str().into(), settings.to_string().as_str().into(), user.into()],
         )?
         .unwrap_or_default();
@@ -106,7 +106,7 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
         let header = spi::rows::<Header>(
             "SELECT settings::text FROM presplit.stored_proposals
              WHERE proposal_id = $1
-               AND (created_by = quote_ident($2)::regrole OR pg_has_role($2, 'pg_read_all_data', 'USAGE'))",
+               AND (created_by = $2 OR pg_has_role($2, 'pg_read_all_data', 'USAGE'))",
             &[proposal_id.into(), user.into()],
         )?;
         let relations = spi::rows::<RelationProposal>(

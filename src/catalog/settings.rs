@@ -25,7 +25,7 @@ pub fn store(relation: &QualifiedName, settings: &Map<String, Value>, user: &str
     as_extension_owner(|| {
         spi::run(
             "INSERT INTO presplit.table_settings (schema_name, table_name, settings, changed_by)
-             VALUES ($1, $2, $3::jsonb, quote_ident($4)::regrole)
+             VALUES ($1, $2, $3::jsonb, $4)
              ON CONFLICT (schema_name, table_name) DO UPDATE SET
                  settings = EXCLUDED.settings, changed_at = clock_timestamp(), changed_by = EXCLUDED.changed_by",
             &[relation.schema.as_str().into(), relation.name.as_str().into(), text.as_str().into(), user.into()],

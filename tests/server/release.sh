@@ -68,7 +68,11 @@ INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 1000) AS g;
 SELECT configure_shards('t', '{"expected_rows_per_day": 1000}');
 SELECT import_profile(capture_profile());
 SQL
+# What a role wrote that the other cluster does not have is kept too.
+psql -qX -d postgres -c 'CREATE ROLE gone SUPERUSER LOGIN'
+psql -qX -v ON_ERROR_STOP=1 -U gone -d fresh -c "SELECT import_profile(capture_profile(), 'of a role that is gone')" >/dev/null
 pg_dump -Fc -f "$tmp/fresh.dump" fresh
+psql -qX -v ON_ERROR_STOP=1 -d postgres -c 'DROP ROLE gone'
 psql -qX -d postgres -c 'CREATE DATABASE again'
 succeeds "a database with the extension restores" pg_restore --exit-on-error -d again "$tmp/fresh.dump"
 facts="SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM presplit.shards), (SELECT string_agg(state, ',') FROM presplit.proposals),
