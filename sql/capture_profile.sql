@@ -283,7 +283,7 @@ counted AS (
 -- == Columns and types =====================================================
 
 attribute AS (
-  SELECT a.attrelid AS relation, a.attnum, a.attname, a.atttypid, a.atttypmod,
+  SELECT a.attrelid AS relation, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation,
          a.attnotnull, a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity
   FROM relation AS r
   JOIN pg_attribute AS a ON a.attrelid = r.oid
@@ -564,6 +564,7 @@ column_statistics AS MATERIALIZED (
     s.n_distinct,
     nullif(s.correlation, 'NaN') AS correlation,
     s.most_common_freqs,
+    d.relation IS NOT NULL AND (NOT d.is_text OR s.n_distinct BETWEEN 1 AND 200) AS listed,
     CASE WHEN d.relation IS NOT NULL
           AND (NOT d.is_text OR s.n_distinct BETWEEN 1 AND 200)
       THEN s.most_common_vals::text::text[] END AS common_values,
@@ -575,23 +576,171 @@ column_statistics AS MATERIALIZED (
   LEFT JOIN disclosure AS d ON d.relation = a.relation AND d.attnum = a.attnum
   WHERE s.inherited = (r.relkind = 'p')
 ),
+-- Where hash partitioning would put the common values: the hash of the type's
+-- own operator class with the seed of partitioning, put together with the
+-- nothing before it as hash_combine64() does, which is an addition in 64 bits.
+-- The remainder of a modulus is that of this number. Times are hashed as the
+-- integers that they are stored as. An enum's value is hashed by its oid, which
+-- is another one elsewhere; text as the bytes that this encoding gives it.
+common_hash AS (
+  SELECT s.relation, s.attnum,
+         json_agg(mod(h.hash::numeric + 18446744073709551616 + 5305509591434766563,
+                      18446744073709551616) ORDER BY v.position) AS value
+  FROM column_statistics AS s
+  JOIN attribute AS a ON a.relation = s.relation AND a.attnum = s.attnum
+  LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
+  CROSS JOIN LATERAL unnest(s.common_values) WITH ORDINALITY AS v (value, position)
+  CROSS JOIN LATERAL (
+    SELECT CASE a.atttypid
+      WHEN 'int2'::regtype THEN hashint2extended(v.value::int2, 8816678312871386365)
+      WHEN 'int4'::regtype THEN hashint4extended(v.value::int4, 8816678312871386365)
+      WHEN 'int8'::regtype THEN hashint8extended(v.value::int8, 8816678312871386365)
+      WHEN 'numeric'::regtype THEN hash_numeric_extended(v.value::numeric, 8816678312871386365)
+      WHEN 'date'::regtype THEN hashint4extended(
+        CASE v.value WHEN 'infinity' THEN 2147483647 WHEN '-infinity' THEN -2147483648
+                     ELSE v.value::date - date '2000-01-01' END, 8816678312871386365)
+      WHEN 'timestamp'::regtype
+        THEN timestamp_hash_extended(v.value::timestamp, 8816678312871386365)
+      WHEN 'timestamptz'::regtype
+        THEN timestamp_hash_extended(v.value::timestamptz AT TIME ZONE 'UTC', 8816678312871386365)
+      WHEN 'uuid'::regtype THEN uuid_hash_extended(v.value::uuid, 8816678312871386365)
+      WHEN 'bool'::regtype
+        THEN hashcharextended(v.value::bool::int4::"char", 8816678312871386365)
+      ELSE CASE WHEN c.collisdeterministic AND getdatabaseencoding() = 'UTF8' THEN
+        CASE a.atttypid
+          WHEN 'text'::regtype THEN hashtextextended(v.value, 8816678312871386365)
+          WHEN 'varchar'::regtype THEN hashtextextended(v.value, 8816678312871386365)
+          WHEN 'bpchar'::regtype THEN hashbpcharextended(v.value::bpchar, 8816678312871386365)
+        END END
+    END
+  ) AS h (hash)
+  GROUP BY s.relation, s.attnum
+  HAVING bool_and(h.hash IS NOT NULL)
+),
+
+-- == Extended statistics ===================================================
+
+-- What CREATE STATISTICS made. An object may stand on expressions too, since 14.
+extended_object AS (
+  SELECT s.oid, r.oid AS relation, r.relkind, n.nspname AS schema, s.stxname AS name,
+         s.stxkeys::int2[] AS attnums,
+         to_jsonb(s) ->> 'stxexprs' IS NOT NULL AS with_expressions
+  FROM pg_statistic_ext AS s
+  JOIN relation AS r ON r.oid = s.stxrelid
+  JOIN pg_namespace AS n ON n.oid = s.stxnamespace
+),
+-- The view shows it to owners only, since 2024. Which rows are counted, as
+-- with columns; the column that tells came with 15. Values travel if those of
+-- each column may.
+extended_found AS MATERIALIZED (
+  SELECT
+    o.oid,
+    x.n_distinct::text::json AS counts,
+    x.dependencies::text::json AS dependencies,
+    x.most_common_freqs,
+    CASE WHEN NOT o.with_expressions AND (
+        SELECT count(*)
+        FROM column_statistics AS s
+        WHERE s.relation = o.relation AND s.attnum = ANY (o.attnums) AND s.listed
+      ) = cardinality(o.attnums)
+      THEN x.most_common_vals END AS common_values
+  FROM extended_object AS o
+  JOIN pg_stats_ext AS x
+    ON x.statistics_schemaname = o.schema AND x.statistics_name = o.name
+  WHERE coalesce((to_jsonb(x) ->> 'inherited')::bool, o.relkind = 'p') = (o.relkind = 'p')
+),
+-- The keys are column numbers: "1, 2" and "1, 2 => 3". Negative ones are
+-- expressions. A column may be gone in another session meanwhile.
+extended_count AS (
+  SELECT e.oid, json_agg(json_build_object('columns', c.columns, 'distinct', i.value::float8)
+                         ORDER BY i.position) AS value
+  FROM extended_found AS e
+  JOIN extended_object AS o ON o.oid = e.oid
+  CROSS JOIN LATERAL json_each_text(e.counts) WITH ORDINALITY AS i (key, value, position)
+  CROSS JOIN LATERAL (
+    SELECT json_agg(a.attname ORDER BY k.position) AS columns
+    FROM unnest(string_to_array(i.key, ', ')::int[]) WITH ORDINALITY AS k (attnum, position)
+    LEFT JOIN pg_attribute AS a
+      ON a.attrelid = o.relation AND a.attnum = k.attnum AND NOT a.attisdropped
+    HAVING bool_and(a.attnum > 0)
+  ) AS c
+  GROUP BY e.oid
+),
+extended_dependency AS (
+  SELECT e.oid, json_agg(json_build_object('from', c.columns, 'to', a.attname,
+                                           'degree', i.value::float8)
+                         ORDER BY i.position) AS value
+  FROM extended_found AS e
+  JOIN extended_object AS o ON o.oid = e.oid
+  CROSS JOIN LATERAL json_each_text(e.dependencies) WITH ORDINALITY AS i (key, value, position)
+  CROSS JOIN LATERAL (
+    SELECT json_agg(a.attname ORDER BY k.position) AS columns
+    FROM unnest(string_to_array(split_part(i.key, ' => ', 1), ', ')::int[])
+           WITH ORDINALITY AS k (attnum, position)
+    LEFT JOIN pg_attribute AS a
+      ON a.attrelid = o.relation AND a.attnum = k.attnum AND NOT a.attisdropped
+    HAVING bool_and(a.attnum > 0)
+  ) AS c
+  JOIN pg_attribute AS a
+    ON a.attrelid = o.relation AND a.attnum = split_part(i.key, ' => ', 2)::int
+   AND a.attnum > 0 AND NOT a.attisdropped
+  GROUP BY e.oid
+),
+extended_list AS (
+  SELECT o.relation, json_agg(
+    json_build_object(
+      'schema', o.schema,
+      'name', o.name,
+      'columns', (SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+                  FROM unnest(o.attnums) WITH ORDINALITY AS k (attnum, position)
+                  JOIN pg_attribute AS a ON a.attrelid = o.relation AND a.attnum = k.attnum),
+      'expressions', o.with_expressions,
+      'counts', coalesce(n.value, '[]'),
+      'dependencies', coalesce(d.value, '[]'),
+      'common_values', coalesce(to_json(e.common_values), '[]'),
+      'common_fractions', coalesce(to_json(e.most_common_freqs), '[]'))
+    ORDER BY o.schema, o.name) AS value
+  FROM extended_object AS o
+  LEFT JOIN extended_found AS e ON e.oid = o.oid
+  LEFT JOIN extended_count AS n ON n.oid = o.oid
+  LEFT JOIN extended_dependency AS d ON d.oid = o.oid
+  GROUP BY o.relation
+),
+
+-- == What travels and what was hidden ======================================
+
 disclosed AS (
   SELECT json_agg(format('%I.%I.%I', r.schema, r.name, a.attname)
                   ORDER BY r.schema, r.name, a.attnum) AS value
-  FROM column_statistics AS s
+  FROM (
+    SELECT s.relation, s.attnum
+    FROM column_statistics AS s
+    WHERE s.common_values IS NOT NULL OR s.histogram IS NOT NULL
+    UNION
+    SELECT o.relation, k.attnum
+    FROM extended_found AS e
+    JOIN extended_object AS o ON o.oid = e.oid
+    CROSS JOIN LATERAL unnest(o.attnums) AS k (attnum)
+    WHERE e.common_values IS NOT NULL
+  ) AS s
   JOIN relation AS r ON r.oid = s.relation
   JOIN attribute AS a ON a.relation = s.relation AND a.attnum = s.attnum
-  WHERE s.common_values IS NOT NULL OR s.histogram IS NOT NULL
 ),
--- The conditions of pg_stats, turned around.
+-- The conditions of pg_stats, turned around; then those of pg_stats_ext.
 hidden AS (
   SELECT json_agg(format('%I.%I', r.schema, r.name) ORDER BY r.schema, r.name) AS value
   FROM relation AS r
+  JOIN pg_class AS c ON c.oid = r.oid
   WHERE (r.relrowsecurity AND row_security_active(r.oid))
      OR (NOT has_table_privilege(r.oid, 'SELECT')
          AND EXISTS (SELECT FROM attribute AS a
                      WHERE a.relation = r.oid
                        AND NOT has_column_privilege(r.oid, a.attnum, 'SELECT')))
+     OR (NOT pg_has_role(c.relowner, 'USAGE')
+         AND r.oid IN (SELECT o.relation
+                       FROM extended_object AS o
+                       LEFT JOIN extended_found AS e ON e.oid = o.oid
+                       WHERE e.oid IS NULL))
 ),
 column_list AS (
   SELECT a.relation, json_agg(
@@ -610,12 +759,14 @@ column_list AS (
         'correlation', s.correlation,
         'common_values', coalesce(to_json(s.common_values), '[]'),
         'common_fractions', coalesce(to_json(s.most_common_freqs), '[]'),
+        'common_hashes', coalesce(h.value, '[]'),
         'histogram', coalesce(to_json(s.histogram), '[]')) END)
     ORDER BY a.attnum) AS value
   FROM attribute AS a
   JOIN type_name AS t ON t.type = a.atttypid AND t.modifier = a.atttypmod
   JOIN comparison AS c ON c.whole = a.atttypid
   LEFT JOIN column_statistics AS s ON s.relation = a.relation AND s.attnum = a.attnum
+  LEFT JOIN common_hash AS h ON h.relation = a.relation AND h.attnum = a.attnum
   GROUP BY a.relation
 ),
 
@@ -654,6 +805,7 @@ table_list AS (
         'sequential_scans', coalesce(v.sequential_scans, 0),
         'index_scans', coalesce(v.index_scans, 0)),
       'columns', coalesce(c.value, '[]'),
+      'extended_statistics', coalesce(e.value, '[]'),
       'constraints', coalesce(o.value, '[]'),
       'indexes', coalesce(x.value, '[]'),
       'triggers', coalesce(t.value, '[]'))
@@ -662,6 +814,7 @@ table_list AS (
   LEFT JOIN activity AS v ON v.root = r.oid
   LEFT JOIN size AS z ON z.root = r.oid
   LEFT JOIN column_list AS c ON c.relation = r.oid
+  LEFT JOIN extended_list AS e ON e.relation = r.oid
   LEFT JOIN constraint_list AS o ON o.relation = r.oid
   LEFT JOIN index_list AS x ON x.relation = r.oid
   LEFT JOIN trigger_list AS t ON t.relation = r.oid
@@ -703,18 +856,61 @@ reading AS MATERIALIZED (
       -- A text may hold more than its own statement, as in a function's body.
       WHEN s.query ~* $re$\m(?:create|alter)\s+(?:role|user|group|subscription|server)\M|\mpassword\s+'$re$
         THEN 'utility'
+      -- What the next step could not take apart.
+      WHEN s.query ~ $re$/[*](?:(?![*]/).)*/[*]|[$][^$0-9\s][^$\s]*[$]$re$
+        THEN 'unclear'
       ELSE 'kept'
     END AS verdict
   FROM :statements_source AS s
+),
+-- pg_stat_statements replaces constants by parameters, but not in comments, not
+-- in every place, and not at all in the text of a statement that was prepared
+-- before the entry was made. So comments become a blank, and strings that are
+-- left parameters. What looks like either inside of quotes is none.
+without_comments AS (
+  SELECT
+    s.userid, s.queryid, s.calls, s.exec_ms, s.rows,
+    CASE
+      WHEN s.query !~ $re$--|/[*]$re$ THEN s.query
+      ELSE btrim(regexp_replace(s.query,
+        $re$("[^"]*"|\m[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|[$][$](?:[^$]|[$](?![$]))*[$][$])|--[^\n\r]*|/[*](?:(?![*]/).)*[*]/$re$,
+        '\1 ', 'g'), E' \t\r\n')
+    END AS query
+  FROM reading AS s
+  WHERE s.verdict = 'kept'
+),
+clean AS (
+  SELECT
+    w.userid, w.queryid, w.calls, w.exec_ms, w.rows,
+    CASE
+      WHEN w.query !~ $re$'|[$][$]$re$ THEN w.query
+      ELSE (
+        SELECT string_agg(CASE WHEN p.position = 1 THEN p.piece
+                               ELSE format('$%s%s', used.parameters + p.position - 1, p.piece) END,
+                          '' ORDER BY p.position)
+        FROM (
+          SELECT coalesce(max(m.number[1]::int), 0) AS parameters
+          FROM regexp_matches(w.query, $re$[$](\d{1,5})$re$, 'g') AS m (number)
+        ) AS used
+        -- A mark behind each quoted identifier and in place of each string; the
+        -- former are taken back.
+        CROSS JOIN unnest(string_to_array(
+          replace(
+            regexp_replace(w.query,
+              $re$("[^"]*")|\m[eE]'(?:[^'\\]|\\.|'')*'|(?:\m(?:[bBxXnN]|[uU]&))?'(?:[^']|'')*'|[$][$](?:[^$]|[$](?![$]))*[$][$]$re$,
+              E'\\1\x01', 'g'),
+            E'"\x01', '"'),
+          E'\x01')) WITH ORDINALITY AS p (piece, position))
+    END AS query
+  FROM without_comments AS w
 ),
 -- One statement counts once for each role, also if it ran both by itself and
 -- inside a function.
 statement AS (
   SELECT coalesce(r.rolname, '') AS role, s.queryid, min(s.query COLLATE "C") AS query,
          sum(s.calls) AS calls, sum(s.exec_ms) AS exec_ms, sum(s.rows) AS rows
-  FROM reading AS s
+  FROM clean AS s
   LEFT JOIN pg_roles AS r ON r.oid = s.userid
-  WHERE s.verdict = 'kept'
   GROUP BY coalesce(r.rolname, ''), s.queryid
 ),
 statement_list AS (
@@ -738,6 +934,9 @@ reading_summary AS (
       CASE WHEN count(*) FILTER (WHERE verdict = 'lost') > 0 THEN
         format('%s statements are left out because their text is lost',
                count(*) FILTER (WHERE verdict = 'lost')) END,
+      CASE WHEN count(*) FILTER (WHERE verdict = 'unclear') > 0 THEN
+        format('%s statements are left out because their text has nested comments or tagged quotes',
+               count(*) FILTER (WHERE verdict = 'unclear')) END,
       CASE WHEN max(evictions) > 0 THEN
         format('rare statements were discarded %s times; pg_stat_statements.max is %s',
                max(evictions), current_setting('pg_stat_statements.max', true)) END), '') AS note
@@ -807,11 +1006,14 @@ SELECT json_build_object(
 -- The subquery must be computed once, although two columns use it.
 OFFSET 0
 ) AS captured
+-- One pass over the whole text: each "->" would be another.
+CROSS JOIN LATERAL json_to_record(captured.profile)
+  AS part (tables json, workload json, values_of json, hidden_statistics_of json)
 CROSS JOIN LATERAL (
   SELECT format(
     'pg_presplit: %s tables and %s statements; %s; %s',
-    json_array_length(captured.profile -> 'tables'),
-    json_array_length(captured.profile -> 'workload' -> 'statements'),
+    json_array_length(part.tables),
+    json_array_length(part.workload -> 'statements'),
     CASE count(*)
       WHEN 0 THEN 'no data values travel'
       ELSE format('values of %s columns travel (-v values=none leaves them out): %s%s',
@@ -821,9 +1023,9 @@ CROSS JOIN LATERAL (
                   CASE WHEN count(*) > 20 THEN ', ... (see values_of)' ELSE '' END)
     END,
     format('statistics of %s tables are hidden from this role%s',
-           json_array_length(captured.profile -> 'hidden_statistics_of'),
-           coalesce('; ' || (captured.profile -> 'workload' ->> 'note'), ''))) AS line
-  FROM json_array_elements_text(captured.profile -> 'values_of')
+           json_array_length(part.hidden_statistics_of),
+           coalesce('; ' || (part.workload ->> 'note'), ''))) AS line
+  FROM json_array_elements_text(part.values_of)
     WITH ORDINALITY AS c (name, position)
 ) AS summary
 \gset

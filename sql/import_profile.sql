@@ -68,6 +68,12 @@ DECLARE
 BEGIN
   SELECT count(*), coalesce(sum(length(line)), 0) INTO lines, characters
   FROM pg_temp.presplit_profile_line;
+  -- Some editors put a byte order mark before the text.
+  IF getdatabaseencoding() = 'UTF8' THEN
+    UPDATE pg_temp.presplit_profile_line
+    SET line = substr(line, 2)
+    WHERE ordinal = 1 AND left(line, 1) = chr(65279);
+  END IF;
   IF characters = 0 THEN
     RAISE EXCEPTION 'standard input is empty'
       USING ERRCODE = 'invalid_parameter_value',

@@ -82,7 +82,7 @@ fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Resu
     }
     // What is stored is what was checked, not what was given.
     let checked = Profile::from_json(profile.read()?)?;
-    profiles::store(name, &serde_json::json!(checked), &user)?;
+    profiles::store(name, &checked, &user)?;
     Ok(name.to_owned())
 }
 

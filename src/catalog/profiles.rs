@@ -74,8 +74,10 @@ pub fn live() -> Result<Profile, ErrorReport> {
 }
 
 /// Stores a profile under a name, replacing one of that name.
-pub fn store(name: &str, profile: &Value, user: &str) -> Result<(), ErrorReport> {
-    let text = profile.to_string();
+pub fn store(name: &str, profile: &Profile, user: &str) -> Result<(), ErrorReport> {
+    let text = serde_json::to_string(profile).map_err(|cause| {
+        error::new(SqlState::DataCorrupted, format!("could not write a profile: {cause}"), None, None)
+    })?;
     as_extension_owner(|| {
         spi::run(
             "INSERT INTO presplit.stored_profiles (name, profile, imported_by)

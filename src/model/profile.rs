@@ -15,8 +15,11 @@ use thiserror::Error;
 
 use crate::model::key::KeyType;
 use crate::model::name::QualifiedName;
+use crate::model::profile_laws;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
+pub use crate::model::statistics::ColumnStatistics;
+use crate::model::statistics::ExtendedStatistics;
 
 /// The word in `format` that tells a profile from any other JSON.
 pub const FORMAT: &str = "pg_presplit profile";
@@ -108,43 +111,8 @@ impl Profile {
         }
         let profile: Self =
             serde_json::from_value(value).map_err(|error| ProfileError::Damaged(error.to_string()))?;
-        profile.check()?;
+        profile_laws::check(&profile).map_err(ProfileError::Damaged)?;
         Ok(profile)
-    }
-
-    fn check(&self) -> Result<(), ProfileError> {
-        let damaged = |what: String| Err(ProfileError::Damaged(what));
-        if self.captured_micros().is_none() {
-            return damaged(format!("\"captured_at\" is not a time: {:?}", self.captured_at));
-        }
-        let mut names = std::collections::BTreeSet::new();
-        for table in &self.tables {
-            if !names.insert(table.name()) {
-                return damaged(format!("table {} is there twice", table.name()));
-            }
-            let mut columns = std::collections::BTreeSet::new();
-            for column in &table.columns {
-                if !columns.insert(&column.name) {
-                    return damaged(format!(
-                        "column {:?} of table {} is there twice",
-                        column.name,
-                        table.name()
-                    ));
-                }
-            }
-            let sizes = [table.rows, table.heap_bytes, table.index_bytes, table.toast_bytes];
-            if sizes.iter().any(|size| !size.is_finite() || *size < 0.0) {
-                return damaged(format!("a size of table {} is negative or not finite", table.name()));
-            }
-        }
-        let bad =
-            self.workload.statements.iter().find(|s| {
-                ![s.calls, s.exec_ms, s.rows].iter().all(|value| value.is_finite() && *value >= 0.0)
-            });
-        match bad {
-            Some(s) => damaged(format!("statement {} has a negative or infinite counter", s.queryid)),
-            None => Ok(()),
-        }
     }
 
     /// The moment of the capture.
@@ -263,6 +231,8 @@ pub struct Table {
     pub counters: Counters,
     pub columns: Vec<Column>,
     #[serde(default)]
+    pub extended_statistics: Vec<ExtendedStatistics>,
+    #[serde(default)]
     pub constraints: Vec<Constraint>,
     #[serde(default)]
     pub indexes: Vec<Index>,
@@ -325,31 +295,6 @@ pub struct Column {
     pub hashable: bool,
     #[serde(default)]
     pub statistics: Option<ColumnStatistics>,
-}
-
-/// What ANALYZE found (`pg_stats`), values in text form, ISO date style.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ColumnStatistics {
-    pub null_fraction: f64,
-    pub width: f64,
-    /// As in `pg_stats`: negative = share of rows.
-    pub distinct: f64,
-    #[serde(default)]
-    pub correlation: Option<f64>,
-    #[serde(default)]
-    pub common_values: Vec<String>,
-    #[serde(default)]
-    pub common_fractions: Vec<f64>,
-    #[serde(default)]
-    pub histogram: Vec<String>,
-}
-
-impl ColumnStatistics {
-    /// Distinct values in a table of `rows` rows.
-    #[must_use]
-    pub fn distinct_values(&self, rows: f64) -> f64 {
-        if self.distinct < 0.0 { -self.distinct * rows } else { self.distinct }
-    }
 }
 
 /// Kinds of constraint, by `contype`.

@@ -101,12 +101,19 @@ fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
             }
             let type_name = crate::model::name::quote_identifier(&column.type_name.name);
             let type_name = format!("pg_catalog.{type_name}");
-            if let Some(hashes) = relations::partition_hashes(&type_name, &statistics.common_values)? {
+            let hashes = relations::partition_hashes(&type_name, &statistics.common_values)?
+                .or_else(|| travelled(&statistics.common_hashes));
+            if let Some(hashes) = hashes {
                 values.insert((table.name(), column.name.clone()), hashes);
             }
         }
     }
     Ok(values)
+}
+
+/// Hashes that the source computed, for values that this server does not read.
+fn travelled(hashes: &[u64]) -> Option<Vec<u64>> {
+    (!hashes.is_empty()).then(|| hashes.to_vec())
 }
 
 /// Everything that a proposal is made from.

@@ -103,6 +103,7 @@ pub(super) mod examples {
             row_security: false,
             counters: Counters::default(),
             columns,
+            extended_statistics: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),
             triggers: Vec::new(),
@@ -136,6 +137,7 @@ pub(super) mod examples {
                 correlation: Some(correlation),
                 common_values: Vec::new(),
                 common_fractions: Vec::new(),
+                common_hashes: Vec::new(),
                 histogram: bounds.iter().map(|bound| (*bound).to_owned()).collect(),
             }),
         }

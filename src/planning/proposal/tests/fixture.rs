@@ -229,6 +229,7 @@ pub fn table(name: &str, columns: &[(&str, &str)]) -> Table {
         row_security: false,
         counters: Counters::default(),
         columns: columns.iter().map(|(name, type_text)| column(name, type_text)).collect(),
+        extended_statistics: Vec::new(),
         constraints: Vec::new(),
         indexes: Vec::new(),
         triggers: Vec::new(),
