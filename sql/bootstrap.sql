@@ -97,6 +97,31 @@ CREATE TABLE presplit.size_history (
     PRIMARY KEY (schema_name, table_name, at)
 );
 
+-- The last reading of pg_stat_statements, what was counted in each hour before
+-- it, and the texts: of this database in this server only, so no dump has them.
+CREATE TABLE presplit.statement_reading (
+    database       oid PRIMARY KEY,
+    at             timestamptz NOT NULL,
+    took_ms        float8 NOT NULL,
+    timeline       text NOT NULL,
+    server_started timestamptz NOT NULL,
+    counted_since  timestamptz NOT NULL,
+    evictions      bigint NOT NULL,
+    entries        json NOT NULL
+);
+
+CREATE TABLE presplit.statement_hours (
+    hour    timestamptz PRIMARY KEY,
+    content json NOT NULL
+);
+
+CREATE TABLE presplit.statement_texts (
+    userid  oid NOT NULL,
+    queryid bigint NOT NULL,
+    query   text,
+    PRIMARY KEY (userid, queryid)
+);
+
 CREATE TABLE presplit.table_settings (
     schema_name name NOT NULL,
     table_name  name NOT NULL,

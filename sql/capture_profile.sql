@@ -842,6 +842,7 @@ view_list AS (
 reading AS MATERIALIZED (
   SELECT
     s.*,
+    -- begin: verdict
     CASE
       WHEN s.userid IS NULL THEN 'nothing'
       WHEN s.query = '<insufficient privilege>' THEN 'hidden'
@@ -860,7 +861,9 @@ reading AS MATERIALIZED (
       WHEN s.query ~ $re$/[*](?:(?![*]/).)*/[*]|[$][^$0-9\s][^$\s]*[$]$re$
         THEN 'unclear'
       ELSE 'kept'
-    END AS verdict
+    END
+    -- end: verdict
+    AS verdict
   FROM :statements_source AS s
 ),
 -- pg_stat_statements replaces constants by parameters, but not in comments, not

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION analyze_workload(text) IS
     'how the statements of a profile use the columns of tables, as PostgreSQL itself analyses them';
 
 COMMENT ON FUNCTION workload_coverage(text) IS
-    'how many statements of a profile could be analysed, by number, calls and execution time';
+    'how many statements of a profile could be analysed, by number, calls and execution time, and what they are from';
 
 COMMENT ON FUNCTION predict_growth(text, interval, text) IS
     'expected rows and bytes of a table up to a horizon, with a 90 percent interval';
@@ -137,6 +137,25 @@ COMMENT ON COLUMN presplit.size_history.bytes IS 'heap, indexes and TOAST, of al
 COMMENT ON COLUMN presplit.size_history.inserted IS 'rows inserted since the counters began';
 COMMENT ON COLUMN presplit.size_history.updated IS 'rows updated since the counters began';
 COMMENT ON COLUMN presplit.size_history.deleted IS 'rows deleted since the counters began';
+
+COMMENT ON TABLE presplit.statement_reading IS 'the last reading of pg_stat_statements, recorded by the worker';
+COMMENT ON COLUMN presplit.statement_reading.database IS 'database whose entries they are; a copy of it begins anew';
+COMMENT ON COLUMN presplit.statement_reading.at IS 'when';
+COMMENT ON COLUMN presplit.statement_reading.took_ms IS 'how long it took; a hundred times that is the least time to the next';
+COMMENT ON COLUMN presplit.statement_reading.timeline IS 'timeline of the server';
+COMMENT ON COLUMN presplit.statement_reading.server_started IS 'when the shared memory of the server was made';
+COMMENT ON COLUMN presplit.statement_reading.counted_since IS 'when all counters were last set to zero';
+COMMENT ON COLUMN presplit.statement_reading.evictions IS 'how often entries were evicted since then';
+COMMENT ON COLUMN presplit.statement_reading.entries IS 'userid, queryid, toplevel, calls, exec_ms, rows and age of each entry';
+
+COMMENT ON TABLE presplit.statement_hours IS 'what was counted between readings of pg_stat_statements, by hour, for two weeks';
+COMMENT ON COLUMN presplit.statement_hours.hour IS 'the hour';
+COMMENT ON COLUMN presplit.statement_hours.content IS 'observed seconds, weights of the heaviest statements and of the rest, and what was lost';
+
+COMMENT ON TABLE presplit.statement_texts IS 'texts of statements that readings found';
+COMMENT ON COLUMN presplit.statement_texts.userid IS 'role that ran it';
+COMMENT ON COLUMN presplit.statement_texts.queryid IS 'identifier of the statement in pg_stat_statements';
+COMMENT ON COLUMN presplit.statement_texts.query IS 'normalised text; null for what is no part of a workload';
 
 COMMENT ON TABLE presplit.table_settings IS 'settings of single tables';
 COMMENT ON COLUMN presplit.table_settings.schema_name IS 'schema of the table';

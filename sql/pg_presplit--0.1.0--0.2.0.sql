@@ -2,3 +2,69 @@
 
 -- From 0.1.0 to 0.2.0. Afterwards everything is as after a fresh installation
 -- of 0.2.0, which the release test compares object by object.
+
+-- Readings of pg_stat_statements ---------------------------------------------
+
+CREATE TABLE presplit.statement_reading (
+    database       oid PRIMARY KEY,
+    at             timestamptz NOT NULL,
+    took_ms        float8 NOT NULL,
+    timeline       text NOT NULL,
+    server_started timestamptz NOT NULL,
+    counted_since  timestamptz NOT NULL,
+    evictions      bigint NOT NULL,
+    entries        json NOT NULL
+);
+
+CREATE TABLE presplit.statement_hours (
+    hour    timestamptz PRIMARY KEY,
+    content json NOT NULL
+);
+
+CREATE TABLE presplit.statement_texts (
+    userid  oid NOT NULL,
+    queryid bigint NOT NULL,
+    query   text,
+    PRIMARY KEY (userid, queryid)
+);
+
+REVOKE ALL ON presplit.statement_reading, presplit.statement_hours, presplit.statement_texts FROM PUBLIC;
+
+COMMENT ON TABLE presplit.statement_reading IS 'the last reading of pg_stat_statements, recorded by the worker';
+COMMENT ON COLUMN presplit.statement_reading.database IS 'database whose entries they are; a copy of it begins anew';
+COMMENT ON COLUMN presplit.statement_reading.at IS 'when';
+COMMENT ON COLUMN presplit.statement_reading.took_ms IS 'how long it took; a hundred times that is the least time to the next';
+COMMENT ON COLUMN presplit.statement_reading.timeline IS 'timeline of the server';
+COMMENT ON COLUMN presplit.statement_reading.server_started IS 'when the shared memory of the server was made';
+COMMENT ON COLUMN presplit.statement_reading.counted_since IS 'when all counters were last set to zero';
+COMMENT ON COLUMN presplit.statement_reading.evictions IS 'how often entries were evicted since then';
+COMMENT ON COLUMN presplit.statement_reading.entries IS 'userid, queryid, toplevel, calls, exec_ms, rows and age of each entry';
+
+COMMENT ON TABLE presplit.statement_hours IS 'what was counted between readings of pg_stat_statements, by hour, for two weeks';
+COMMENT ON COLUMN presplit.statement_hours.hour IS 'the hour';
+COMMENT ON COLUMN presplit.statement_hours.content IS 'observed seconds, weights of the heaviest statements and of the rest, and what was lost';
+
+COMMENT ON TABLE presplit.statement_texts IS 'texts of statements that readings found';
+COMMENT ON COLUMN presplit.statement_texts.userid IS 'role that ran it';
+COMMENT ON COLUMN presplit.statement_texts.queryid IS 'identifier of the statement in pg_stat_statements';
+COMMENT ON COLUMN presplit.statement_texts.query IS 'normalised text; null for what is no part of a workload';
+
+-- What the statements are from, and what is missing.
+DROP FUNCTION workload_coverage(text);
+CREATE  FUNCTION "workload_coverage"(
+	"profile" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS TABLE (
+	"statements" INT,  /* i32 */
+	"analyzed" INT,  /* i32 */
+	"calls_share" double precision,  /* f64 */
+	"exec_share" double precision,  /* f64 */
+	"seconds" double precision,  /* Option < f64 > */
+	"source" TEXT,  /* String */
+	"note" TEXT  /* Option < String > */
+)
+VOLATILE PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'workload_coverage_wrapper';
+COMMENT ON FUNCTION workload_coverage(text) IS
+    'how many statements of a profile could be analysed, by number, calls and execution time, and what they are from';

@@ -126,21 +126,34 @@ fn analyze_workload(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
+#[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn workload_coverage(
     profile: default!(Option<&str>, "NULL"),
 ) -> Result<
     TableIterator<
         'static,
-        (name!(statements, i32), name!(analyzed, i32), name!(calls_share, f64), name!(exec_share, f64)),
+        (
+            name!(statements, i32),
+            name!(analyzed, i32),
+            name!(calls_share, f64),
+            name!(exec_share, f64),
+            name!(seconds, Option<f64>),
+            name!(source, String),
+            name!(note, Option<String>),
+        ),
     >,
     ErrorReport,
 > {
-    let coverage = workload::coverage(&advise::analyzed(&advise::meant(profile)?)?);
+    let profile = advise::meant(profile)?;
+    let coverage = workload::coverage(&advise::analyzed(&profile)?);
     Ok(TableIterator::once((
         i32::try_from(coverage.statements).unwrap_or(i32::MAX),
         i32::try_from(coverage.analyzed).unwrap_or(i32::MAX),
         coverage.calls_share,
         coverage.exec_share,
+        profile.workload.seconds,
+        profile.workload.source,
+        profile.workload.note,
     )))
 }
 

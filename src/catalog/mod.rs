@@ -6,8 +6,10 @@
 //! are read with the caller's own rights.
 
 pub mod arming;
+pub mod counters;
 pub mod history;
 pub mod profiles;
 pub mod proposals;
+pub mod readings;
 pub mod relations;
 pub mod settings;

@@ -7,6 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde_json::Value;
 
 use crate::catalog::history;
+use crate::catalog::readings;
 use crate::model::name::quote_literal;
 use crate::model::profile::Profile;
 use crate::model::report::SqlState;
@@ -26,6 +27,12 @@ fn block(name: &str) -> &'static str {
     let start = SCRIPT.find(&begin).map_or(SCRIPT.len(), |at| at + begin.len());
     let rest = &SCRIPT[start..];
     rest[..rest.find(&end).unwrap_or(rest.len())].trim().trim_end_matches(';')
+}
+
+/// The expression that tells what a statement `s` of pg_stat_statements is to a
+/// workload: `kept`, `lost`, or why it is no part of it.
+pub fn verdict() -> &'static str {
+    block("verdict")
 }
 
 /// The settings that the script's blocks rely on: its `SET LOCAL` lines.
@@ -64,12 +71,14 @@ pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
     })
 }
 
-/// The live profile, with the recorded size history.
+/// The live profile, with the recorded size history and, once they say more
+/// than the counters since the last reset, the recorded readings of statements.
 pub fn live() -> Result<Profile, ErrorReport> {
     let mut profile = Profile::from_json(capture(None)?)?;
     for table in &profile.tables {
         profile.history.extend(history::load(&table.name())?);
     }
+    readings::apply(&mut profile.workload)?;
     Ok(profile)
 }
 
@@ -183,6 +192,9 @@ fn merge(mut live: Profile, mut imported: Profile) -> Profile {
             imported.workload.statements.push(statement);
         }
         imported.workload.search_paths.extend(std::mem::take(&mut live.workload.search_paths));
+        let notes: Vec<String> =
+            [imported.workload.note.take(), live.workload.note.take()].into_iter().flatten().collect();
+        imported.workload.note = (!notes.is_empty()).then(|| notes.join("; "));
         live.workload = imported.workload;
     }
     live.tables.append(&mut imported.tables);

@@ -1,8 +1,15 @@
 //! What the background worker does in a database at each tick: it records
-//! sizes, so that growth can be forecast.
+//! sizes, so that growth can be forecast, and what the statements did, so that
+//! their weights are those of the last days.
+
+use pgrx::debug1;
+use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::history;
+use crate::catalog::readings;
+use crate::pg::context::in_subtransaction;
 use crate::pg::context::with_settings;
+use crate::pg::error;
 use crate::pg::worker;
 
 /// Registers the launcher; called once, from `_PG_init`.
@@ -10,18 +17,29 @@ pub fn register() {
     worker::register(tick);
 }
 
+/// One after the other; what one cannot do now does not keep another from its
+/// own.
+const CHORES: &[fn() -> Result<(), ErrorReport>] = &[sizes, statements];
+
 fn tick() {
     // Sizes are read under ACCESS SHARE: rather no reading than waiting long
     // behind somebody's ALTER TABLE.
     let settings = [(c"lock_timeout", c"1s")];
-    let recorded = with_settings(&settings, || {
-        let made = history::record()?;
-        if made > 0 {
-            history::thin()?;
+    for chore in CHORES {
+        let work = || with_settings(&settings, || chore().unwrap_or_else(|error| error::raise(error)));
+        if let Err(caught) = in_subtransaction(work) {
+            debug1!("pg_presplit worker: {} ({})", caught.message, caught.sqlstate);
         }
-        Ok::<_, pgrx::pg_sys::panic::ErrorReport>(made)
-    });
-    if let Err(error) = recorded {
-        crate::pg::error::raise(error);
     }
+}
+
+fn sizes() -> Result<(), ErrorReport> {
+    if history::record()? > 0 {
+        history::thin()?;
+    }
+    Ok(())
+}
+
+fn statements() -> Result<(), ErrorReport> {
+    readings::record().map(|_| ())
 }

@@ -3,10 +3,15 @@
 //! ```text
 //! Profile ─→ shadow plan ┐
 //!    └─→ repaired texts ─┴→ (pg::analyze) ─→ AnalyzedWorkload ─→ rows, coverage
+//!
+//! Readings of pg_stat_statements ─→ differences (`reading`) ─→ hours and their sum
+//! (`window`) ─→ the workload of a live profile
 //! ```
 
+pub mod reading;
 pub mod repair;
 pub mod shadow;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
