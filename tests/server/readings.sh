@@ -7,7 +7,7 @@ set -euo pipefail
 version=$1
 
 cluster_start readings "$version" "shared_preload_libraries = 'pg_stat_statements,pg_presplit'" \
-    "presplit.worker_naptime = 1" "pg_stat_statements.max = 100" "pg_stat_statements.track_utility = off" "autovacuum = off"
+    "presplit.worker_naptime = 1" "presplit.databases = 'nowhere'" "pg_stat_statements.max = 100" "pg_stat_statements.track_utility = off" "autovacuum = off"
 cluster_use readings
 q() { psql -qAtX -v ON_ERROR_STOP=1 -d app "$@"; }
 # Every run of f is one more row of truth: what really ran.
@@ -42,7 +42,10 @@ quiet -d app -c 'CREATE SCHEMA shop' -c 'CREATE TABLE shop.a (id int PRIMARY KEY
 has "without the extension the reason is given" 'not installed in this database' "$(note)"
 quiet -d app -c 'CREATE SCHEMA monitoring' -c 'CREATE EXTENSION pg_stat_statements SCHEMA monitoring'
 quiet -d other -c 'CREATE TABLE a (id int, b int)'
-becomes "the first reading is made where the extension came later" 1 readings 60 -d app -c 'SELECT count(*) FROM presplit.statement_reading'
+# Not before: a database without the extension is left alone for a minute.
+serve() { quiet -d postgres -c "ALTER SYSTEM SET presplit.databases = '$1'" -c 'SELECT pg_reload_conf()'; }
+serve 'app, bare, copy, other'
+becomes "the first reading is made" 1 readings 30 -d app -c 'SELECT count(*) FROM presplit.statement_reading'
 run 'SELECT b FROM shop.a WHERE id = 1' 5
 same "one reading alone says nothing: the counters are taken" 5 "$(calls '%b FROM shop.a WHERE id%')"
 has "and the note says so" 'all that pg_stat_statements counted in .* readings cover' "$(note)"
@@ -137,7 +140,8 @@ psql -qAtX -U clerk -d app -c 'SELECT b + 1 FROM shop.a WHERE id = 2' >/dev/null
 reading
 coverage() { psql -qAtX -U "$1" -d app -c "SELECT statements, calls_share FROM workload_coverage()"; }
 same "a role sees the statements that it ran" '1|1' "$(coverage clerk)"
-same "and no texts of others" 'clerk' "$(psql -qAtX -U clerk -d app -c "SELECT string_agg(DISTINCT relation, ',') FROM analyze_workload() WHERE relation <> 'shop.a'" | sed 's/^$/clerk/')"
+quiet -d app -c 'GRANT SELECT ON presplit.statements TO clerk' -c 'GRANT EXECUTE ON FUNCTION presplit.read_statements() TO clerk'
+same "and no texts of others, nor their weight" "SELECT b + \$1 FROM shop.a WHERE id = \$2 1" "$(psql -qAtX -U clerk -d app -c 'SELECT query, calls FROM presplit.statements' -F ' ')"
 for table in statement_reading statement_hours statement_texts; do
     fails_with "it reads no $table" 'permission denied' psql -qAtX -U clerk -d app -c "SELECT FROM presplit.$table"
 done
@@ -156,18 +160,18 @@ for role in plain own mixed ann 'Odd one'; do psql -qAtX -U "$role" -d app -c 'S
 reading
 same "each role's statement is read with its path" \
     '"odd ""X"", y".t 1,ann.t 1,one.t 1,three.t 1,two.t 1' \
-    "$(q -c "SELECT string_agg(relation || ' ' || calls, ',' ORDER BY relation COLLATE \"C\") FROM analyze_workload() WHERE access = 'equality' AND relation ~ 't\$'")"
+    "$(q -c "SELECT string_agg(relation || ' ' || calls, ',' ORDER BY relation COLLATE \"C\") FROM public.analyze_workload() WHERE access = 'equality' AND relation ~ 't\$'")"
 
 # --- Copies and look-alikes
-quiet -d postgres -c "ALTER SYSTEM SET presplit.databases = 'nowhere'" -c 'SELECT pg_reload_conf()'
+serve nowhere
 sleep 2
 for _ in {1..50}; do psql -qX -d postgres -c 'CREATE DATABASE copy TEMPLATE app' 2>/dev/null && break; sleep 0.2; done
 has "a copy of the database does not take over its readings" 'recorded no readings' "$(psql -qAtX -d copy -c 'SELECT note FROM workload_coverage()')"
-q -o /dev/null -c 'CREATE TABLE planted (what text)' -c "CREATE FUNCTION monitoring.pg_stat_statements(b boolean, more int DEFAULT 1) RETURNS SETOF monitoring.pg_stat_statements
+q -o /dev/null -c 'CREATE TABLE public.planted (what text)' -c "CREATE FUNCTION monitoring.pg_stat_statements(b boolean, more int DEFAULT 1) RETURNS SETOF monitoring.pg_stat_statements
     LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.planted VALUES (current_user); RETURN; END'"
 before=$(q -c 'SELECT max(at) FROM presplit.statement_reading')
 q -o /dev/null -c "UPDATE presplit.statement_reading SET at = at - interval '1 hour'"
-quiet -d postgres -c "ALTER SYSTEM RESET presplit.databases" -c 'SELECT pg_reload_conf()'
+serve 'app, bare, copy, other'
 becomes "a copy begins anew" t readings 30 -d copy -c "SELECT count(*) = 1 AND (SELECT count(*) = 0 FROM presplit.statement_hours) FROM presplit.statement_reading AS r JOIN pg_database AS d ON d.oid = r.database WHERE d.datname = 'copy'"
 sleep 2
 same "a function beside the extension's own is not called" 0 "$(q -c 'SELECT count(*) FROM public.planted')"
