@@ -22,8 +22,9 @@ use crate::planning::workload::reading::Reading;
 use crate::planning::workload::reading::Server;
 use crate::planning::workload::window::StatementKey;
 
-/// Longest text that is written down, in bytes.
-const TEXT_BYTES_MAX: i32 = 100_000;
+/// Characters of a text that are written down; a longer one is not understood
+/// once only its beginning is left.
+const TEXT_LENGTH_MAX: i32 = 100_000;
 
 const FIND: &str = "
     WITH /* pg_presplit reading */ member AS (
@@ -174,7 +175,7 @@ impl Source {
         let keys = serde_json::json!(keys).to_string();
         let query = format!(
             "SELECT /* pg_presplit reading */ coalesce(json_agg(json_build_array(r.userid::bigint, r.queryid,
-                 CASE WHEN r.verdict = 'kept' AND octet_length(r.query) <= {TEXT_BYTES_MAX} THEN r.query END)), '[]')::text
+                 CASE WHEN r.verdict = 'kept' THEN left(r.query, {TEXT_LENGTH_MAX}) END)), '[]')::text
              FROM (
                  SELECT s.userid, s.queryid, s.query, {} AS verdict
                  FROM (SELECT DISTINCT ON (t.userid, t.queryid) t.userid, t.queryid, t.query

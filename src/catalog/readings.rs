@@ -42,9 +42,10 @@ const HOUR: i64 = 3_600_000_000;
 
 /// A reading is due after five minutes, and after a hundred times what the
 /// last one took: no more than a hundredth of the time goes into them. One
-/// from the future was made before the clock was set back.
+/// from the future was made before the clock was set back. Nothing is due
+/// where nothing can be written.
 const DUE: &str = "
-    SELECT NOT EXISTS (
+    SELECT current_setting('transaction_read_only') = 'off' AND NOT EXISTS (
         SELECT FROM presplit.statement_reading
         WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND at <= clock_timestamp()
