@@ -27,7 +27,7 @@ use crate::planning::workload::window::StatementKey;
 const TEXT_LENGTH_MAX: i32 = 100_000;
 
 const FIND: &str = "
-    WITH /* pg_presplit reading */ member AS (
+    WITH /* pg_presplit capture */ member AS (
         SELECT p.oid, p.proname, p.pronamespace, p.proargnames
         FROM pg_extension AS e
         JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
@@ -95,7 +95,7 @@ struct Moment(i64, String, i64);
 /// Of the checkpointer, because it begins anew with the shared memory: after
 /// a crash the postmaster lives on.
 const MOMENT: &str = "
-    SELECT /* pg_presplit reading */ json_build_array(
+    SELECT /* pg_presplit capture */ json_build_array(
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
         left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
         (extract(epoch FROM coalesce(
@@ -114,7 +114,7 @@ impl Source {
 
     fn information(&self) -> Result<Option<Information>, ErrorReport> {
         let query = format!(
-            "SELECT /* pg_presplit reading */ json_build_array(
+            "SELECT /* pg_presplit capture */ json_build_array(
                  (extract(epoch FROM i.stats_reset) * 1000000)::bigint, i.dealloc)::text
              FROM {}() AS i WHERE isfinite(i.stats_reset)",
             self.function("pg_stat_statements_info")
@@ -130,7 +130,7 @@ impl Source {
             return Ok(None);
         }
         let query = format!(
-            "SELECT /* pg_presplit reading */ coalesce(json_agg(json_build_array(
+            "SELECT /* pg_presplit capture */ coalesce(json_agg(json_build_array(
                  s.userid::bigint, s.queryid, s.toplevel, s.calls,
                  CASE WHEN s.total_exec_time BETWEEN 0 AND 1e300 THEN s.total_exec_time END, s.rows, {})), '[]')::text
              FROM {}(false) AS s
@@ -174,7 +174,7 @@ impl Source {
         let keys: Vec<_> = wanted.iter().map(|key| (key.userid, key.queryid)).collect();
         let keys = serde_json::json!(keys).to_string();
         let query = format!(
-            "SELECT /* pg_presplit reading */ coalesce(json_agg(json_build_array(r.userid::bigint, r.queryid,
+            "SELECT /* pg_presplit capture */ coalesce(json_agg(json_build_array(r.userid::bigint, r.queryid,
                  CASE WHEN r.verdict = 'kept' THEN left(r.query, {TEXT_LENGTH_MAX}) END)), '[]')::text
              FROM (
                  SELECT s.userid, s.queryid, s.query, {} AS verdict
