@@ -20,7 +20,7 @@ SELECT n.nspname AS schema, e.extrelocatable AS relocatable
 FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
 WHERE e.extname = 'pg_presplit';
 SELECT name, superuser, trusted, relocatable, schema, requires
-FROM pg_available_extension_versions WHERE name = 'pg_presplit';
+FROM pg_available_extension_versions WHERE name = 'pg_presplit' AND installed;
 
 -- What travels with a dump of the database.
 SELECT c.oid::regclass AS travels, f.condition
