@@ -5,8 +5,12 @@
 //!    └─→ repaired texts ─┴→ (pg::analyze) ─→ AnalyzedWorkload ─→ rows, coverage
 //! ```
 
+pub mod declared;
+pub mod log;
+pub mod normal;
 pub mod repair;
 pub mod shadow;
+pub mod token;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
