@@ -20,7 +20,7 @@ INSERT INTO work.line (session, second, message, detail) VALUES
     ('2.2', 3, E'duration: 8.000 ms  statement: SELECT count(*) FROM work.orders\n WHERE customer_id IN (1, 2, 3) -- many', NULL),
     ('2.2', 4, 'duration: 1.000 ms  statement: CREATE ROLE x PASSWORD ''secret''', NULL),
     ('2.2', 4, 'duration: 1.000 ms  statement: SELECT * FROM work.absent WHERE id = 1', NULL);
-INSERT INTO work.line (session, second, message, dbname) VALUES ('3.3', 60, 'duration: 9.000 ms  statement: SELECT 9', 'another');
+INSERT INTO work.line (session, second, message, dbname) VALUES ('3.3', 30, 'duration: 9.000 ms  statement: SELECT 9', 'another');
 SELECT format($f$COPY (SELECT '2026-01-02 03:04:' || to_char(second %% 60, 'FM00') || '.000 UTC', username, dbname, 1, '[local]', session, number, 'SELECT',
     '2026-01-02 03:00:00 UTC', '3/1', 0, severity, '00000', message, detail, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'psql', 'client backend', NULL, 0
     FROM work.line ORDER BY number) TO %L (FORMAT csv)$f$, current_setting('data_directory') || '/presplit_test.csv') AS to_csv,
@@ -33,7 +33,7 @@ SELECT import_log('presplit_test.csv');
 SELECT import_log('presplit_test.json', 'jsonlog', 'json');
 SELECT s->>'query' AS query, s->>'role' AS role, s->>'calls' AS calls, s->>'exec_ms' AS exec_ms, s->'samples' AS samples
 FROM presplit.stored_profiles AS p CROSS JOIN LATERAL jsonb_array_elements(p.profile->'workload'->'statements') AS s
-WHERE p.name = 'log' ORDER BY query COLLATE "C";
+WHERE p.name = 'log' ORDER BY s->>'query' COLLATE "C";
 SELECT profile->'workload'->>'source', profile->'workload'->>'seconds', profile->'workload'->>'note', jsonb_array_length(profile->'tables')
 FROM presplit.stored_profiles WHERE name = 'log';
 SELECT count(DISTINCT profile->'workload') FROM presplit.stored_profiles;

@@ -112,11 +112,10 @@ pub fn import_log(path: &str, format: &str, name: &str) -> Result<u64, ErrorRepo
     let executions = log.executions();
     let workload = log.workload();
     if executions == 0 {
-        pgrx::ereport!(
-            pgrx::PgLogLevel::NOTICE,
-            pgrx::PgSqlErrorCode::ERRCODE_NO_DATA,
+        error::notice(
             format!("the log holds no statement of database \"{}\"", server.database),
-            "Statements are logged by log_statement or log_min_duration_statement, and read with lc_messages = 'C'."
+            "Statements are logged with log_statement or log_min_duration_statement, and read with lc_messages = 'C'."
+                .to_owned(),
         );
     }
     let profile = Profile {

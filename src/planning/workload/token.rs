@@ -258,6 +258,44 @@ fn operator(rest: &[u8]) -> usize {
     length.max(1)
 }
 
+/// The value of a string constant. Bit strings keep their form.
+#[must_use]
+pub fn unquoted(text: &str) -> String {
+    if let Some(rest) = text.strip_prefix('$') {
+        let tag = rest.find('$').map_or(text.len(), |at| at + 2);
+        let body = text.get(tag..text.len().saturating_sub(tag)).unwrap_or_default();
+        return body.to_owned();
+    }
+    let (prefix, quoted) = text.split_at(text.find('\'').unwrap_or(text.len()));
+    if matches!(prefix, "b" | "B" | "x" | "X") {
+        return text.to_owned();
+    }
+    let escapes = matches!(prefix, "e" | "E");
+    let mut value = String::with_capacity(quoted.len());
+    let mut inside = false;
+    let mut characters = quoted.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\'' if inside && characters.peek() == Some(&'\'') => {
+                characters.next();
+                value.push('\'');
+            }
+            '\'' => inside = !inside,
+            // Between the parts of a continued string.
+            _ if !inside => {}
+            '\\' if escapes => match characters.next() {
+                Some('n') => value.push('\n'),
+                Some('t') => value.push('\t'),
+                Some('r') => value.push('\r'),
+                Some(other) => value.push(other),
+                None => {}
+            },
+            c => value.push(c),
+        }
+    }
+    value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

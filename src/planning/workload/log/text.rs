@@ -88,20 +88,22 @@ pub fn is_secret(text: &str) -> bool {
 /// What `PREPARE name (types) AS query` prepares.
 #[must_use]
 pub fn prepared_query(text: &str) -> Option<&str> {
-    let tokens = tokens(text);
-    if !tokens.first()?.is_word("prepare") {
-        return None;
-    }
+    // The server shows the whole text that the client sent.
+    let statement = parts(text).into_iter().find(|part| starts_with(part, "prepare"))?;
     let mut depth = 0_usize;
-    for token in &tokens {
+    for token in tokens(statement) {
         match token.text {
             "(" => depth += 1,
             ")" => depth = depth.saturating_sub(1),
-            _ if depth == 0 && token.is_word("as") => return Some(&text[token.end()..]),
+            _ if depth == 0 && token.is_word("as") => return Some(&statement[token.end()..]),
             _ => {}
         }
     }
     None
+}
+
+fn starts_with(text: &str, word: &str) -> bool {
+    tokens(text).first().is_some_and(|token| token.is_word(word))
 }
 
 /// The arguments of `EXECUTE name (…)`, by position; those that are no
@@ -174,6 +176,7 @@ mod tests {
             prepared_query("prepare \"a as\" (int, numeric(3,1)) as select $1 as x"),
             Some(" select $1 as x")
         );
+        assert_eq!(prepared_query("BEGIN; PREPARE p AS SELECT 1; SELECT 2"), Some(" SELECT 1"));
         assert_eq!(prepared_query("SELECT 1 AS x"), None);
         let value = |text: &str| SampledValue::Value(text.to_owned());
         assert_eq!(
