@@ -65,17 +65,14 @@ pub fn parts(text: &str) -> Vec<&str> {
 /// hold passwords.
 fn is_query(text: &str) -> bool {
     // A long text is not cut into tokens for its first word alone.
-    let head = &text[..head_bytes(text)];
-    let verdict = |text: &str| {
-        let first = tokens(text).into_iter().find(|token| !token.is_sign("("))?;
-        Some(QUERIES.iter().any(|word| first.is_word(word)))
+    const HEAD_BYTES: usize = 100;
+    let end = (0..=HEAD_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let verdict = |head: &str| {
+        let first = tokens(head).into_iter().find(|token| !token.is_sign("("))?;
+        let whole = first.end() < head.len() || head.len() == text.len();
+        whole.then(|| QUERIES.iter().any(|word| first.is_word(word)))
     };
-    verdict(head).or_else(|| verdict(text)).unwrap_or(false)
-}
-
-fn head_bytes(text: &str) -> usize {
-    const HEAD_BYTES: usize = 2000;
-    (0..=HEAD_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+    verdict(&text[..end]).or_else(|| verdict(text)).unwrap_or(false)
 }
 
 /// Whether values of a statement had better not be kept.
@@ -166,6 +163,17 @@ mod tests {
             (";;;", vec![]),
         ] {
             assert_eq!(queries(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_word_counts_wherever_it_is() {
+        for before in [0, 90, 91, 94, 95, 96, 99, 100, 101, 3000] {
+            let comment = format!("/*{}*/", "x".repeat(before));
+            assert!(is_query(&format!("{comment}SELECT 1")), "{before}");
+            assert!(is_query(&format!("{comment}(select")), "{before}");
+            assert!(!is_query(&format!("{comment}SELECTION 1")), "{before}");
+            assert!(!is_query(&format!("{comment}VACUUM t")), "{before}");
         }
     }
 
