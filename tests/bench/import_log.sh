@@ -8,7 +8,7 @@ megabytes=${2:-250}
 
 take_lock
 claim_target
-install_extension "$(pg_config_of "$version")" --release >/dev/null 2>&1
+install_extension "$(pg_config_of "$version")" --release >/dev/null
 cluster_start bench "$version" "shared_preload_libraries = 'pg_presplit'"
 cluster_use bench
 psql -qX -d postgres -c 'CREATE DATABASE shop' && psql -qX -d shop -c 'CREATE EXTENSION pg_presplit'
