@@ -29,6 +29,13 @@ CREATE TABLE presplit.stored_profiles (
     imported_by name NOT NULL
 );
 
+CREATE TABLE presplit.declared_workloads (
+    profile     text PRIMARY KEY,
+    statements  jsonb NOT NULL,
+    declared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    declared_by name NOT NULL
+);
+
 CREATE TABLE presplit.stored_proposals (
     proposal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     digest      text NOT NULL UNIQUE,
@@ -134,6 +141,7 @@ CREATE TABLE presplit.table_settings (
 -- Facts, decisions and settings travel with a dump of the database; an arming
 -- and the log of one restore do not.
 SELECT pg_catalog.pg_extension_config_dump('presplit.stored_profiles', '');
+SELECT pg_catalog.pg_extension_config_dump('presplit.declared_workloads', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.stored_proposals', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.stored_proposals_proposal_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.proposal_relations', '');

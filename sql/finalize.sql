@@ -14,6 +14,14 @@ REVOKE ALL ON FUNCTION import_profile(jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION import_profile(jsonb, text) IS
     'stores a captured profile under a name, replacing one of that name';
 
+REVOKE ALL ON FUNCTION declare_workload(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION declare_workload(jsonb, text) IS
+    'stores statements with the rates at which they will run, replacing those declared under that name';
+
+REVOKE ALL ON FUNCTION import_log(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION import_log(text, text, text) IS
+    'reads the statements of this database from a log file of the server and stores them as a profile';
+
 COMMENT ON FUNCTION analyze_workload(text) IS
     'how the statements of a profile use the columns of tables, as PostgreSQL itself analyses them';
 
@@ -84,6 +92,12 @@ COMMENT ON COLUMN presplit.stored_profiles.name IS 'name given to import_profile
 COMMENT ON COLUMN presplit.stored_profiles.profile IS 'the profile, as docs/profile.md describes it';
 COMMENT ON COLUMN presplit.stored_profiles.imported_at IS 'when it was imported; the latest is used where no name is given';
 COMMENT ON COLUMN presplit.stored_profiles.imported_by IS 'role that imported it';
+
+COMMENT ON TABLE presplit.declared_workloads IS 'declared statements by profile';
+COMMENT ON COLUMN presplit.declared_workloads.profile IS 'name of the profile that they belong to';
+COMMENT ON COLUMN presplit.declared_workloads.statements IS 'the list given to declare_workload()';
+COMMENT ON COLUMN presplit.declared_workloads.declared_at IS 'when they were declared';
+COMMENT ON COLUMN presplit.declared_workloads.declared_by IS 'role that declared them';
 
 COMMENT ON TABLE presplit.stored_proposals IS 'proposals, immutable';
 COMMENT ON COLUMN presplit.stored_proposals.proposal_id IS 'number of the proposal';

@@ -16,6 +16,7 @@ use pg_presplit::planning::forecast::ForecastError;
 use pg_presplit::planning::proposal::AlternativeError;
 use pg_presplit::planning::proposal::ProposalError;
 use pg_presplit::planning::provision::rewrite::Refusal;
+use pg_presplit::planning::workload::declared::DeclaredError;
 
 /// Views of the schema that texts may name, besides settings.
 const VIEWS: &[&str] =
@@ -133,6 +134,19 @@ fn of_planning() -> Vec<Example> {
     all
 }
 
+fn of_workloads() -> Vec<Example> {
+    examples!(DeclaredError {
+        NotAList => [DeclaredError::NotAList],
+        TooMany => [DeclaredError::TooMany(12_000)],
+        Invalid => [DeclaredError::Invalid(2, text("\"sql\" is missing."))],
+        Syntax => [
+            DeclaredError::Syntax { position: 2, message: text("syntax error at or near \"FORM\""), at: Some(10) },
+            DeclaredError::Syntax { position: 2, message: text("syntax error at end of input"), at: None },
+        ],
+        NotAQuery => [DeclaredError::NotAQuery(2, text("VACUUM reads and writes no rows by a query."))],
+    })
+}
+
 fn of_proposals() -> Vec<Example> {
     let strategies = [Strategy::Hash, Strategy::List, Strategy::Range];
     let mut all = examples!(ProposalError {
@@ -186,7 +200,7 @@ fn of_proposals() -> Vec<Example> {
 }
 
 fn all() -> Vec<Example> {
-    [of_the_model(), of_planning(), of_proposals()].into_iter().flatten().collect()
+    [of_the_model(), of_planning(), of_workloads(), of_proposals()].into_iter().flatten().collect()
 }
 
 /// The text without what stands in double quotes.

@@ -74,7 +74,7 @@ END;
 -- Forgets everything, so that each file begins with proposal 1.
 CREATE PROCEDURE tests.forget()
 LANGUAGE sql AS $$
-    TRUNCATE presplit.stored_profiles, presplit.stored_proposals, presplit.proposal_relations, presplit.armed_tables,
+    TRUNCATE presplit.stored_profiles, presplit.declared_workloads, presplit.stored_proposals, presplit.proposal_relations, presplit.armed_tables,
         presplit.sharded_tables, presplit.restore_log, presplit.table_settings RESTART IDENTITY
 $$;
 

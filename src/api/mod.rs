@@ -8,6 +8,7 @@
 //! | facts | `facts` | `capture_profile`, `import_profile`, `analyze_workload`, `workload_coverage`, `predict_growth`, `forecast_series` |
 //! | proposals | `proposals` | `propose_shards`, `explain_proposal`, `choose_alternative`, `proposal_ddl`, `export_proposal`, `import_proposal`, `register_proposal` |
 //! | restore | `restore` | `check_restore`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
+//! | workloads | `workload` | `declare_workload`, `import_log` |
 //! | views | `views` | what the views of schema `presplit` read |
 //!
 //! All are SECURITY INVOKER with a pinned search_path, so a relation named
@@ -17,6 +18,7 @@ pub mod facts;
 pub mod proposals;
 pub mod restore;
 pub mod views;
+pub mod workload;
 
 use pgrx::extension_sql_file;
 use pgrx::pg_sys::panic::ErrorReport;

@@ -7,6 +7,7 @@
 
 pub mod arming;
 pub mod counters;
+pub mod declared;
 pub mod history;
 pub mod profiles;
 pub mod proposals;

@@ -6,15 +6,18 @@ use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use serde_json::Value;
 
+use crate::catalog::declared;
 use crate::catalog::history;
 use crate::catalog::readings;
 use crate::model::name::quote_literal;
 use crate::model::profile::Profile;
+use crate::model::profile::Workload;
 use crate::model::report::SqlState;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_settings;
 use crate::pg::error;
 use crate::pg::spi;
+use crate::planning::workload;
 
 /// The script that a source runs; the extension runs its two blocks, so that
 /// both write the same JSON.
@@ -102,7 +105,8 @@ pub fn store(name: &str, profile: &Profile, user: &str) -> Result<(), ErrorRepor
 /// Who may see a stored profile: its creator, superusers and pg_read_all_data.
 const VISIBLE: &str = "(imported_by = $1 OR pg_has_role($1, 'pg_read_all_data', 'USAGE'))";
 
-/// The stored profile of a name, or the latest; none if the user sees none.
+/// The stored profile of a name, or the latest with tables; none if the user
+/// sees none.
 pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorReport> {
     let texts = as_extension_owner(|| match name {
         Some(name) => spi::column::<String>(
@@ -111,7 +115,8 @@ pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorRepo
         ),
         None => spi::column::<String>(
             &format!(
-                "SELECT profile::text FROM presplit.stored_profiles WHERE {VISIBLE}
+                "SELECT profile::text FROM presplit.stored_profiles
+                 WHERE {VISIBLE} AND jsonb_array_length(profile->'tables') > 0
                  ORDER BY imported_at DESC, name LIMIT 1"
             ),
             &[user.into()],
@@ -137,28 +142,65 @@ pub fn owned_by_another(name: &str, user: &str) -> Result<bool, ErrorReport> {
     .map(Option::unwrap_or_default)
 }
 
-/// The profile that an argument means: a name means that profile alone; no
-/// name means live facts for tables that exist here, and the latest imported
-/// profile for the rest.
+/// Whether a stored profile of this name has tables.
+pub fn has_tables(name: &str) -> Result<bool, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<bool>(
+            "SELECT EXISTS (SELECT FROM presplit.stored_profiles
+                            WHERE name = $1 AND jsonb_array_length(profile->'tables') > 0)",
+            &[name.into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
+/// The profile that an argument means, with the declared statements: a name
+/// means that profile alone; no name means live facts for tables that exist
+/// here, and the latest imported profile for the rest. A profile without
+/// tables is a workload on those.
 pub fn meant(name: Option<&str>, user: &str) -> Result<Profile, ErrorReport> {
-    if let Some(name) = name {
-        return load(Some(name), user)?.ok_or_else(|| {
-            error::new(
-                SqlState::UndefinedObject,
-                format!("profile \"{name}\" does not exist"),
-                None,
-                Some(
-                    "Import one with import_profile(), or leave the argument out to use live facts."
-                        .to_owned(),
-                ),
-            )
-        });
-    }
+    let declared = declared::load(name, user)?;
+    let stored = match name {
+        Some(name) => load(Some(name), user)?,
+        None => None,
+    };
+    let mut meant = match (name, stored) {
+        (Some(_), Some(profile)) if !profile.tables.is_empty() => profile,
+        (Some(_), Some(profile)) => with_workload(everything(user)?, profile.workload),
+        (Some(_), None) if declared.is_some() => with_workload(everything(user)?, Workload::default()),
+        (Some(name), None) => return Err(missing(name)),
+        (None, _) => everything(user)?,
+    };
+    workload::declared::join(&mut meant.workload, &declared.unwrap_or_default());
+    Ok(meant)
+}
+
+fn missing(name: &str) -> ErrorReport {
+    error::new(
+        SqlState::UndefinedObject,
+        format!("profile \"{name}\" does not exist"),
+        None,
+        Some("Import one with import_profile(), or leave the argument out to use live facts.".to_owned()),
+    )
+}
+
+/// Live facts, and those of the latest imported profile for the rest.
+fn everything(user: &str) -> Result<Profile, ErrorReport> {
     let live = live()?;
     Ok(match load(None, user)? {
         Some(imported) => merge(live, imported),
         None => live,
     })
+}
+
+/// The same facts with another workload; what is known of the search_path of
+/// roles stays.
+fn with_workload(mut facts: Profile, mut other: Workload) -> Profile {
+    for (role, path) in std::mem::take(&mut facts.workload.search_paths) {
+        other.search_paths.entry(role).or_insert(path);
+    }
+    facts.workload = other;
+    facts
 }
 
 /// Live facts win; statements of both are kept, brought to one duration.

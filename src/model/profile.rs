@@ -390,8 +390,8 @@ pub struct SizeReading {
 /// Statements and how long they were counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
-    /// Where the statements are from: `pg_stat_statements`, `declared`, or
-    /// `none` with the reason in `note`.
+    /// Where the statements are from: `pg_stat_statements`, `log`, `declared`,
+    /// or `none` with the reason in `note`.
     #[serde(default)]
     pub source: String,
     #[serde(default)]
@@ -417,7 +417,35 @@ pub struct Statement {
     pub role: String,
     pub calls: f64,
     pub exec_ms: f64,
+    /// 0 also where it is not known.
     pub rows: f64,
+    /// Values of some executions, each as likely as any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+}
+
+/// The values of one execution: `$1` first.
+pub type Sample = Vec<SampledValue>;
+
+/// The value of a parameter in one execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SampledValue {
+    Null,
+    /// In text form.
+    Value(String),
+    /// All elements of a list of which the text shows the first two; of the
+    /// first of these.
+    List(Vec<Option<String>>),
+    /// Not known, too long, or part of a list: `false`.
+    Omitted(bool),
+}
+
+impl SampledValue {
+    #[must_use]
+    pub const fn omitted() -> Self {
+        Self::Omitted(false)
+    }
 }
 
 #[cfg(test)]

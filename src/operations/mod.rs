@@ -10,3 +10,4 @@ pub mod convert;
 pub mod provision;
 pub mod restore;
 pub mod worker;
+pub mod workload;

@@ -32,6 +32,13 @@ pub fn new(
     built
 }
 
+/// Tells the client something that is no failure.
+pub fn notice(message: String, hint: String) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_presplit")
+        .set_hint(hint)
+        .report(pgrx::PgLogLevel::NOTICE);
+}
+
 /// Ends the transaction with the report, where a function cannot return it
 /// (a hook).
 pub fn raise(error: ErrorReport) -> ! {

@@ -10,6 +10,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::planning::workload::declared::SECONDS_SUPPOSED;
+
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// Constants of the cost model.
@@ -140,7 +142,7 @@ impl Default for CostConstants {
             descent_ms: 0.005,
             route_ms: 0.0003,
             move_ms: 0.02,
-            workload_seconds: 86_400.0,
+            workload_seconds: SECONDS_SUPPOSED,
             lookups_per_second: 1.0,
             scans_per_second: 0.001,
             window_share: 0.05,

@@ -8,9 +8,13 @@
 //! (`window`) ─→ the workload of a live profile
 //! ```
 
+pub mod declared;
+pub mod log;
+pub mod normal;
 pub mod reading;
 pub mod repair;
 pub mod shadow;
+pub mod token;
 pub mod window;
 
 use std::collections::BTreeMap;
