@@ -12,6 +12,7 @@ pub mod guc;
 pub mod hash;
 pub mod hook;
 pub mod moment;
+pub mod sample;
 pub mod server;
 pub mod spi;
 pub mod threads;

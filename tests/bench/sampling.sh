@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# What sampling costs a backend: CPU time per transaction of `pgbench -S` with one client, in interleaved pairs.
+#
+#   tests/bench/sampling.sh [VERSION [PAIRS [TRANSACTIONS]]]      default: 15 12 150000
+#
+#   preload   the library is not preloaded : it is, presplit.sample_rate = 0     (two servers)
+#   sample    presplit.sample_rate = 0 : presplit.sample_rate = 0.01             (one server)
+#   control   presplit.sample_rate = 0 : the same again, which shows the noise
+#
+# for -M simple and -M prepared. CPU is user and system time of the backend alone, as the postmaster is told when it
+# has ended. Printed are the median and the quartiles of the ratios, one pair each. Install a release build first
+# (`make install`): a debug build tells nothing.
+set -euo pipefail
+. "$(dirname "$0")/../lib/cluster.sh"
+version=${1:-15}
+pairs=${2:-12}
+transactions=${3:-150000}
+
+quiet=("autovacuum = off" "presplit.databases = 'none'" "shared_buffers = '256MB'" "checkpoint_timeout = '1h'" "max_wal_size = '4GB'")
+cluster_start plain "$version" "${quiet[@]}"
+cluster_start loaded "$version" "shared_preload_libraries = 'pg_presplit'" "${quiet[@]}"
+export PATH="$(cluster_bin loaded):$PATH" PGUSER=postgres PGPORT=5432 PGDATABASE=postgres
+for cluster in plain loaded; do
+    cluster_psql "$cluster" -q -c 'CREATE EXTENSION pg_presplit'
+    PGHOST=${CLUSTER_DIR[$cluster]} pgbench -q -i -s 5 >/dev/null 2>&1
+    cluster_psql "$cluster" -q -c 'VACUUM ANALYZE' -c 'CHECKPOINT'
+done
+
+# Clock ticks that ended children of a postmaster have used.
+ticks() { # CLUSTER
+    local stat fields
+    stat=$(<"/proc/$(head -n 1 "${CLUSTER_DIR[$1]}/data/postmaster.pid")/stat")
+    read -ra fields <<<"${stat##*) }"
+    echo $((fields[13] + fields[14]))
+}
+
+# CPU microseconds per transaction.
+measure() { # CLUSTER PROTOCOL RATE
+    local before after options=''
+    [[ $1 == plain ]] || options="-c presplit.sample_rate=$3"
+    before=$(ticks "$1")
+    PGHOST=${CLUSTER_DIR[$1]} PGOPTIONS=$options pgbench -S -n -M "$2" -c 1 -t "$transactions" >/dev/null 2>&1
+    # The postmaster may take a moment to notice.
+    sleep 0.2
+    after=$(ticks "$1")
+    awk -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$transactions" 'BEGIN { printf "%.4f", ticks / hz * 1e6 / n }'
+}
+
+summary() { # TITLE: lines "A B" on standard input
+    awk -v title="$1" '
+        { a[NR] = $1; b[NR] = $2; r[NR] = $2 / $1 }
+        function sort(x, n,   i, j, t) { for (i = 2; i <= n; i++) for (j = i; j > 1 && x[j - 1] > x[j]; j--) { t = x[j]; x[j] = x[j - 1]; x[j - 1] = t } }
+        function at(x, n, q,   p) { p = 1 + (n - 1) * q; return x[int(p)] + (p - int(p)) * (x[int(p) + (p > int(p))] - x[int(p)]) }
+        END {
+            sort(a, NR); sort(b, NR); sort(r, NR)
+            printf "%-22s %6.2f us : %6.2f us   ratio %.4f (quartiles %.4f to %.4f, %d pairs)\n",
+                title, at(a, NR, 0.5), at(b, NR, 0.5), at(r, NR, 0.5), at(r, NR, 0.25), at(r, NR, 0.75), NR
+        }'
+}
+
+# The order within a pair alternates, so that a drift does not favour one side.
+compare() { # TITLE CLUSTER RATE CLUSTER RATE PROTOCOL
+    local pair first second
+    for ((pair = 0; pair < pairs; pair++)); do
+        if ((pair % 2)); then
+            second=$(measure "$4" "$6" "$5")
+            first=$(measure "$2" "$6" "$3")
+        else
+            first=$(measure "$2" "$6" "$3")
+            second=$(measure "$4" "$6" "$5")
+        fi
+        echo "$first $second"
+    done | summary "$1 $6"
+}
+
+echo "PostgreSQL $version, $transactions transactions a run, backend CPU per transaction"
+for protocol in prepared simple; do
+    measure plain "$protocol" 0 >/dev/null
+    measure loaded "$protocol" 0 >/dev/null
+    compare preload plain 0 loaded 0 "$protocol"
+    compare sample loaded 0 loaded 0.01 "$protocol"
+    compare control loaded 0 loaded 0 "$protocol"
+done
