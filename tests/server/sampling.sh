@@ -92,7 +92,7 @@ leaves "errors in the middle" "orders.id equality 121 x2" "value = '121'" \
     -c "DO \$\$ BEGIN PERFORM 1 / (id - id) FROM orders WHERE id = 121; EXCEPTION WHEN division_by_zero THEN PERFORM FROM orders WHERE id = 121; END \$\$"
 leaves "a prepared transaction" "orders.id equality 122 x1" "value = '122'" \
     -c "BEGIN; UPDATE orders SET note = 'p' WHERE id = 122; PREPARE TRANSACTION 'x'" -c "COMMIT PREPARED 'x'"
-leaves "long texts and odd ones" "odd.t equality $(printf 'é%.0s' {1..27})… x1; odd.t equality a'b\"c\\ x1" "column_name = 't'" \
+leaves "long texts and odd ones" "odd.t equality a'b\"c\\ x1; odd.t equality $(printf 'é%.0s' {1..27})… x1" "column_name = 't'" \
     -c 'CREATE TABLE odd (t text PRIMARY KEY)' -c "SELECT * FROM odd WHERE t = repeat('é', 1000)" -c "SELECT * FROM odd WHERE t = 'a''b\"c\\'" \
     -c "SELECT * FROM odd WHERE t = repeat('x', 100000)"
 leaves "nothing of temporary tables and of columns that are no key" "" "value IN ('123', '124')" \
