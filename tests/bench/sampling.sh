@@ -6,10 +6,11 @@
 #   preload   the library is not preloaded : it is, presplit.sample_rate = 0     (two servers)
 #   sample    presplit.sample_rate = 0 : presplit.sample_rate = 0.01             (one server)
 #   control   presplit.sample_rate = 0 : the same again, which shows the noise
+#   every     presplit.sample_rate = 0 : presplit.sample_rate = 1, whose excess is what each sample costs
 #
-# for -M simple and -M prepared. CPU is user and system time of the backend alone, as the postmaster is told when it
-# has ended. Printed are the median and the quartiles of the ratios, one pair each. Install a release build first
-# (`make install`): a debug build tells nothing.
+# for -M simple and -M prepared. CPU is the time that the scheduler gave the backend alone. Printed are the medians, and
+# the median and the quartiles of the ratios, one for each pair. Install a release build first (`make install`): a debug
+# build tells nothing.
 set -euo pipefail
 . "$(dirname "$0")/../lib/cluster.sh"
 version=${1:-15}
@@ -23,27 +24,27 @@ export PATH="$(cluster_bin loaded):$PATH" PGUSER=postgres PGPORT=5432 PGDATABASE
 for cluster in plain loaded; do
     cluster_psql "$cluster" -q -c 'CREATE EXTENSION pg_presplit'
     PGHOST=${CLUSTER_DIR[$cluster]} pgbench -q -i -s 5 >/dev/null 2>&1
-    cluster_psql "$cluster" -q -c 'VACUUM ANALYZE' -c 'CHECKPOINT'
+    cluster_psql "$cluster" -q -c 'CREATE UNLOGGED TABLE reading (ns bigint)' -c 'VACUUM ANALYZE' -c 'CHECKPOINT'
 done
 
-# Clock ticks that ended children of a postmaster have used.
-ticks() { # CLUSTER
-    local stat fields
-    stat=$(<"/proc/$(head -n 1 "${CLUSTER_DIR[$1]}/data/postmaster.pid")/stat")
-    read -ra fields <<<"${stat##*) }"
-    echo $((fields[13] + fields[14]))
-}
+# The transaction of `pgbench -S`; twice in a run the backend notes how long it has been on a CPU.
+script=$(cluster_tmp loaded)/select.sql
+cat >"$script" <<'SQL'
+\set n :n + 1
+\if :n = :first or :n = :last
+INSERT INTO reading SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::bigint;
+\endif
+\set aid random(1, 500000)
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+SQL
 
-# CPU microseconds per transaction.
+# CPU microseconds per transaction, after some to warm up.
 measure() { # CLUSTER PROTOCOL RATE
-    local before after options=''
+    local options='' warm=2000
     [[ $1 == plain ]] || options="-c presplit.sample_rate=$3"
-    before=$(ticks "$1")
-    PGHOST=${CLUSTER_DIR[$1]} PGOPTIONS=$options pgbench -S -n -M "$2" -c 1 -t "$transactions" >/dev/null 2>&1
-    # The postmaster may take a moment to notice.
-    sleep 0.2
-    after=$(ticks "$1")
-    awk -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$transactions" 'BEGIN { printf "%.4f", ticks / hz * 1e6 / n }'
+    PGHOST=${CLUSTER_DIR[$1]} PGOPTIONS=$options pgbench -n -M "$2" -c 1 -t $((transactions + warm)) -f "$script" \
+        -D n=0 -D first=$warm -D last=$((transactions + warm)) >/dev/null 2>&1
+    cluster_psql "$1" -qAt -c "SELECT (max(ns) - min(ns)) / 1e3 / $transactions FROM reading" -c 'TRUNCATE reading'
 }
 
 summary() { # TITLE: lines "A B" on standard input
@@ -80,4 +81,5 @@ for protocol in prepared simple; do
     compare preload plain 0 loaded 0 "$protocol"
     compare sample loaded 0 loaded 0.01 "$protocol"
     compare control loaded 0 loaded 0 "$protocol"
+    compare every loaded 0 loaded 1 "$protocol"
 done

@@ -154,6 +154,14 @@ same "the frequent values are those, with their shares" "1 2 3 4 5|t" "$(psql -q
 same "and the executions are about those that ran" t "$(psql -qAtX -d postgres -c "
     SELECT abs(sum(executions) / $transactions - 1) < 0.15 FROM presplit.sampled_values WHERE relation = 'hot'::regclass AND access = 'equality'")"
 
+# A standby samples what runs there, and keeps it in memory.
+as_cluster_user "$(cluster_bin sampling)/pg_basebackup" -h "$PGHOST" -U postgres -D "$tmp/standby" -R -c fast
+as_cluster_user "$(cluster_bin sampling)/pg_ctl" -D "$tmp/standby" -o '-p 5433' -l "$tmp/standby.log" -w -s start 9>&-
+PGPORT=5433 PGOPTIONS='-c presplit.sample_rate=1' psql -qX -d postgres -c 'SELECT * FROM orders WHERE id = 131' >/dev/null
+same "a standby samples too" "orders.id equality 131 x1" "$(PGPORT=5433 seen "value = '131'")"
+same "and only there" "" "$(seen "value = '131'")"
+as_cluster_user "$(cluster_bin sampling)/pg_ctl" -D "$tmp/standby" -m fast -w -s stop
+
 # Off, and where it cannot be.
 psql -qX -d postgres -c "ALTER SYSTEM SET presplit.sample_rate = 0" -c 'SELECT pg_reload_conf()' >/dev/null
 sleep 0.5

@@ -43,6 +43,10 @@ impl Uses {
     /// Adds values. What is looked for counts once, however many partitions
     /// or nodes look for it; every row that is written counts.
     pub fn add(&mut self, site: &Site, access: Access, values: impl IntoIterator<Item = Value>) {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return;
+        }
         let key = (site.relation.root, site.column.attribute, access);
         let at = match self.0.iter().position(|one| (one.relation, one.attribute, one.access) == key) {
             Some(at) => at,
