@@ -8,8 +8,9 @@
 #   control   presplit.sample_rate = 0 : the same again, which shows the noise
 #   every     presplit.sample_rate = 0 : presplit.sample_rate = 1, whose excess is what each sample costs
 #
-# for -M simple and -M prepared. CPU is the time that the scheduler gave the backend alone. Printed are the medians, and
-# the median and the quartiles of the ratios, one for each pair. Install a release build first (`make install`): a debug
+# for -M simple and -M prepared. CPU is the time that the scheduler gave the backend alone. Printed are the medians,
+# the median and the quartiles of the ratios, one for each pair, and the ratio of the two fastest runs, which a busy
+# machine disturbs least. Install a release build first (`make install`): a debug
 # build tells nothing.
 set -euo pipefail
 . "$(dirname "$0")/../lib/cluster.sh"
@@ -54,8 +55,8 @@ summary() { # TITLE: lines "A B" on standard input
         function at(x, n, q,   p) { p = 1 + (n - 1) * q; return x[int(p)] + (p - int(p)) * (x[int(p) + (p > int(p))] - x[int(p)]) }
         END {
             sort(a, NR); sort(b, NR); sort(r, NR)
-            printf "%-22s %6.2f us : %6.2f us   ratio %.4f (quartiles %.4f to %.4f, %d pairs)\n",
-                title, at(a, NR, 0.5), at(b, NR, 0.5), at(r, NR, 0.5), at(r, NR, 0.25), at(r, NR, 0.75), NR
+            printf "%-17s %6.2f us : %6.2f us   ratio %.4f (quartiles %.4f to %.4f, %d pairs), of the fastest %.4f\n",
+                title, at(a, NR, 0.5), at(b, NR, 0.5), at(r, NR, 0.5), at(r, NR, 0.25), at(r, NR, 0.75), NR, b[1] / a[1]
         }'
 }
 
