@@ -92,6 +92,16 @@ CREATE TABLE presplit.sharded_tables (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE TABLE presplit.sampled_columns (
+    relation  regclass NOT NULL,
+    attribute smallint NOT NULL,
+    access    text NOT NULL CHECK (access IN ('equality', 'in_list', 'range_lower', 'range_upper', 'insert')),
+    sketch    jsonb NOT NULL,
+    first_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (relation, attribute, access)
+);
+
 CREATE TABLE presplit.size_history (
     schema_name name NOT NULL,
     table_name  name NOT NULL,
@@ -138,8 +148,8 @@ CREATE TABLE presplit.table_settings (
     PRIMARY KEY (schema_name, table_name)
 );
 
--- Facts, decisions and settings travel with a dump of the database; an arming
--- and the log of one restore do not.
+-- Facts, decisions and settings travel with a dump of the database; an arming,
+-- the log of one restore and sampled values do not.
 SELECT pg_catalog.pg_extension_config_dump('presplit.stored_profiles', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.declared_workloads', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.stored_proposals', '');

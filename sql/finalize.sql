@@ -137,6 +137,14 @@ COMMENT ON COLUMN presplit.restore_log.rows_loaded IS 'rows that a COPY brought'
 COMMENT ON COLUMN presplit.restore_log.logged_by IS 'role that restored';
 COMMENT ON COLUMN presplit.restore_log.at IS 'when';
 
+COMMENT ON TABLE presplit.sampled_columns IS 'sampled values of key columns, written down by the worker';
+COMMENT ON COLUMN presplit.sampled_columns.relation IS 'the table';
+COMMENT ON COLUMN presplit.sampled_columns.attribute IS 'number of the column';
+COMMENT ON COLUMN presplit.sampled_columns.access IS 'how the values were used: equality, in_list, range_lower, range_upper or insert';
+COMMENT ON COLUMN presplit.sampled_columns.sketch IS 'frequent values with their counts and a sample, as docs/profile.md describes it';
+COMMENT ON COLUMN presplit.sampled_columns.first_at IS 'when it was first written down';
+COMMENT ON COLUMN presplit.sampled_columns.last_at IS 'when it was last written down';
+
 COMMENT ON TABLE presplit.sharded_tables IS 'tables that were created in shards';
 COMMENT ON COLUMN presplit.sharded_tables.relation IS 'the partitioned table';
 COMMENT ON COLUMN presplit.sharded_tables.proposal_id IS 'proposal that it follows';
@@ -182,6 +190,9 @@ COMMENT ON COLUMN presplit.table_settings.changed_by IS 'role that changed them'
 
 GRANT SELECT ON presplit.armed, presplit.sharded, presplit.proposals, presplit.restore_report,
     presplit.settings, presplit.shards TO PUBLIC;
+REVOKE ALL ON FUNCTION presplit.read_sampled_values() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION presplit.read_sampled_values() TO pg_read_all_data;
+GRANT SELECT ON presplit.sampled_values TO pg_read_all_data;
 REVOKE ALL ON FUNCTION presplit.read_statements() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION presplit.read_statements() TO pg_read_all_stats;
 GRANT SELECT ON presplit.statements TO pg_read_all_stats;
@@ -238,6 +249,16 @@ COMMENT ON COLUMN presplit.restore_report.note IS 'why';
 COMMENT ON COLUMN presplit.restore_report.at IS 'when';
 COMMENT ON COLUMN presplit.restore_report.rows_loaded IS 'rows that a COPY brought';
 
+COMMENT ON VIEW presplit.sampled_values IS 'values of key columns that executions used, as far as presplit.sample_rate drew them';
+COMMENT ON COLUMN presplit.sampled_values.relation IS 'the table; of a partition its root';
+COMMENT ON COLUMN presplit.sampled_values.column_name IS 'the column';
+COMMENT ON COLUMN presplit.sampled_values.access IS 'how it was used: equality, in_list, range_lower, range_upper or insert';
+COMMENT ON COLUMN presplit.sampled_values.value IS 'a frequent value, cut after 54 bytes; null stands for all others together';
+COMMENT ON COLUMN presplit.sampled_values.share IS 'its share of the values used so, at least';
+COMMENT ON COLUMN presplit.sampled_values.executions IS 'executions with this value that the samples stand for, at least';
+COMMENT ON COLUMN presplit.sampled_values.share_max IS 'its share of the values used so, at most';
+COMMENT ON COLUMN presplit.sampled_values.sampled IS 'sampled executions that used the column so';
+
 COMMENT ON VIEW presplit.settings IS 'settings of the extension with their values';
 COMMENT ON COLUMN presplit.settings.name IS 'name of the setting';
 COMMENT ON COLUMN presplit.settings.value IS 'value in this session, in the unit';
@@ -252,6 +273,7 @@ COMMENT ON COLUMN presplit.statements.exec_ms IS 'total execution time in the ob
 COMMENT ON COLUMN presplit.statements.analyzed IS 'whether PostgreSQL took it';
 COMMENT ON COLUMN presplit.statements.reason IS 'why not';
 
+COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
 COMMENT ON FUNCTION presplit.refuse_unsharded() IS

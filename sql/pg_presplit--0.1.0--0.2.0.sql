@@ -113,3 +113,57 @@ COMMENT ON COLUMN presplit.declared_workloads.profile IS 'name of the profile th
 COMMENT ON COLUMN presplit.declared_workloads.statements IS 'the list given to declare_workload()';
 COMMENT ON COLUMN presplit.declared_workloads.declared_at IS 'when they were declared';
 COMMENT ON COLUMN presplit.declared_workloads.declared_by IS 'role that declared them';
+
+-- Sampled values --------------------------------------------------------------
+
+CREATE TABLE presplit.sampled_columns (
+    relation  regclass NOT NULL,
+    attribute smallint NOT NULL,
+    access    text NOT NULL CHECK (access IN ('equality', 'in_list', 'range_lower', 'range_upper', 'insert')),
+    sketch    jsonb NOT NULL,
+    first_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (relation, attribute, access)
+);
+
+REVOKE ALL ON TABLE presplit.sampled_columns FROM PUBLIC;
+COMMENT ON TABLE presplit.sampled_columns IS 'sampled values of key columns, written down by the worker';
+COMMENT ON COLUMN presplit.sampled_columns.relation IS 'the table';
+COMMENT ON COLUMN presplit.sampled_columns.attribute IS 'number of the column';
+COMMENT ON COLUMN presplit.sampled_columns.access IS 'how the values were used: equality, in_list, range_lower, range_upper or insert';
+COMMENT ON COLUMN presplit.sampled_columns.sketch IS 'frequent values with their counts and a sample, as docs/profile.md describes it';
+COMMENT ON COLUMN presplit.sampled_columns.first_at IS 'when it was first written down';
+COMMENT ON COLUMN presplit.sampled_columns.last_at IS 'when it was last written down';
+
+CREATE  FUNCTION presplit."read_sampled_values"() RETURNS TABLE (
+	"relation" oid,  /* Oid */
+	"column_name" TEXT,  /* String */
+	"access" TEXT,  /* String */
+	"value" TEXT,  /* Option < String > */
+	"share" double precision,  /* f64 */
+	"executions" double precision,  /* f64 */
+	"share_max" double precision,  /* f64 */
+	"sampled" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'read_sampled_values_wrapper';
+
+CREATE VIEW presplit.sampled_values AS
+SELECT s.relation::regclass AS relation, s.column_name, s.access, s.value, s.share, s.executions, s.share_max, s.sampled
+FROM presplit.read_sampled_values() AS s;
+
+REVOKE ALL ON FUNCTION presplit.read_sampled_values() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION presplit.read_sampled_values() TO pg_read_all_data;
+GRANT SELECT ON presplit.sampled_values TO pg_read_all_data;
+COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
+COMMENT ON VIEW presplit.sampled_values IS 'values of key columns that executions used, as far as presplit.sample_rate drew them';
+COMMENT ON COLUMN presplit.sampled_values.relation IS 'the table; of a partition its root';
+COMMENT ON COLUMN presplit.sampled_values.column_name IS 'the column';
+COMMENT ON COLUMN presplit.sampled_values.access IS 'how it was used: equality, in_list, range_lower, range_upper or insert';
+COMMENT ON COLUMN presplit.sampled_values.value IS 'a frequent value, cut after 54 bytes; null stands for all others together';
+COMMENT ON COLUMN presplit.sampled_values.share IS 'its share of the values used so, at least';
+COMMENT ON COLUMN presplit.sampled_values.executions IS 'executions with this value that the samples stand for, at least';
+COMMENT ON COLUMN presplit.sampled_values.share_max IS 'its share of the values used so, at most';
+COMMENT ON COLUMN presplit.sampled_values.sampled IS 'sampled executions that used the column so';

@@ -78,6 +78,10 @@ FROM presplit.restore_log AS l
 WHERE l.logged_by = current_user OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
 ORDER BY l.entry;
 
+CREATE VIEW presplit.sampled_values AS
+SELECT s.relation::regclass AS relation, s.column_name, s.access, s.value, s.share, s.executions, s.share_max, s.sampled
+FROM presplit.read_sampled_values() AS s;
+
 CREATE VIEW presplit.settings AS
 SELECT s.name, s.value, s.unit, s.meaning
 FROM presplit.read_settings() AS s;

@@ -39,6 +39,7 @@
 //! - `_PG_init` below: settings, hook, launcher.
 //! - `api`: every SQL function.
 //! - `pg::hook::process_utility`: every utility statement of a session.
+//! - `pg::sample::executor_start`: every execution, of which it may sample values.
 //! - `pg::worker`: the launcher and the workers of single databases.
 //!
 //! ## Invariants
@@ -90,6 +91,7 @@ pub extern "C-unwind" fn _PG_init() {
     pg::error::without_backtraces();
     pg::guc::declare();
     operations::restore::install();
+    pg::sample::install();
     operations::worker::register();
 }
 

@@ -45,6 +45,11 @@ extension_sql_file!("../../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!(
     "../../sql/views.sql",
     name = "views",
-    requires = ["bootstrap", views::presplit::read_settings, views::presplit::read_statements]
+    requires = [
+        "bootstrap",
+        views::presplit::read_sampled_values,
+        views::presplit::read_settings,
+        views::presplit::read_statements
+    ]
 );
 extension_sql_file!("../../sql/finalize.sql", name = "finalize", finalize);

@@ -3,9 +3,13 @@
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_extern;
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::catalog::samples;
+use crate::catalog::samples::ColumnSample;
 use crate::model::access::Analysis;
+use crate::model::sample::FrequentValue;
 use crate::model::settings::SETTINGS;
 use crate::operations::advise;
 use crate::pg::guc;
@@ -16,6 +20,7 @@ pub mod presplit {
     use super::TableIterator;
     use super::name;
     use super::pg_extern;
+    use pgrx::pg_sys::Oid;
     use pgrx::prelude::*;
 
     #[pg_extern(stable, parallel_safe)]
@@ -25,6 +30,28 @@ pub mod presplit {
         (name!(name, String), name!(value, String), name!(unit, String), name!(meaning, String)),
     > {
         super::settings()
+    }
+
+    #[pg_extern(volatile, parallel_unsafe)]
+    #[search_path(pg_catalog, pg_temp)]
+    #[expect(clippy::type_complexity, reason = "the columns of the view")]
+    fn read_sampled_values() -> Result<
+        TableIterator<
+            'static,
+            (
+                name!(relation, Oid),
+                name!(column_name, String),
+                name!(access, String),
+                name!(value, Option<String>),
+                name!(share, f64),
+                name!(executions, f64),
+                name!(share_max, f64),
+                name!(sampled, i64),
+            ),
+        >,
+        ErrorReport,
+    > {
+        super::sampled_values()
     }
 
     #[pg_extern(volatile, parallel_unsafe)]
@@ -59,6 +86,43 @@ fn settings() -> TableIterator<'static, SettingRow> {
             setting.meaning.to_owned(),
         )
     }))
+}
+
+type SampleRow = (Oid, String, String, Option<String>, f64, f64, f64, i64);
+
+fn sampled_values() -> Result<TableIterator<'static, SampleRow>, ErrorReport> {
+    Ok(TableIterator::new(samples::all()?.into_iter().flat_map(|sample| sample_rows(&sample))))
+}
+
+/// A row for each value that is frequent for certain, and one for the rest.
+fn sample_rows(sample: &ColumnSample) -> Vec<SampleRow> {
+    let values = &sample.values;
+    let all = values.values.max(1) as f64;
+    let per_value = values.executions / (values.sampled.max(1) as f64);
+    let row = |value: Option<String>, certain: u64, count: u64| {
+        (
+            Oid::from(sample.relation),
+            sample.column.clone(),
+            values.access.word().to_owned(),
+            value,
+            certain as f64 / all,
+            certain as f64 * per_value,
+            count as f64 / all,
+            i64::try_from(values.sampled).unwrap_or(i64::MAX),
+        )
+    };
+    let mut rows: Vec<_> = values
+        .holding()
+        .map(|frequent| {
+            let shown = &frequent.value;
+            let cut = if shown.hash.is_some() { "…" } else { "" };
+            row(Some(format!("{}{cut}", shown.value)), frequent.certain(), frequent.count)
+        })
+        .collect();
+    let certain: u64 = values.holding().map(FrequentValue::certain).sum();
+    let rest = values.values.saturating_sub(certain);
+    rows.push(row(None, rest, rest));
+    rows
 }
 
 type StatementRow = (i64, String, f64, f64, bool, Option<String>);

@@ -13,4 +13,5 @@ pub mod profiles;
 pub mod proposals;
 pub mod readings;
 pub mod relations;
+pub mod samples;
 pub mod settings;

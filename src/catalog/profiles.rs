@@ -6,9 +6,11 @@ use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use serde_json::Value;
 
+use crate::catalog::arming::current_user;
 use crate::catalog::declared;
 use crate::catalog::history;
 use crate::catalog::readings;
+use crate::catalog::samples;
 use crate::model::name::quote_literal;
 use crate::model::profile::Profile;
 use crate::model::profile::Workload;
@@ -74,14 +76,16 @@ pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
     })
 }
 
-/// The live profile, with the recorded size history and, once they say more
-/// than the counters since the last reset, the recorded readings of statements.
+/// The live profile, with the recorded size history, sampled values and, once
+/// they say more than the counters since the last reset, the recorded readings
+/// of statements.
 pub fn live() -> Result<Profile, ErrorReport> {
     let mut profile = Profile::from_json(capture(None)?)?;
     for table in &profile.tables {
         profile.history.extend(history::load(&table.name())?);
     }
     readings::apply(&mut profile.workload)?;
+    samples::add_to(&mut profile, &current_user()?)?;
     Ok(profile)
 }
 

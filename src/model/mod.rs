@@ -16,6 +16,7 @@ pub mod name;
 pub mod profile;
 mod profile_laws;
 pub mod report;
+pub mod sample;
 pub mod settings;
 pub mod shadow;
 pub mod statistics;

@@ -18,6 +18,7 @@ use crate::model::name::QualifiedName;
 use crate::model::profile_laws;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
+use crate::model::sample::SampledValues;
 pub use crate::model::statistics::ColumnStatistics;
 use crate::model::statistics::ExtendedStatistics;
 
@@ -295,6 +296,10 @@ pub struct Column {
     pub hashable: bool,
     #[serde(default)]
     pub statistics: Option<ColumnStatistics>,
+    /// Values that executions used, one entry for each access that was
+    /// sampled; only of a live profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sampled: Vec<SampledValues>,
 }
 
 /// Kinds of constraint, by `contype`.

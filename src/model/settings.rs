@@ -272,7 +272,7 @@ pub const SETTINGS: &[Setting] = &[
         unit: Unit::None,
         context: Context::Superuser,
         meaning: "Share of executions whose key values are sampled.",
-        effect: "Zero samples nothing.",
+        effect: "Zero samples nothing. Works only where shared_preload_libraries has the library.",
     },
     Setting {
         name: "unique_policy",

@@ -22,6 +22,8 @@ use crate::operations::provision::roles_without_library;
 use crate::operations::provision::server_major;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
+use crate::pg::guc;
+use crate::pg::sample;
 use crate::pg::spi;
 use crate::pg::utility;
 use crate::planning::provision::rewrite;
@@ -71,7 +73,7 @@ fn check_guards(found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
             "Restore as another role, or add pg_presplit to the role's setting.",
         ));
     }
-    if !crate::pg::guc::on("restore_hook") {
+    if !guc::on("restore_hook") {
         found.push(Finding::new(
             Severity::Error,
             "presplit.restore_hook",
@@ -225,10 +227,39 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
             ));
         }
     }
-    with_pinned_search_path(|| {
+    let mut found = with_pinned_search_path(|| {
         spi::rows::<Finding>(
             include_str!("../catalog/queries/check_shards.sql"),
             &[relation.map(i64::from).into()],
         )
-    })
+    })?;
+    if relation.is_none() {
+        check_sampling(&mut found);
+        found.sort_by_key(|finding| finding.severity);
+    }
+    Ok(found)
+}
+
+/// Sampling that cannot be, and samples that were dropped.
+fn check_sampling(found: &mut Vec<Finding>) {
+    const OBJECT: &str = "presplit.sample_rate";
+    let rate = guc::sample_rate();
+    match sample::counts() {
+        None if rate > 0.0 => found.push(Finding::new(
+            Severity::Warning,
+            OBJECT,
+            format!("the setting is {rate}, but nothing is sampled: the server does not preload the library"),
+            "Add pg_presplit to shared_preload_libraries and restart the server.",
+        )),
+        Some(counts) if counts.busy + counts.full + counts.failed > 0 => found.push(Finding::new(
+            Severity::Info,
+            OBJECT,
+            format!(
+                "samples taken: {}, dropped: {} while another session sampled the same column, {} for want of room, {} after an error",
+                counts.taken, counts.busy, counts.full, counts.failed
+            ),
+            "Shares stay right, as chance decides; lower the rate if many are dropped.",
+        )),
+        _ => {}
+    }
 }

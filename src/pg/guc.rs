@@ -5,6 +5,8 @@
 use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::c_int;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
 
@@ -18,6 +20,19 @@ use crate::model::settings::Unit;
 
 /// The prefix of every variable.
 const PREFIX: &str = "presplit";
+
+/// The server's cell of `presplit.sample_rate`, once it is declared.
+static SAMPLE_RATE: AtomicPtr<f64> = AtomicPtr::new(std::ptr::null_mut());
+
+/// `presplit.sample_rate` without the look-up by name: it is asked for at the
+/// start of every execution.
+#[inline]
+#[must_use]
+pub fn sample_rate() -> f64 {
+    let cell = SAMPLE_RATE.load(Ordering::Relaxed);
+    // SAFETY: leaked when it was declared; the server writes it on this thread only.
+    if cell.is_null() { 0.0 } else { unsafe { cell.read_volatile() } }
+}
 
 /// Declares all variables; called once, from `_PG_init`.
 pub fn declare() {
@@ -60,6 +75,9 @@ fn declare_one(setting: &Setting) {
             }
             Kind::Real { default, min, max } => {
                 let cell = Box::leak(Box::new(default));
+                if setting.name == "sample_rate" {
+                    SAMPLE_RATE.store(cell, Ordering::Relaxed);
+                }
                 pg_sys::DefineCustomRealVariable(
                     name, short, long, cell, default, min, max, context, flags, None, None, None,
                 );

@@ -13,6 +13,7 @@ pub mod hash;
 pub mod hook;
 pub mod moment;
 pub mod parse;
+pub mod sample;
 pub mod server;
 pub mod spi;
 pub mod threads;

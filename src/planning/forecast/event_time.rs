@@ -140,6 +140,7 @@ pub(super) mod examples {
                 common_hashes: Vec::new(),
                 histogram: bounds.iter().map(|bound| (*bound).to_owned()).collect(),
             }),
+            sampled: Vec::new(),
         }
     }
 }

@@ -209,6 +209,7 @@ pub fn column(name: &str, type_text: &str) -> Column {
             correlation: Some(0.0),
             ..ColumnStatistics::default()
         }),
+        sampled: Vec::new(),
     }
 }
 
