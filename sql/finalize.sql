@@ -14,6 +14,10 @@ REVOKE ALL ON FUNCTION import_profile(jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION import_profile(jsonb, text) IS
     'stores a captured profile under a name, replacing one of that name';
 
+REVOKE ALL ON FUNCTION profile_backup(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION profile_backup(text, text) IS
+    'stores a profile of a dump file on the server: its schema, and statistics from a sample of its rows';
+
 COMMENT ON FUNCTION analyze_workload(text) IS
     'how the statements of a profile use the columns of tables, as PostgreSQL itself analyses them';
 
