@@ -32,6 +32,8 @@ pub enum Definition {
     Trigger {
         relation: QualifiedName,
         trigger: Trigger,
+        /// Of a constraint trigger.
+        constraint: Option<Constraint>,
     },
     View(View),
     /// `COPY … FROM stdin` or `INSERT`: rows of a table follow. No columns =

@@ -5,6 +5,8 @@
 //! `pg_catalog`; only types of `pg_catalog` are looked up.
 
 mod table;
+#[cfg(feature = "pg_test")]
+mod tests;
 mod types;
 
 use std::ffi::CString;
@@ -17,6 +19,8 @@ use pgrx::pg_sys::NodeTag;
 use crate::model::dump::DefinedKind;
 use crate::model::dump::Definition;
 use crate::model::name::QualifiedName;
+use crate::model::profile::Constraint;
+use crate::model::profile::ConstraintKind;
 use crate::model::profile::Trigger;
 use crate::model::profile::View;
 use crate::pg::context::Caught;
@@ -261,10 +265,19 @@ unsafe fn literal(node: *mut pg_sys::Node) -> Option<String> {
 unsafe fn trigger(statement: &pg_sys::CreateTrigStmt) -> Option<Definition> {
     // SAFETY: as in `read_node`.
     unsafe {
+        let name = text_of(statement.trigname)?;
         Some(Definition::Trigger {
             relation: existing_name(statement.relation, Names::Written)?,
+            constraint: statement.isconstraint.then(|| Constraint {
+                name: name.clone(),
+                kind: ConstraintKind::Other,
+                columns: Vec::new(),
+                references: None,
+                deferrable: statement.deferrable,
+                validated: true,
+            }),
             trigger: Trigger {
-                name: text_of(statement.trigname)?,
+                name,
                 row: statement.row,
                 before: u32::from(statement.timing.cast_unsigned()) & pg_sys::TRIGGER_TYPE_BEFORE != 0,
                 transition_tables: !statement.transitionRels.is_null(),

@@ -95,8 +95,12 @@ unsafe fn built_in(written: *mut pg_sys::TypeName, schema: &str, name: &str) -> 
         let kept = if array { element } else { oid };
         let flags = (pg_sys::TYPECACHE_CMP_PROC | pg_sys::TYPECACHE_HASH_PROC) as i32;
         let compared = &*pg_sys::lookup_type_cache(oid, flags);
-        let (orderable, hashable) =
-            (compared.cmp_proc != pg_sys::InvalidOid, compared.hash_proc != pg_sys::InvalidOid);
+        // It has the operators of arrays by a coercion only, and no class.
+        let vector = oid == pg_sys::INT2VECTOROID;
+        let (orderable, hashable) = (
+            !vector && compared.cmp_proc != pg_sys::InvalidOid,
+            !vector && compared.hash_proc != pg_sys::InvalidOid,
+        );
         let stored = &*pg_sys::lookup_type_cache(kept, 0);
         let align = match stored.typalign as u8 {
             b'c' => 1,

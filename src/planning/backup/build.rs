@@ -95,6 +95,7 @@ fn is_users(schema: &str) -> bool {
 
 fn left_out(collected: &Collected) -> Vec<String> {
     let named = |what: &str, tables: &BTreeSet<QualifiedName>| {
+        let tables: Vec<_> = tables.iter().filter(|name| is_users(&name.schema)).collect();
         let mut names: Vec<String> = tables.iter().take(5).map(ToString::to_string).collect();
         if tables.len() > names.len() {
             names.push(format!("{} more", tables.len() - names.len()));

@@ -58,6 +58,10 @@ struct Sample {
     expected: BTreeSet<QualifiedName>,
     /// Columns of which the dump has values.
     present: Vec<bool>,
+    /// Rows, each as often as its fill factor makes it take room.
+    filled: f64,
+    /// Rows of the parts so far.
+    parts: u64,
 }
 
 /// Whose rows come now: the places of the dump's columns in the table.
@@ -79,6 +83,8 @@ pub struct Collector {
     sample: Option<Sample>,
     packed: Vec<u8>,
     unknown: BTreeSet<QualifiedName>,
+    /// The table without a definition whose rows would come now.
+    undefined: Option<QualifiedName>,
     damaged: BTreeSet<QualifiedName>,
     values_left_out: BTreeSet<QualifiedName>,
     /// Rows of the current table, if it is closed already.
@@ -90,7 +96,7 @@ impl Collector {
     pub fn begin(&mut self, draft: &Draft, relation: &QualifiedName, columns: &[String]) {
         let root = draft.root(relation);
         let Some(table) = draft.tables.get(&root) else {
-            self.unknown.insert(relation.clone());
+            self.undefined = Some(relation.clone());
             self.current = None;
             return;
         };
@@ -110,7 +116,7 @@ impl Collector {
             columns: names.iter().map(place).collect(),
             width,
         };
-        self.more = 0;
+        (self.more, self.undefined) = (0, None);
         self.sample = match self.open.remove(&root) {
             Some(sample) => Some(sample),
             None if self.closed.contains_key(&root) => None,
@@ -118,6 +124,8 @@ impl Collector {
                 reservoir: Reservoir::new(SAMPLE_ROWS, seed(&root)),
                 expected: draft.leaves(&root),
                 present: vec![false; width],
+                filled: 0.0,
+                parts: 0,
             }),
         };
         if let Some(sample) = &mut self.sample {
@@ -150,6 +158,7 @@ impl Collector {
             Some(sample) => sample.reservoir.wants(),
             None => {
                 self.more += 1;
+                self.unknown.extend(self.undefined.take());
                 false
             }
         }
@@ -200,9 +209,15 @@ impl Collector {
             }
             return;
         };
+        // A partitioned table that is loaded through its root is there in parts,
+        // of which nobody knows the last.
         sample.expected.remove(&current.relation);
-        // Loaded through the root: there is only one part.
-        if sample.expected.is_empty() || current.relation == current.root {
+        // Each partition has a fill factor of its own.
+        let fillfactor = draft.tables.get(&current.relation).and_then(|table| table.defined.fillfactor);
+        let rows = sample.reservoir.seen() - sample.parts;
+        sample.parts += rows;
+        sample.filled += rows as f64 * 100.0 / fillfactor.unwrap_or(100.0).clamp(10.0, 100.0);
+        if sample.expected.is_empty() {
             self.close(draft, &current.root, sample, server);
         } else {
             self.open.insert(current.root, sample);
@@ -226,10 +241,11 @@ impl Collector {
     fn close(&mut self, draft: &Draft, root: &QualifiedName, sample: Sample, server: &mut impl Server) {
         let Some(table) = draft.tables.get(root) else { return };
         let total = sample.reservoir.seen() as f64;
+        let fillfactor = (sample.filled > total).then(|| 100.0 * total / sample.filled);
         let rows = sample.reservoir.into_rows();
         let columns = &table.defined.columns;
         let storage = columns.iter().map(|column| draft.storage(&column.kind)).collect();
-        let mut pages = Pages::new(storage, table.defined.fillfactor);
+        let mut pages = Pages::new(storage, fillfactor);
         let widths = fill(&mut pages, &rows, &sample.present);
         let mut facts = Facts { rows: total, size: pages.size(total), columns: Vec::new() };
         let mut offsets = vec![0; rows.len()];
@@ -310,7 +326,10 @@ fn fill(pages: &mut Pages, rows: &[Kept], present: &[bool]) -> Vec<f64> {
             }
         }
     }
-    sums.into_iter().map(|(sum, count): (f64, f64)| if count > 0.0 { sum / count } else { 0.0 }).collect()
+    let mean = |(at, (sum, count)): (usize, (f64, f64))| {
+        if count > 0.0 { sum / count } else { pages.fixed_bytes(at) as f64 }
+    };
+    sums.into_iter().enumerate().map(mean).collect()
 }
 
 /// The values of one column, in the order of the rows.

@@ -72,9 +72,15 @@ impl Draft {
                     table.indexes.push(index);
                 }
             }
-            Definition::Trigger { relation, trigger } => {
+            Definition::Trigger { relation, trigger, constraint } => {
                 if let Some(table) = self.tables.get_mut(&relation) {
                     table.triggers.push(trigger);
+                    let made = constraint.map(|constraint| DefinedConstraint {
+                        constraint,
+                        index: None,
+                        inheritable: false,
+                    });
+                    table.defined.constraints.extend(made);
                 }
             }
             Definition::View(view) => {
@@ -194,8 +200,11 @@ impl Draft {
         if let Some(facts) = kind.facts {
             return facts;
         }
-        let defined = self.types.get(&name_of(&kind.name)).filter(|_| depth < DEPTH_MAX);
-        let facts = match defined {
+        let name = name_of(&kind.name);
+        if depth == DEPTH_MAX {
+            return TypeFacts::UNKNOWN;
+        }
+        let facts = match self.types.get(&name) {
             Some(DefinedKind::Enum(_)) => TypeFacts { length: 4, align: 4, orderable: true, hashable: true },
             Some(DefinedKind::Domain { base, .. }) => self.facts_at(base, depth + 1),
             Some(DefinedKind::Range(subtype)) => {
@@ -203,21 +212,30 @@ impl Draft {
                 TypeFacts { length: -1, align: of.align.max(4), orderable: true, hashable: of.hashable }
             }
             Some(DefinedKind::Composite(attributes)) => {
-                let mut all = TypeFacts { length: -1, align: 8, orderable: true, hashable: true };
-                for (_, attribute) in attributes {
-                    let of = self.facts_at(attribute, depth + 1);
-                    all.orderable &= of.orderable;
-                    all.hashable &= of.hashable;
-                }
-                all
+                self.all_facts(attributes.iter().map(|(_, kind)| kind), depth)
             }
-            Some(DefinedKind::Other) | None => TypeFacts::UNKNOWN,
+            Some(DefinedKind::Other) => TypeFacts::UNKNOWN,
+            // Every table is a type too.
+            None => self.tables.get(&name).map_or(TypeFacts::UNKNOWN, |table| {
+                self.all_facts(table.defined.columns.iter().map(|column| &column.kind), depth)
+            }),
         };
         if kind.name.array {
             TypeFacts { length: facts.length, align: facts.align.max(4), ..facts }
         } else {
             facts
         }
+    }
+
+    /// Of a type that is made of others.
+    fn all_facts<'a>(&self, parts: impl Iterator<Item = &'a ColumnType>, depth: u32) -> TypeFacts {
+        let mut all = TypeFacts { length: -1, align: 8, orderable: true, hashable: true };
+        for part in parts {
+            let of = self.facts_at(part, depth + 1);
+            all.orderable &= of.orderable;
+            all.hashable &= of.hashable;
+        }
+        all
     }
 
     /// The type under a domain.
@@ -236,7 +254,12 @@ impl Draft {
     #[must_use]
     pub fn storage(&self, kind: &ColumnType) -> Storage {
         let facts = self.facts(kind);
-        Storage::new(&self.base(kind).name, facts.length, facts.align)
+        let base = &self.base(kind).name;
+        match self.types.get(&name_of(base)).filter(|_| !base.array) {
+            Some(DefinedKind::Range(subtype)) => Storage::range(self.facts(subtype).length, facts.align),
+            Some(DefinedKind::Composite(_)) => Storage::composite(),
+            _ => Storage::new(base, facts.length, facts.align),
+        }
     }
 
     /// How values of the type are ordered, and what the server calls the type

@@ -21,3 +21,6 @@ pub mod restored;
 pub mod row;
 pub mod size;
 pub mod statistics;
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,9 @@ enum Form {
     Network,
     /// Elements of so many bytes; 0 = as long as their text.
     Array(usize),
+    /// Bounds of so many bytes, likewise.
+    Range(usize),
+    Composite,
 }
 
 impl Storage {
@@ -70,9 +73,32 @@ impl Storage {
             (None, "pg_catalog", "bytea") => Form::Bytea,
             (None, "pg_catalog", "bit" | "varbit") => Form::Bits,
             (None, "pg_catalog", "inet" | "cidr") => Form::Network,
+            (None, "pg_catalog", "int4range" | "daterange") => Form::Range(4),
+            (None, "pg_catalog", "int8range" | "tsrange" | "tstzrange") => Form::Range(8),
             _ => Form::Text,
         };
         Self { form, align }
+    }
+
+    /// Of a range over values of this length.
+    #[must_use]
+    pub fn range(length: i16, align: u8) -> Self {
+        Self { form: Form::Range(usize::try_from(length).unwrap_or(0)), align: usize::from(align) }
+    }
+
+    /// Of a composite type.
+    #[must_use]
+    pub const fn composite() -> Self {
+        Self { form: Form::Composite, align: 8 }
+    }
+
+    /// Bytes of a value of a type whose values are all as long; else 0.
+    #[must_use]
+    pub const fn fixed(&self) -> usize {
+        match self.form {
+            Form::Fixed(bytes) => bytes,
+            _ => 0,
+        }
     }
 
     /// Bytes of a value in a row with its own header, from the length of its
@@ -98,8 +124,15 @@ impl Storage {
                 // A value of which only the beginning is known goes on like it.
                 let known = text.len().clamp(1, VALUE_BYTES_MAX);
                 let elements = elements * (length / known).max(1);
-                20 + if element > 0 { elements * element } else { length + 3 * elements }
+                // Without braces and commas, each with a header, aligned.
+                let mean = length.saturating_sub(1 + elements) / elements.max(1);
+                20 + elements * if element > 0 { element } else { 4 + aligned(mean, 4) }
             }
+            // The type, two bounds, and a byte of flags.
+            Form::Range(0) => 5 + length,
+            Form::Range(bound) => 5 + 2 * bound,
+            // A header as that of a row; numbers are longer than their text.
+            Form::Composite => 20 + 2 * length,
         };
         // A short value has a header of one byte.
         if data <= 126 { data + 1 } else { data + 4 }
@@ -179,6 +212,12 @@ impl Pages {
         let fill = fillfactor.unwrap_or(100.0).clamp(10.0, 100.0) / 100.0;
         let usable = PAGE_HEADER.mul_add(-1.0, PAGE_BYTES) - PAGE_BYTES * (1.0 - fill);
         Self { storage, usable, free: usable, rows: 0.0, pages: 0.0, chunks: 0.0 }
+    }
+
+    /// Bytes of every value of a column, if they are all as long; else 0.
+    #[must_use]
+    pub fn fixed_bytes(&self, column: usize) -> usize {
+        self.storage[column].fixed()
     }
 
     /// Bytes of a column's value.
@@ -303,6 +342,9 @@ mod tests {
         let text = "x".repeat(200);
         assert_eq!(storage("text", -1, 4).bytes(200, text.as_bytes()), 204);
         assert_eq!(Storage::new(&name("int4", true), 4, 4).bytes(7, b"{1,2,3}"), 33);
+        assert_eq!(Storage::new(&name("varchar", true), -1, 4).bytes(5, b"{x,y}"), 37);
+        assert_eq!(Storage::new(&name("text", true), -1, 4).bytes(2, b"{}"), 21);
+        assert_eq!(Storage::range(8, 8).bytes(5, b"[1,2)"), 22);
     }
 
     #[test]
