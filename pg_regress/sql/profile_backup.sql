@@ -1,6 +1,9 @@
 --
 -- Who may make a profile of a dump, and what is refused.
 --
+\
+\\t on
+SET client_min_messages = warning;
 CREATE ROLE regress_dump;
 SET ROLE regress_dump;
 SELECT tests.outcome($$SELECT profile_backup('/nonexistent/dump')$$);
@@ -40,7 +43,7 @@ COPY (SELECT unnest(ARRAY[
     'CREATE TABLE public.regress_dumped (id integer NOT NULL, at date, kind character varying(3), twice integer GENERATED ALWAYS AS (id * 2) STORED);',
     'INSERT INTO public.regress_dumped (id, at, kind, twice) VALUES (1, ''2024-01-01'', ''a'', DEFAULT);',
     'INSERT INTO public.regress_dumped (id, at, kind, twice) VALUES (2, ''2024-01-02'', ''a'', DEFAULT);',
-    'INSERT INTO public.regress_dumped (id, at, kind, twice) VALUES (3, NULL, ''b;''''', DEFAULT);',
+    'INSERT INTO public.regress_dumped (id, at, kind, twice) VALUES (3, NULL, ''b;'''''', DEFAULT);',
     'ALTER TABLE ONLY public.regress_dumped ADD CONSTRAINT regress_dumped_pkey PRIMARY KEY (id);',
     'CREATE INDEX regress_dumped_kind ON public.regress_dumped USING btree (kind, lower(kind)) WHERE id > 1;',
     '-- PostgreSQL database dump complete', '\unrestrict x'])) TO :'dump' WITH (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02');

@@ -23,4 +23,6 @@ pub mod size;
 pub mod statistics;
 
 #[cfg(test)]
+mod reader_tests;
+#[cfg(test)]
 mod tests;
