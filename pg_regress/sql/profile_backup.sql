@@ -1,8 +1,8 @@
 --
 -- Who may make a profile of a dump, and what is refused.
 --
-\
-\\t on
+\a
+\t on
 SET client_min_messages = warning;
 CREATE ROLE regress_dump;
 SET ROLE regress_dump;
