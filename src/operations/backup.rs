@@ -11,6 +11,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::dump::Definition;
 use crate::model::name::QualifiedName;
+use crate::model::name::cut;
 use crate::model::profile::Profile;
 use crate::model::report::SqlState;
 use crate::operations::archive::file;
@@ -286,8 +287,8 @@ impl Listener {
 /// The beginning of a statement, in one line.
 fn shortened(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let cut = crate::model::name::cut(&line, REFUSED_BYTES);
-    if cut.len() < line.len() { format!("{cut}...") } else { line }
+    let beginning = cut(&line, REFUSED_BYTES);
+    if beginning.len() < line.len() { format!("{beginning}...") } else { line }
 }
 
 /// A moment as the server reads it; none if it does not.

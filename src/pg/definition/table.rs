@@ -1,5 +1,7 @@
 //! Tables, their constraints and their indexes, from raw parse trees.
 
+use std::collections::HashSet;
+
 use pgrx::PgList;
 use pgrx::pg_sys;
 use pgrx::pg_sys::AlterTableType as Alter;
@@ -251,7 +253,7 @@ const fn is_temporal(written: &pg_sys::Constraint) -> bool {
 /// # Safety
 /// A raw expression, or null.
 unsafe fn columns_in(expression: *mut pg_sys::Node) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     // SAFETY: each cast follows the node's tag.
     unsafe {
         for node in nodes_of(expression, false) {
@@ -262,7 +264,7 @@ unsafe fn columns_in(expression: *mut pg_sys::Node) -> Vec<String> {
             let last = fields.iter_ptr().last();
             let last = last.filter(|field| (**field).type_ == NodeTag::T_String);
             let name = last.and_then(|field| text_of((*field.cast::<pg_sys::String>()).sval));
-            names.extend(name.filter(|name| !names.contains(name)));
+            names.extend(name.filter(|name| seen.insert(name.clone())));
         }
     }
     names

@@ -11,6 +11,7 @@ use crate::model::name::quote_identifier;
 use crate::model::profile::Attribute;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
+use crate::model::profile::Constraint;
 use crate::model::profile::ConstraintKind;
 use crate::model::profile::Counters;
 use crate::model::profile::FORMAT;
@@ -187,7 +188,7 @@ impl Builder<'_> {
         self.draft.leaves(self.name)
     }
 
-    fn constraint(&self, defined: &DefinedConstraint) -> crate::model::profile::Constraint {
+    fn constraint(&self, defined: &DefinedConstraint) -> Constraint {
         let mut constraint = defined.constraint.clone();
         // An expression may name what is not a column, as the table itself.
         let columns = &self.table.defined.columns;

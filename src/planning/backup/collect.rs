@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use crate::model::dump::ColumnType;
 use crate::model::key::KeyType;
+use crate::model::key::KeyValue;
 use crate::model::name::QualifiedName;
 use crate::model::profile::ColumnStatistics;
 
@@ -356,7 +358,7 @@ fn take_column<'a>(rows: &'a [Kept], offsets: &mut [usize], width: f64) -> Value
 /// The statistics of a column, and whether all its values could be read.
 fn column_statistics(
     draft: &Draft,
-    kind: &crate::model::dump::ColumnType,
+    kind: &ColumnType,
     values: Values<'_>,
     total: f64,
     server: &mut impl Server,
@@ -395,7 +397,7 @@ fn in_utc(key: KeyType, text: String) -> String {
     if key != KeyType::TimestampTz {
         return text;
     }
-    let Some(crate::model::key::KeyValue::Micros(micros)) = key.read(&text) else { return text };
+    let Some(KeyValue::Micros(micros)) = key.read(&text) else { return text };
     let Some(written) = key.write_moment(micros) else { return text };
     // PostgreSQL writes no zeros at the end of a fraction.
     match written.strip_suffix("+00").and_then(|moment| moment.split_once('.')) {

@@ -25,6 +25,9 @@ use super::size::Storage;
 /// Types within types within types: a dump may claim what it wants.
 const DEPTH_MAX: u32 = 32;
 
+/// No table of PostgreSQL has more columns.
+const COLUMNS_MAX: usize = 1600;
+
 /// One table of the draft.
 #[derive(Debug, Clone)]
 pub struct DraftTable {
@@ -48,6 +51,8 @@ pub struct Draft {
     pub views: BTreeMap<QualifiedName, String>,
     /// Partition → the table that it is attached to.
     pub partitions: BTreeMap<QualifiedName, QualifiedName>,
+    /// The same the other way round.
+    attached: BTreeMap<QualifiedName, BTreeSet<QualifiedName>>,
     /// Parents and children by `INHERITS`.
     pub inheriting: BTreeSet<QualifiedName>,
     pub restored: Restored,
@@ -111,11 +116,11 @@ impl Draft {
                 merge_constraint(&mut table.constraints, constraint);
             }
         }
-        for column in own {
+        for column in own.into_iter().take(COLUMNS_MAX) {
             merge_column(&mut table.columns, column);
         }
         if let Some(parent) = &table.partition_of {
-            self.partitions.insert(table.relation.clone(), parent.clone());
+            self.attach(table.relation.clone(), parent);
         }
         if !table.parents.is_empty() {
             self.inheriting.insert(table.relation.clone());
@@ -132,7 +137,7 @@ impl Draft {
     fn alter(&mut self, relation: &QualifiedName, change: Change) {
         match change {
             Change::AttachPartition(child) => {
-                self.partitions.insert(child, relation.clone());
+                self.attach(child, relation);
                 return;
             }
             Change::Inherit(parent) => {
@@ -162,6 +167,11 @@ impl Draft {
         }
     }
 
+    fn attach(&mut self, child: QualifiedName, parent: &QualifiedName) {
+        self.attached.entry(parent.clone()).or_default().insert(child.clone());
+        self.partitions.insert(child, parent.clone());
+    }
+
     /// The table whose rows a table's rows are.
     #[must_use]
     pub fn root(&self, name: &QualifiedName) -> QualifiedName {
@@ -178,16 +188,16 @@ impl Draft {
     /// Partitions with rows of their own below a table, or the table itself.
     #[must_use]
     pub fn leaves(&self, root: &QualifiedName) -> BTreeSet<QualifiedName> {
-        let leaf = |name: &&QualifiedName| {
+        let mut seen = BTreeSet::from([root]);
+        let mut pending = vec![root];
+        while let Some(name) = pending.pop() {
+            let below = self.attached.get(name).into_iter().flatten();
+            pending.extend(below.filter(|child| seen.insert(child)));
+        }
+        let has_rows = |name: &&QualifiedName| {
             self.tables.get(*name).is_some_and(|table| table.defined.partition_key.is_none())
         };
-        self.partitions
-            .keys()
-            .filter(leaf)
-            .filter(|name| self.root(name) == *root)
-            .chain(Some(root).filter(leaf))
-            .cloned()
-            .collect()
+        seen.into_iter().filter(has_rows).cloned().collect()
     }
 
     /// What is known of a type, whoever defines it.

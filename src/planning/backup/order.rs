@@ -6,6 +6,7 @@
 //! does not travel.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::model::key::KeyType;
 use crate::model::key::KeyValue;
@@ -96,8 +97,9 @@ fn by_key(distinct: &[&[u8]], kind: KeyType, exact_digits: usize) -> Option<Vec<
 
 /// None if a value is no label.
 fn by_label(distinct: &[&[u8]], labels: &[Vec<u8>]) -> Option<Vec<u32>> {
-    let places: Vec<usize> =
-        distinct.iter().map(|value| labels.iter().position(|label| label == value)).collect::<Option<_>>()?;
+    let known: BTreeMap<&[u8], usize> =
+        labels.iter().enumerate().map(|(place, label)| (label.as_slice(), place)).collect();
+    let places: Vec<usize> = distinct.iter().map(|value| known.get(value).copied()).collect::<Option<_>>()?;
     let mut sorted = places.clone();
     sorted.sort_unstable();
     Some(places.iter().map(|place| sorted.partition_point(|other| other < place) as u32).collect())

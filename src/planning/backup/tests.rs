@@ -246,8 +246,10 @@ fn domains_composites_and_cycles_are_followed_to_their_end() {
         ["a", "pair", "small"].map(|name| (name, draft.facts(&of(name)))).into_iter().collect();
     assert!(!facts["a"].orderable && !facts["pair"].orderable);
     assert!(facts["small"].orderable && facts["small"].length == 4);
-    draft.partitions.insert(name("p"), name("q"));
-    draft.partitions.insert(name("q"), name("p"));
+    for (parent, child) in [("p", "q"), ("q", "p")] {
+        let changes = vec![Change::AttachPartition(name(child))];
+        draft.apply(Definition::AlterTable { relation: name(parent), changes });
+    }
     for table_name in ["p", "q"] {
         draft.apply(Definition::Table(table(table_name, vec![column("c", of("a"))])));
     }
