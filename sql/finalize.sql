@@ -22,6 +22,10 @@ REVOKE ALL ON FUNCTION import_log(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION import_log(text, text, text) IS
     'reads the statements of this database from a log file of the server and stores them as a profile';
 
+REVOKE ALL ON FUNCTION profile_backup(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION profile_backup(text, text) IS
+    'stores a profile of a dump file on the server: its schema, and statistics from a sample of its rows';
+
 COMMENT ON FUNCTION analyze_workload(text) IS
     'how the statements of a profile use the columns of tables, as PostgreSQL itself analyses them';
 

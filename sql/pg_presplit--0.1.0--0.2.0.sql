@@ -167,3 +167,17 @@ COMMENT ON COLUMN presplit.sampled_values.share IS 'its share of the values used
 COMMENT ON COLUMN presplit.sampled_values.executions IS 'executions with this value that the samples stand for, at least';
 COMMENT ON COLUMN presplit.sampled_values.share_max IS 'its share of the values used so, at most';
 COMMENT ON COLUMN presplit.sampled_values.sampled IS 'sampled executions that used the column so';
+
+-- A profile from a dump ---------------------------------------------------------
+
+CREATE FUNCTION "profile_backup"(
+	"path" TEXT,
+	"name" TEXT DEFAULT 'backup'
+) RETURNS TEXT
+STRICT VOLATILE PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'profile_backup_wrapper';
+REVOKE ALL ON FUNCTION profile_backup(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION profile_backup(text, text) IS
+    'stores a profile of a dump file on the server: its schema, and statistics from a sample of its rows';

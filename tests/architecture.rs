@@ -16,6 +16,7 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("planning", &[]),
+    ("planning::backup", &["model"]),
     ("planning::workload", &["model"]),
     ("planning::forecast", &["model"]),
     ("planning::routing", &["model"]),

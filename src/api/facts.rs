@@ -60,10 +60,8 @@ fn check_is_table(name: &QualifiedName) -> Result<(), ErrorReport> {
     }
 }
 
-#[pg_extern(volatile, parallel_unsafe)]
-#[search_path(pg_catalog, pg_temp)]
-fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
-    let user = current_user()?;
+/// Whether a profile of this name may be stored, replacing one of that name.
+pub fn check_profile_name(name: &str, user: &str) -> Result<(), ErrorReport> {
     if name.is_empty() || name.len() > PROFILE_NAME_BYTES_MAX {
         return Err(error::new(
             SqlState::InvalidParameterValue,
@@ -72,7 +70,7 @@ fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Resu
             None,
         ));
     }
-    if profiles::owned_by_another(name, &user)? {
+    if profiles::owned_by_another(name, user)? {
         return Err(error::new(
             SqlState::InsufficientPrivilege,
             format!("profile \"{name}\" belongs to another role"),
@@ -80,6 +78,14 @@ fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Resu
             Some("Choose another name.".to_owned()),
         ));
     }
+    Ok(())
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
+    let user = current_user()?;
+    check_profile_name(name, &user)?;
     // What is stored is what was checked, not what was given.
     let checked = Profile::from_json(profile.read()?)?;
     profiles::store(name, &checked, &user)?;

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod bound;
+pub mod dump;
 pub mod finding;
 pub mod key;
 pub mod layout;

@@ -5,6 +5,7 @@
 
 pub mod advise;
 pub mod archive;
+pub mod backup;
 pub mod check;
 pub mod convert;
 pub mod provision;

@@ -6,7 +6,9 @@
 
 pub mod analyze;
 pub mod context;
+pub mod definition;
 pub mod document;
+pub mod encoding;
 pub mod error;
 pub mod guc;
 pub mod hash;

@@ -22,6 +22,20 @@ pub fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     }
 }
 
+/// Runs `work`, which must be pure but for files and pipes, beside the backend.
+///
+/// # Errors
+/// The system's, if there is no thread to be had.
+pub fn beside(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    // A thread begins with its maker's mask, so that no signal comes before
+    // it has one of its own.
+    let before = block_signals();
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    // SAFETY: puts this thread's mask back as it was.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    spawned.map(drop)
+}
+
 fn pool() -> Option<ThreadPool> {
     ThreadPoolBuilder::new()
         .num_threads(cores() as usize)
@@ -37,12 +51,15 @@ fn pool() -> Option<ThreadPool> {
         .ok()
 }
 
-fn block_signals() {
-    // SAFETY: a signal set on this thread's stack, filled before it is used;
+/// Blocks every signal in this thread; returns what was blocked before.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: signal sets on this thread's stack, filled before they are used;
     // the mask is that of this thread alone.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
+        before
     }
 }

@@ -5,9 +5,12 @@
 //!    └─────→ forecast ─┴→ proposal ─→ provision ─→ (restore, load, reshard)
 //! ```
 //!
+//! `backup` makes a profile from a dump.
+//!
 //! Pure functions: deterministic, bounded, no clock, no I/O, no PostgreSQL.
 //! Whatever an algorithm needs of the outside comes in as a value.
 
+pub mod backup;
 pub mod forecast;
 pub mod proposal;
 pub mod provision;

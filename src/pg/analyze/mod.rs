@@ -29,6 +29,8 @@ mod scope;
 mod tests;
 mod tree;
 
+pub use names::nodes_of;
+
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::ffi::CString;

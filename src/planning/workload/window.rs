@@ -209,6 +209,7 @@ pub fn statements(observed: &Observed, known: &Known<'_>) -> (Vec<Statement>, us
             calls: 0.0,
             exec_ms: 0.0,
             rows: 0.0,
+            samples: Vec::new(),
         });
         statement.calls += weight.calls;
         statement.exec_ms += weight.exec_ms;
@@ -232,6 +233,7 @@ pub fn rest_as_statement(lost: usize, rest: Weight) -> Option<Statement> {
         calls: rest.calls,
         exec_ms: rest.exec_ms,
         rows: rest.rows,
+        samples: Vec::new(),
     })
 }
 
