@@ -17,4 +17,5 @@ pub mod profile;
 pub mod report;
 pub mod settings;
 pub mod shadow;
+pub mod signature;
 pub mod utility;

@@ -3,6 +3,7 @@
 use crate::model::access::Access;
 use crate::model::access::AccessKind;
 use crate::model::access::Analysis;
+use crate::model::access::PrunedBy;
 use crate::model::access::StatementFacts;
 use crate::model::name::QualifiedName;
 use crate::model::shadow::ShadowPart;
@@ -100,6 +101,7 @@ pub fn plan() -> ShadowPlan {
     plan.views.extend(VIEWS.iter().map(|(name, definition)| ShadowView {
         name: QualifiedName::new("app", *name),
         definition: (*definition).to_owned(),
+        security_barrier: *name == "guarded",
     }));
     plan.failed.insert(QualifiedName::new("app", "cubes"), "type ext.cube does not exist here".to_owned());
     plan
@@ -154,6 +156,9 @@ fn shown_access(access: &Access) -> String {
         line.push_str(&format!(" {}", access.constants.join("|")));
     }
     let kind = access.kind;
+    if access.prunable && kind != AccessKind::Range && access.by != PrunedBy::All {
+        line.push_str(if access.by == PrunedBy::Hash { " by hash" } else { " by order" });
+    }
     if !access.prunable && (kind.narrows() || kind == AccessKind::Join) {
         line.push_str(" unpruned");
     }
