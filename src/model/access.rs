@@ -166,3 +166,34 @@ pub enum Analysis {
         message: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_prune_by_what_they_have() {
+        let by = |kind, by| Access { by, ..Access::of(kind, "k") };
+        let strategies =
+            [Strategy::Range, Strategy::List, Strategy::Hash, Strategy::RangeHash, Strategy::None];
+        for (access, expected) in [
+            (Access::of(AccessKind::Equality, "k"), [true, true, true, true, false]),
+            (Access::of(AccessKind::NullTest, "k"), [true, true, true, true, false]),
+            (Access::of(AccessKind::Range, "k"), [true, true, false, true, false]),
+            (by(AccessKind::Equality, PrunedBy::Order), [true, true, false, true, false]),
+            (by(AccessKind::InList, PrunedBy::Hash), [false, false, true, false, false]),
+            (Access { prunable: false, ..Access::of(AccessKind::Equality, "k") }, [false; 5]),
+        ] {
+            assert_eq!(strategies.map(|strategy| access.prunes(strategy)), expected, "{access:?}");
+        }
+    }
+
+    #[test]
+    fn a_remark_says_why_not_or_by_what_not() {
+        let range = Access::of(AccessKind::Range, "k");
+        assert_eq!(range.remark().as_deref(), Some("not by hash: it has no order"));
+        let wrapped = Access { prunable: false, reason: Some("cast to date".to_owned()), ..range };
+        assert_eq!(wrapped.remark().as_deref(), Some("cast to date"));
+        assert_eq!(Access::of(AccessKind::Equality, "k").remark(), None);
+    }
+}

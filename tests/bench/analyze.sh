@@ -39,7 +39,7 @@ SELECT import_profile(jsonb_build_object(
                 'WITH recent AS (SELECT c1, c2, c5 FROM t%1$s WHERE c3 > now() - interval $1), sums AS (SELECT c2, sum(c5) AS s%4$s FROM recent GROUP BY c2) SELECT * FROM sums JOIN t%2$s u ON u.c1 = sums.c2 WHERE u.c4 LIKE $2',
                 'SELECT date_trunc($1, c3), count(*), avg(c5) AS x%4$s FROM t%1$s WHERE c8 BETWEEN $2 AND $3 AND c7 GROUP BY date_trunc($4, c3) ORDER BY date_trunc($5, c3)',
                 'INSERT INTO t%1$s (c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (c1) DO UPDATE SET c4 = EXCLUDED.c4, c6 = t%1$s.c6 + %4$s',
-                'UPDATE t%1$s SET c4 = $1, c6 = c6 + %4$s, c3 = now() FROM t%2$s s WHERE s.c1 = t%1$s.c2 AND t%1$s.c1 = $2 AND s.c6 > $3',
+                'UPDATE t%1$s SET c4 = $1, c6 = t%1$s.c6 + %4$s, c3 = now() FROM t%2$s s WHERE s.c1 = t%1$s.c2 AND t%1$s.c1 = $2 AND s.c6 > $3',
                 'DELETE FROM t%1$s WHERE c3 < $1 AND c6 <> %4$s AND NOT EXISTS (SELECT FROM t%2$s s WHERE s.c2 = t%1$s.c1)',
                 'SELECT c2, count(*) FILTER (WHERE c7) AS x%4$s, max(c5), row_number() OVER (PARTITION BY c2 ORDER BY max(c3)) FROM t%1$s WHERE c1 = ANY ($1) GROUP BY c2 HAVING count(*) > $2',
                 'SELECT * FROM t%1$s a, LATERAL (SELECT c1, c5 AS x%4$s FROM t%2$s b WHERE b.c2 = a.c1 ORDER BY c3 DESC LIMIT $1) AS l WHERE a.c9 = $2 AND (a.c6 = $3 OR a.c6 IS NULL)',
@@ -52,11 +52,14 @@ for run in 1 2 3; do
     psql -qXAt -v ON_ERROR_STOP=1 -d postgres <<'SQL' | sed "s/^/run $run: /"
 SELECT pg_backend_pid() AS pid, count(*) > 0 AS loaded FROM presplit.settings \gset
 \set before `awk '/VmHWM/ {print $2}' /proc/:pid/status`
+\set cpu_before `awk '{print ($14 + $15) * 10}' /proc/:pid/stat`
 SELECT clock_timestamp() AS start \gset
 SELECT statements, analyzed FROM workload_coverage('bench') \gset
 SELECT round(extract(epoch FROM clock_timestamp() - :'start'::timestamptz)::numeric, 2) AS seconds \gset
 \set after `awk '/VmHWM/ {print $2}' /proc/:pid/status`
-SELECT format('%s of %s statements in %s s, %s MB more at the peak (of %s MB)', :analyzed, :statements, :seconds,
+\set cpu_after `awk '{print ($14 + $15) * 10}' /proc/:pid/stat`
+SELECT format('%s of %s statements in %s s (%s s of CPU), %s MB more at the peak (of %s MB)', :analyzed, :statements, :seconds,
+              round((:cpu_after - :cpu_before) / 1000.0, 2),
               (:after - :before) / 1024, :after / 1024);
 SQL
 done

@@ -121,7 +121,7 @@ SQL
 done
 same "nothing ran where the functions are" f "$(fired foreign_code)"
 same "nor where the same functions are and a profile is read" f "$(fired same)"
-refused() { psql -qXAt -d "$1" -c "SET spy.awake = off" -c "SELECT statements - analyzed FROM workload_coverage('$2')"; }
+refused() { psql -qXAt -d "$1" -c "SELECT statements - analyzed FROM workload_coverage('$2')"; }
 same "the statements are understood, with parameters" 0 "$(refused same captured)"
 same "and with literals" 0 "$(refused same literal)"
 # The view whose definition holds a constant of a checked type is read from its tree; only a profile has its text.
@@ -131,13 +131,13 @@ same "and where nothing of it exists" 0 "$reasons"
 # The worker looks at the database too.
 becomes "the worker has looked" t foreign 20 -d foreign_code -c "SELECT count(*) > 0 FROM presplit.size_history" || true
 same "the worker ran nothing" f "$(fired foreign_code)"
-# The trap works.
-psql -qXAt -d same -c "SELECT '{1}'::spy.checked[]" >/dev/null 2>&1
-same "the functions do tell when they run" t "$(fired same)"
-
-if grep -a 'fired:' "$(cluster_log foreign)" | grep -av 'fired: domain 1$' | head -n 5 | grep -q .; then
+if grep -aq 'fired:' "$(cluster_log foreign)"; then
     not_ok "the log" "$(grep -a 'fired:' "$(cluster_log foreign)" | head -n 5)"
 else
     ok "the log"
 fi
+# The trap works.
+psql -qXAt -d same -c "SELECT '{1}'::spy.checked[]" >/dev/null 2>&1
+same "the functions do tell when they run" t "$(fired same)"
+
 exit "$CHECKS_FAILED"

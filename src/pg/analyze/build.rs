@@ -24,6 +24,10 @@ use crate::pg::analyze::read::pointers;
 use crate::pg::context;
 use crate::pg::context::Caught;
 
+/// The SQLSTATE of a command that would write in a read-only transaction or
+/// during recovery.
+const READ_ONLY: &str = "25006";
+
 /// What came of it.
 #[derive(Default)]
 pub struct Shadow {
@@ -35,6 +39,8 @@ pub struct Shadow {
     /// What the functions promise whose stubs these are.
     pub promises: HashMap<u32, Volatility>,
     pub foreign: Foreign,
+    /// Whether nothing can be made here at all: then what exists is looked up.
+    pub read_only: bool,
 }
 
 /// Makes the shadow. What fails is left out, with the reason.
@@ -52,7 +58,10 @@ pub fn build(plan: &ShadowPlan) -> Result<Shadow, Caught> {
         pgrx::check_for_interrupts!();
         let made = context::in_subtransaction(|| define(&step.sql));
         match (&step.makes, made) {
-            (ShadowPart::Schema, Err(caught)) => without_schema = Some(caught.message),
+            (ShadowPart::Schema, Err(caught)) => {
+                shadow.read_only |= caught.sqlstate == READ_ONLY;
+                without_schema = Some(caught.message);
+            }
             // The first cause says more than what follows from it.
             (part, Err(caught)) => shadow.miss(part, without_schema.clone().unwrap_or(caught.message)),
             (part, Ok(made)) => shadow.add(part, made),
@@ -180,10 +189,10 @@ fn define_view(view: &ShadowView, names: &Names<'_>, foreign: &Foreign) {
         let statement = (*raw).stmt.cast::<pg_sys::ViewStmt>();
         names.rewrite((*statement).view.cast());
         names.rewrite((*statement).query);
-        let mut query = pgrx::PgBox::<pg_sys::RawStmt>::alloc_node(NodeTag::T_RawStmt);
-        query.stmt = pg_sys::copyObjectImpl((*statement).query.cast()).cast();
-        if foreign.keep_out(query.into_pg(), &text) {
-            refuse("definition holds a constant whose type has checks or input of its own");
+        let query = pgrx::PgBox::<pg_sys::RawStmt>::alloc_node(NodeTag::T_RawStmt).into_pg();
+        (*query).stmt = (*statement).query;
+        if !foreign.blank(query, &text) {
+            refuse("definition holds a constant whose type has an input function of its own");
         }
         run(raw, &text);
     }

@@ -7,11 +7,13 @@
 //! the first with which the statement is read are taken. Which they are
 //! matters little: what is compared with columns has the columns' types.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 
+use crate::pg::analyze::names::last_name;
 use crate::pg::analyze::names::nodes_of;
 use crate::pg::analyze::read::pointers;
 use crate::pg::context::Caught;
@@ -37,9 +39,9 @@ const TYPES: [(&str, u32); 11] = [
 /// Parameters that get their types together.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
-    /// Of a call or operator: its arguments.
-    pub calls: Vec<BTreeSet<i32>>,
-    /// Of `VALUES` or of what is selected: a column.
+    /// Of all calls of one name: functions, operators, rows.
+    pub calls: BTreeMap<String, BTreeSet<i32>>,
+    /// Of `VALUES` or of what is selected: a column; of an array: elements.
     pub columns: Vec<BTreeSet<i32>>,
 }
 
@@ -55,21 +57,37 @@ impl Groups {
             for node in nodes_of(statement, false) {
                 match (*node).type_ {
                     NodeTag::T_FuncCall => {
-                        let arguments = pointers((*node.cast::<pg_sys::FuncCall>()).args);
-                        found.calls.push(parameters(&arguments));
+                        let call = &*node.cast::<pg_sys::FuncCall>();
+                        found.call(last_name(call.funcname), &pointers(call.args));
                     }
                     NodeTag::T_A_Expr => {
                         let expr = &*node.cast::<pg_sys::A_Expr>();
-                        found.calls.push(parameters(&[expr.lexpr, expr.rexpr]));
+                        found.call(last_name(expr.name), &[expr.lexpr, expr.rexpr]);
+                    }
+                    NodeTag::T_RowExpr => {
+                        let fields = pointers((*node.cast::<pg_sys::RowExpr>()).args);
+                        found.call(Some("row".to_owned()), &fields);
+                    }
+                    NodeTag::T_A_ArrayExpr => {
+                        let elements = pointers((*node.cast::<pg_sys::A_ArrayExpr>()).elements);
+                        found.columns.push(parameters(&elements));
                     }
                     NodeTag::T_SelectStmt => found.select(&*node.cast()),
                     _ => {}
                 }
             }
         }
-        found.calls.retain(|group| !group.is_empty());
+        found.calls.retain(|_, group| !group.is_empty());
         found.columns.retain(|group| !group.is_empty());
         found
+    }
+
+    /// # Safety
+    /// Null or valid raw nodes.
+    unsafe fn call(&mut self, name: Option<String>, arguments: &[*mut pg_sys::Node]) {
+        // SAFETY: the caller's promise.
+        let found = unsafe { parameters(arguments) };
+        self.calls.entry(name.unwrap_or_default()).or_default().extend(found);
     }
 
     /// # Safety
@@ -93,14 +111,24 @@ impl Groups {
         }
     }
 
-    /// The groups whose types the error asks for.
-    pub fn asked(&self, error: &Caught) -> &[BTreeSet<i32>] {
+    /// The groups whose types the error asks for, those of the name that it
+    /// mentions first.
+    pub fn asked(&self, error: &Caught) -> Vec<BTreeSet<i32>> {
         match error.sqlstate.as_str() {
             // Ambiguous function, indeterminate type.
-            "42725" | "42P18" => &self.calls,
+            "42725" | "42P18" => {
+                let (mut named, others): (Vec<_>, Vec<_>) =
+                    self.calls.iter().partition(|(name, _)| error.message.contains(name.as_str()));
+                named.extend(others);
+                named.into_iter().map(|(_, group)| group.clone()).collect()
+            }
             // Undefined function, type mismatch.
-            "42883" | "42804" => &self.columns,
-            _ => &[],
+            "42883" | "42804" => self.columns.clone(),
+            // A field of a row whose type is not known.
+            "XX000" if error.message.contains("from unknown to") => {
+                self.calls.get("row").into_iter().cloned().collect()
+            }
+            _ => Vec::new(),
         }
     }
 }

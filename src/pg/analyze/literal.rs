@@ -50,6 +50,9 @@ WITH RECURSIVE foreign_type AS (
 )
 SELECT oid FROM foreign_type";
 
+/// Objects from here on are users' own.
+const FOREIGN_FROM: u32 = 16_384;
+
 /// Built-in types that take modifiers: their modifier functions are trusted.
 const MODIFIED: [&str; 11] = [
     "varchar",
@@ -81,21 +84,56 @@ impl Foreign {
         }
     }
 
-    /// Makes the string constants of foreign types parameters; returns whether
-    /// there was one.
+    /// Makes the string constants of foreign types parameters.
     ///
     /// # Safety
     /// `raw` is a raw statement of `text` that no one else holds.
-    pub unsafe fn keep_out(&self, raw: *mut pg_sys::RawStmt, text: &CStr) -> bool {
+    pub unsafe fn keep_out(&self, raw: *mut pg_sys::RawStmt, text: &CStr) {
+        // SAFETY: the caller's promise; the nodes are constants.
+        unsafe {
+            for (node, number, _) in self.found_in(raw, text) {
+                into_parameter(node, number);
+            }
+        }
+    }
+
+    /// Makes the string constants of foreign types nulls, for a view, which
+    /// has no parameters; returns whether that can be done without a call of
+    /// foreign input.
+    ///
+    /// # Safety
+    /// `raw` is a raw statement of `text` that no one else holds.
+    pub unsafe fn blank(&self, raw: *mut pg_sys::RawStmt, text: &CStr) -> bool {
+        // SAFETY: the caller's promise; the nodes are constants, and those of
+        // foreign types stay null whatever they held.
+        unsafe {
+            self.found_in(raw, text).into_iter().all(|(node, _, of_type)| {
+                (*node.cast::<pg_sys::A_Const>()).isnull = true;
+                of_type.is_some_and(null_is_harmless)
+            })
+        }
+    }
+
+    /// The string constants of foreign types, with the number of a parameter
+    /// that could stand there, and the type if it was found out.
+    ///
+    /// # Safety
+    /// `raw` is a raw statement of `text` that no one else holds.
+    unsafe fn found_in(
+        &self,
+        raw: *mut pg_sys::RawStmt,
+        text: &CStr,
+    ) -> Vec<(*mut pg_sys::Node, i32, Option<u32>)> {
+        let mut found = Vec::new();
         if self.types.is_empty() {
-            return false;
+            return found;
         }
         // SAFETY: the copy has the same nodes in the same order; both are ours
         // to change.
         unsafe {
             let nodes = strings((*raw).stmt);
             if nodes.is_empty() {
-                return false;
+                return found;
             }
             let first = last_parameter((*raw).stmt).saturating_add(1);
             let number = |at: usize| first.saturating_add(i32::try_from(at).unwrap_or(i32::MAX));
@@ -104,21 +142,31 @@ impl Foreign {
                 into_parameter(node, number(at));
             }
             let types = types_of_parameters(copy, text);
-            let mut kept_out = false;
             for (at, node) in nodes.into_iter().enumerate() {
                 let at_type = usize::try_from(number(at)).unwrap_or(0).saturating_sub(1);
-                let foreign = match &types {
-                    Some(types) => types.get(at_type).is_some_and(|of| self.types.contains(of)),
+                match &types {
+                    Some(types) => {
+                        let of_type = types.get(at_type).filter(|of| self.types.contains(of));
+                        found.extend(of_type.map(|of| (node, number(at), Some(*of))));
+                    }
                     // Whatever is wrong with it comes to light without the constants.
-                    None => true,
-                };
-                if foreign {
-                    into_parameter(node, number(at));
-                    kept_out = true;
+                    None => found.push((node, number(at), None)),
                 }
             }
-            kept_out
         }
+        found
+    }
+}
+
+/// Whether a null of the type is made without a call: the input function of
+/// what it is based on is built in and strict.
+fn null_is_harmless(of_type: u32) -> bool {
+    // SAFETY: catalog look-ups by oid.
+    unsafe {
+        let (mut input, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+        let base = pg_sys::getBaseType(pg_sys::Oid::from(of_type));
+        pg_sys::getTypeInputInfo(base, &mut input, &mut parameter);
+        input.to_u32() < FOREIGN_FROM && pg_sys::func_strict(input)
     }
 }
 

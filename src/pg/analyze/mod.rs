@@ -62,14 +62,17 @@ use crate::pg::context::Caught;
 /// the shadow that `plan` describes; what the shadow does not have is looked
 /// up in the database as it is. Nothing is left behind.
 pub fn analyze(plan: &ShadowPlan, statements: &[(String, Vec<String>)]) -> Vec<Analysis> {
+    let mut memory = PgMemoryContexts::new("pg_presplit shadow");
     let result = context::in_rolled_back_subtransaction(|| {
         let _hook = HookGuard::new();
         // Bodies of stubs need not be looked at.
         let settings = [(c"DateStyle", c"ISO"), (c"check_function_bodies", c"off")];
-        context::with_settings(&settings, || {
+        let work = || {
             let analyzer = Analyzer::new(plan, build::build(plan)?);
             Ok(statements.iter().map(|(sql, path)| analyzer.statement(sql, path)).collect())
-        })
+        };
+        // SAFETY: what comes out is made of owned values.
+        unsafe { memory.switch_to(|_| context::with_settings(&settings, work)) }
     });
     result.and_then(|analyses| analyses).unwrap_or_else(|caught| vec![caught.into(); statements.len()])
 }
@@ -104,6 +107,7 @@ struct Analyzer<'a> {
     failed_functions: BTreeMap<QualifiedName, String>,
     promises: HashMap<u32, Volatility>,
     foreign: Foreign,
+    read_only: bool,
     lookups: RefCell<Lookups>,
     /// Shadow schema → the schema that it stands for.
     originals: BTreeMap<String, String>,
@@ -129,6 +133,7 @@ impl<'a> Analyzer<'a> {
             failed_functions: shadow.failed_functions,
             promises: shadow.promises,
             foreign: shadow.foreign,
+            read_only: shadow.read_only,
             lookups: RefCell::default(),
             originals: plan.schemas.iter().map(|(schema, shadow)| (shadow.clone(), schema.clone())).collect(),
         }
@@ -186,7 +191,7 @@ impl<'a> Analyzer<'a> {
         error: &Caught,
         tries: &mut usize,
     ) -> Option<Analysis> {
-        for group in attempt.groups.asked(error).to_vec() {
+        for group in attempt.groups.asked(error) {
             if attempt.guesses.iter().any(|(number, _)| group.contains(number)) {
                 continue;
             }
@@ -217,7 +222,8 @@ impl<'a> Analyzer<'a> {
         };
         let reason = match caught.sqlstate.as_str() {
             "42P01" => missed(false),
-            "42883" | "3F000" => missed(true),
+            "42883" => missed(true),
+            "3F000" => missed(false).or_else(|| missed(true)),
             _ => None,
         };
         let message = reason.unwrap_or_else(|| self.translated(caught.message));
@@ -250,7 +256,9 @@ impl<'a> Analyzer<'a> {
             attempt.named = self.names.rewrite(query);
             let mut qualified =
                 attempt.named.iter().filter(|named| named.schema.is_some() && !named.function);
-            if let Some(reason) = qualified.find_map(|named| self.reason(named, &[])) {
+            if !self.read_only
+                && let Some(reason) = qualified.find_map(|named| self.reason(named, &[]))
+            {
                 return refuse("42P01", &reason);
             }
             names::forget_constant_names(query);

@@ -208,7 +208,7 @@ pub unsafe fn forget_constant_names(statement: *mut pg_sys::Node) {
 ///
 /// # Safety
 /// `names` is a list of nodes.
-unsafe fn last_name(names: *mut pg_sys::List) -> Option<String> {
+pub unsafe fn last_name(names: *mut pg_sys::List) -> Option<String> {
     // SAFETY: the tag is checked before the part is taken for a string.
     unsafe {
         let last = pointers::<pg_sys::Node>(names).pop()?;

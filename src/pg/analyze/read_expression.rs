@@ -268,9 +268,9 @@ impl Reader<'_> {
     /// in which of them it is.
     unsafe fn order(&mut self, operator: pg_sys::Oid, key: pg_sys::Oid) -> Option<(Order, PrunedBy)> {
         let [btree, hash] = self.families(key);
-        // SAFETY: catalog look-ups by oid.
         let place = |family| match family {
             pg_sys::InvalidOid => 0,
+            // SAFETY: a catalog look-up by oid.
             family => unsafe { pg_sys::get_op_opfamily_strategy(operator, family) },
         };
         let order = match place(btree) {

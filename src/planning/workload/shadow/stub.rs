@@ -62,8 +62,8 @@ impl Planner<'_> {
         let volatility = function.volatility;
         if function.kind == FunctionKind::Aggregate {
             let types = self.types_of(&function.arguments)?;
-            let helper = format!("presplit_step_{at}");
-            let stub = self.shadow_name(&function.schema, &helper)?;
+            let inner = format!("presplit_step_{at}");
+            let stub = self.shadow_name(&function.schema, &inner)?;
             let mut arguments = vec![result.clone()];
             arguments.extend(types.iter().cloned());
             let step = format!(
@@ -73,7 +73,7 @@ impl Planner<'_> {
             let of = if types.is_empty() { "*".to_owned() } else { types.join(", ") };
             let sql = format!("CREATE AGGREGATE {name} ({of}) (SFUNC = {stub}, STYPE = {result})");
             return Ok(vec![
-                function_step(step, &function.schema, helper, volatility),
+                function_step(step, &function.schema, inner, volatility),
                 ShadowStep { sql, makes: ShadowPart::Aggregate(original) },
             ]);
         }
@@ -122,8 +122,8 @@ impl Planner<'_> {
             .schemas
             .get(&operator.schema)
             .ok_or_else(|| format!("name {:?} is not valid", operator.schema))?;
-        let helper = format!("presplit_operator_{at}");
-        let stub = self.shadow_name(&operator.schema, &helper)?;
+        let inner = format!("presplit_operator_{at}");
+        let stub = self.shadow_name(&operator.schema, &inner)?;
         let left = operator.left.as_ref().map(|of| self.type_reference(of)).transpose()?;
         let right = self.type_reference(&operator.right)?;
         let result = self.type_reference(&operator.result)?;
@@ -140,7 +140,7 @@ impl Planner<'_> {
         );
         let original = QualifiedName::new(&operator.schema, &operator.name);
         Ok(vec![
-            function_step(function, &operator.schema, helper, operator.volatility),
+            function_step(function, &operator.schema, inner, operator.volatility),
             ShadowStep { sql, makes: ShadowPart::Operator(original) },
         ])
     }
