@@ -509,7 +509,10 @@ function_list AS (
       'arguments', coalesce(a.value, '[]'),
       'argument_names', CASE
         WHEN c.proargnames IS NULL OR cardinality(c.arguments) = 0 THEN '[]'::json
-        WHEN c.proargmodes IS NULL THEN to_json(c.proargnames[1:cardinality(c.arguments)])
+        WHEN c.proargmodes IS NULL THEN
+          (SELECT json_agg(n.name ORDER BY n.position)
+           FROM unnest(c.proargnames) WITH ORDINALITY AS n (name, position)
+           WHERE n.position <= cardinality(c.arguments))
         ELSE (SELECT json_agg(n.name ORDER BY n.position)
               FROM unnest(c.proargnames, c.proargmodes) WITH ORDINALITY AS n (name, mode, position)
               WHERE n.mode IN ('i', 'b', 'v')) END,
