@@ -289,12 +289,88 @@ attribute AS (
   JOIN pg_attribute AS a ON a.attrelid = r.oid
   WHERE a.attnum > 0 AND NOT a.attisdropped
 ),
--- The types of the columns with everything they are made of: the base of a
--- domain, the element of an array, the attributes of a composite, the subtype
--- of a range. Multiranges came with 14, so their column is looked up by name.
+-- What statements may call, without what comes with extensions and without
+-- what no statement can call. Never more than the first ten thousand.
+extension_object AS MATERIALIZED (
+  SELECT classid, objid
+  FROM pg_depend
+  WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+    AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
+                    'pg_collation'::regclass)
+  UNION ALL
+  -- The constructors of a range come with the range.
+  SELECT classid, objid
+  FROM pg_depend
+  WHERE classid = 'pg_proc'::regclass AND refclassid = 'pg_type'::regclass AND deptype = 'i'
+),
+callable AS MATERIALIZED (
+  SELECT p.oid, s.nspname AS schema, p.proname AS name, p.prokind, p.proargtypes::oid[] AS arguments,
+         p.proallargtypes, p.proargmodes, p.proargnames, p.pronargdefaults, p.provariadic,
+         p.prorettype, p.proretset, p.provolatile, p.proisstrict
+  FROM pg_proc AS p
+  JOIN user_schema AS s ON s.oid = p.pronamespace
+  WHERE p.prokind IN ('f', 'a', 'w')
+    AND p.prorettype <> ALL ('{trigger,event_trigger,internal,cstring,language_handler}'::regtype[])
+    AND NOT p.proargtypes::oid[] && '{internal,cstring}'::regtype[]::oid[]
+    AND p.oid NOT IN (SELECT e.objid FROM extension_object AS e WHERE e.classid = 'pg_proc'::regclass)
+  ORDER BY s.nspname, p.proname, p.proargtypes::oid[]
+  LIMIT 10000
+),
+user_operator AS MATERIALIZED (
+  SELECT o.oid, s.nspname AS schema, o.oprname AS name, nullif(o.oprleft, 0) AS left_type,
+         o.oprright AS right_type, o.oprresult AS result, p.provolatile, p.proisstrict
+  FROM pg_operator AS o
+  JOIN user_schema AS s ON s.oid = o.oprnamespace
+  JOIN pg_proc AS p ON p.oid = o.oprcode
+  WHERE o.oprright <> 0
+    AND o.oid NOT IN (SELECT e.objid FROM extension_object AS e
+                      WHERE e.classid = 'pg_operator'::regclass)
+  ORDER BY s.nspname, o.oprname, o.oprleft, o.oprright
+  LIMIT 1000
+),
+argument AS (
+  SELECT c.oid, k.position, k.type
+  FROM callable AS c
+  CROSS JOIN LATERAL unnest(c.arguments) WITH ORDINALITY AS k (type, position)
+),
+-- The columns of the result where it is a row: OUT, INOUT and TABLE.
+result_column AS (
+  SELECT c.oid, k.position, k.type, coalesce(k.name, '') AS name
+  FROM callable AS c
+  CROSS JOIN LATERAL unnest(c.proallargtypes, c.proargmodes, c.proargnames)
+    WITH ORDINALITY AS k (type, mode, name, position)
+  WHERE k.mode IN ('o', 'b', 't')
+),
+signature_type AS (
+  SELECT type FROM argument
+  UNION
+  SELECT type FROM result_column
+  UNION
+  SELECT prorettype FROM callable
+  UNION
+  SELECT o.type FROM user_operator AS u
+  CROSS JOIN LATERAL (VALUES (u.left_type), (u.right_type), (u.result)) AS o (type)
+  WHERE o.type IS NOT NULL
+),
+-- Types that statements may name: made by users, and no row types of tables.
+root_type AS (
+  SELECT atttypid AS oid FROM attribute
+  UNION
+  SELECT type FROM signature_type
+  UNION
+  SELECT t.oid
+  FROM pg_type AS t
+  JOIN user_schema AS s ON s.oid = t.typnamespace
+  LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+  WHERE (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c'))
+    AND t.oid NOT IN (SELECT e.objid FROM extension_object AS e WHERE e.classid = 'pg_type'::regclass)
+),
+-- Those types with everything they are made of: the base of a domain, the
+-- element of an array, the attributes of a composite, the subtype of a range.
+-- Multiranges came with 14, so their column is looked up by name.
 component AS (
-  SELECT DISTINCT atttypid AS whole, atttypid AS part
-  FROM attribute
+  SELECT oid AS whole, oid AS part
+  FROM root_type
   UNION
   SELECT c.whole, inner_type.oid
   FROM component AS c
@@ -317,7 +393,7 @@ component AS (
 ),
 part AS (
   SELECT t.oid, t.typname, t.typtype, t.typnamespace, t.typbasetype, t.typtypmod,
-         t.typnotnull, t.typrelid, e.oid AS element
+         t.typnotnull, t.typrelid, t.typcollation, e.oid AS element
   FROM pg_type AS t
   LEFT JOIN pg_type AS e ON e.oid = t.typelem AND e.typarray = t.oid
   WHERE t.oid IN (SELECT c.part FROM component AS c)
@@ -379,6 +455,10 @@ type_use AS (
   SELECT atttypid, atttypmod FROM composite_attribute
   UNION
   SELECT typbasetype, typtypmod FROM user_type WHERE typtype = 'd'
+  UNION
+  SELECT type, -1 FROM signature_type
+  UNION
+  SELECT r.rngsubtype, -1 FROM pg_range AS r JOIN user_type AS u ON u.oid = r.rngtypid
 ),
 type_name AS MATERIALIZED (
   SELECT
@@ -394,6 +474,79 @@ type_name AS MATERIALIZED (
   LEFT JOIN pg_type AS e ON e.oid = t.typelem AND e.typarray = t.oid
   JOIN pg_namespace AS n ON n.oid = coalesce(e.typnamespace, t.typnamespace)
 ),
+collation_name AS MATERIALIZED (
+  SELECT c.oid, json_build_object('schema', n.nspname, 'name', c.collname) AS value
+  FROM pg_collation AS c
+  JOIN pg_namespace AS n ON n.oid = c.collnamespace
+),
+collation_list AS (
+  SELECT json_agg(json_build_object('schema', s.nspname, 'name', c.collname)
+                  ORDER BY s.nspname, c.collname) AS value
+  FROM (SELECT DISTINCT collnamespace, collname
+        FROM pg_collation
+        WHERE oid NOT IN (SELECT e.objid FROM extension_object AS e
+                          WHERE e.classid = 'pg_collation'::regclass)) AS c
+  JOIN user_schema AS s ON s.oid = c.collnamespace
+),
+argument_list AS (
+  SELECT a.oid, json_agg(t.value ORDER BY a.position) AS value
+  FROM argument AS a
+  JOIN type_name AS t ON t.type = a.type AND t.modifier = -1
+  GROUP BY a.oid
+),
+result_column_list AS (
+  SELECT r.oid, json_agg(json_build_object('name', r.name, 'type', t.value) ORDER BY r.position) AS value
+  FROM result_column AS r
+  JOIN type_name AS t ON t.type = r.type AND t.modifier = -1
+  GROUP BY r.oid
+),
+function_list AS (
+  SELECT json_agg(
+    json_build_object(
+      'schema', c.schema,
+      'name', c.name,
+      'kind', CASE c.prokind WHEN 'f' THEN 'function' WHEN 'a' THEN 'aggregate' ELSE 'window' END,
+      'arguments', coalesce(a.value, '[]'),
+      'argument_names', CASE
+        WHEN c.proargnames IS NULL OR cardinality(c.arguments) = 0 THEN '[]'::json
+        WHEN c.proargmodes IS NULL THEN
+          (SELECT json_agg(n.name ORDER BY n.position)
+           FROM unnest(c.proargnames) WITH ORDINALITY AS n (name, position)
+           WHERE n.position <= cardinality(c.arguments))
+        ELSE (SELECT json_agg(n.name ORDER BY n.position)
+              FROM unnest(c.proargnames, c.proargmodes) WITH ORDINALITY AS n (name, mode, position)
+              WHERE n.mode IN ('i', 'b', 'v')) END,
+      'defaults', c.pronargdefaults,
+      'variadic', c.provariadic <> 0,
+      'result', t.value,
+      'returns_set', c.proretset,
+      'columns', coalesce(r.value, '[]'),
+      'volatility', CASE c.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable'
+                                       ELSE 'volatile' END,
+      'strict', c.proisstrict)
+    ORDER BY c.schema, c.name, c.arguments) AS value
+  FROM callable AS c
+  JOIN type_name AS t ON t.type = c.prorettype AND t.modifier = -1
+  LEFT JOIN argument_list AS a ON a.oid = c.oid
+  LEFT JOIN result_column_list AS r ON r.oid = c.oid
+),
+operator_list AS (
+  SELECT json_agg(
+    json_build_object(
+      'schema', o.schema,
+      'name', o.name,
+      'left', l.value,
+      'right', r.value,
+      'result', t.value,
+      'volatility', CASE o.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable'
+                                       ELSE 'volatile' END,
+      'strict', o.proisstrict)
+    ORDER BY o.schema, o.name, o.left_type NULLS FIRST, o.right_type) AS value
+  FROM user_operator AS o
+  JOIN type_name AS r ON r.type = o.right_type AND r.modifier = -1
+  JOIN type_name AS t ON t.type = o.result AND t.modifier = -1
+  LEFT JOIN type_name AS l ON l.type = o.left_type AND l.modifier = -1
+),
 type_list AS (
   SELECT json_agg(
     CASE u.typtype
@@ -406,7 +559,10 @@ type_list AS (
         'schema', u.schema, 'name', u.typname, 'kind', 'domain',
         'base', (SELECT t.value FROM type_name AS t
                  WHERE t.type = u.typbasetype AND t.modifier = u.typtypmod),
-        'not_null', u.typnotnull)
+        'not_null', u.typnotnull,
+        'collation', (SELECT l.value FROM collation_name AS l
+                      JOIN pg_type AS b ON b.oid = u.typbasetype
+                      WHERE l.oid = u.typcollation AND u.typcollation <> b.typcollation))
       WHEN 'c' THEN json_build_object(
         'schema', u.schema, 'name', u.typname, 'kind', 'composite',
         'attributes', (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type', t.value)
@@ -414,10 +570,21 @@ type_list AS (
                        FROM composite_attribute AS a
                        JOIN type_name AS t ON t.type = a.atttypid AND t.modifier = a.atttypmod
                        WHERE a.type = u.oid))
+      WHEN 'r' THEN json_build_object(
+        'schema', u.schema, 'name', u.typname, 'kind', 'range',
+        'subtype', (SELECT t.value FROM type_name AS t
+                    JOIN pg_range AS r ON r.rngsubtype = t.type AND t.modifier = -1
+                    WHERE r.rngtypid = u.oid),
+        'multirange', (SELECT json_build_object('schema', n.nspname, 'name', m.typname)
+                       FROM pg_range AS r
+                       JOIN pg_type AS m ON m.oid = (to_jsonb(r) ->> 'rngmultitypid')::oid
+                       JOIN pg_namespace AS n ON n.oid = m.typnamespace
+                       WHERE r.rngtypid = u.oid))
       ELSE json_build_object('schema', u.schema, 'name', u.typname, 'kind', 'other')
     END
     ORDER BY u.schema, u.typname) AS value
   FROM user_type AS u
+  WHERE u.typtype <> 'm'
 ),
 
 -- == Constraints, indexes, triggers ========================================
@@ -748,6 +915,7 @@ column_list AS (
       'name', a.attname,
       'type', t.value,
       'not_null', a.attnotnull,
+      'collation', l.value,
       'generated', a.generated,
       'identity', a.identity,
       'orderable', c.orderable,
@@ -765,6 +933,8 @@ column_list AS (
   FROM attribute AS a
   JOIN type_name AS t ON t.type = a.atttypid AND t.modifier = a.atttypmod
   JOIN comparison AS c ON c.whole = a.atttypid
+  JOIN pg_type AS y ON y.oid = a.atttypid
+  LEFT JOIN collation_name AS l ON l.oid = a.attcollation AND a.attcollation <> y.typcollation
   LEFT JOIN column_statistics AS s ON s.relation = a.relation AND s.attnum = a.attnum
   LEFT JOIN common_hash AS h ON h.relation = a.relation AND h.attnum = a.attnum
   GROUP BY a.relation
@@ -824,10 +994,13 @@ table_list AS (
 -- and pg_get_viewdef() would fail on what it refers to.
 view_list AS (
   SELECT json_agg(
-    json_build_object('schema', v.schema, 'view', v.name, 'definition', v.definition)
+    json_build_object('schema', v.schema, 'view', v.name, 'definition', v.definition,
+                      'security_barrier', v.barrier)
     ORDER BY v.schema, v.name) AS value
   FROM (
     SELECT s.nspname AS schema, c.relname AS name,
+           coalesce((SELECT o.option_value::bool FROM pg_options_to_table(c.reloptions) AS o
+                     WHERE o.option_name = 'security_barrier'), false) AS barrier,
            CASE WHEN pg_table_is_visible(c.oid) IS NOT NULL
              THEN pg_get_viewdef(c.oid) END AS definition
     FROM pg_class AS c
@@ -986,7 +1159,7 @@ search_path_list AS (
 
 SELECT json_build_object(
   'format', 'pg_presplit profile',
-  'version', 1,
+  'version', 2,
   'captured_at', to_char(statement_timestamp() AT TIME ZONE 'UTC',
                          'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
   'server_version_num', current_setting('server_version_num')::int,
@@ -994,6 +1167,9 @@ SELECT json_build_object(
   'values_of', coalesce((SELECT value FROM disclosed), '[]'),
   'hidden_statistics_of', coalesce((SELECT value FROM hidden), '[]'),
   'types', coalesce((SELECT value FROM type_list), '[]'),
+  'collations', coalesce((SELECT value FROM collation_list), '[]'),
+  'functions', coalesce((SELECT value FROM function_list), '[]'),
+  'operators', coalesce((SELECT value FROM operator_list), '[]'),
   'tables', coalesce((SELECT value FROM table_list), '[]'),
   'views', coalesce((SELECT value FROM view_list), '[]'),
   'history', '[]'::json,

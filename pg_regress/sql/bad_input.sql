@@ -84,7 +84,7 @@ SELECT tests.outcome($$SELECT import_profile('"pg_presplit profile"')$$);
 SELECT tests.outcome($$SELECT import_profile('not json')$$);
 SELECT tests.outcome($$SELECT import_profile('{"format": "pg_presplit proposal", "version": 1}')$$);
 SELECT tests.outcome($$SELECT import_profile('{"format": "pg_presplit profile"}')$$);
-SELECT tests.outcome($$SELECT import_profile('{"format": "pg_presplit profile", "version": 2}')$$);
+SELECT tests.outcome($$SELECT import_profile('{"format": "pg_presplit profile", "version": 3}')$$);
 SELECT tests.outcome($$SELECT import_profile('{"format": "pg_presplit profile", "version": "1"}')$$);
 SELECT tests.outcome($$SELECT import_profile('{"format": "pg_presplit profile", "version": 1}')$$);
 SELECT capture_profile('{bad.t}') AS profile \gset

@@ -16,6 +16,6 @@ fn profile_backup(path: &str, name: default!(&str, "'backup'")) -> Result<String
     // Before hours of reading.
     check_profile_name(name, &user)?;
     let profile = backup::profile_of(path)?;
-    profiles::store(name, &serde_json::json!(profile), &user)?;
+    profiles::store(name, &profile, &user)?;
     Ok(name.to_owned())
 }

@@ -245,6 +245,12 @@ fn merge(mut live: Profile, mut imported: Profile) -> Profile {
     }
     live.tables.append(&mut imported.tables);
     live.tables.sort_by_key(crate::model::profile::Table::name);
+    imported.functions.retain(|function| !live.functions.contains(function));
+    imported.operators.retain(|operator| !live.operators.contains(operator));
+    imported.collations.retain(|collation| !live.collations.contains(collation));
+    live.functions.append(&mut imported.functions);
+    live.operators.append(&mut imported.operators);
+    live.collations.append(&mut imported.collations);
     live.views.append(&mut imported.views);
     live.types.append(&mut imported.types);
     live.history.append(&mut imported.history);

@@ -20,5 +20,6 @@ pub mod report;
 pub mod sample;
 pub mod settings;
 pub mod shadow;
+pub mod signature;
 pub mod statistics;
 pub mod utility;

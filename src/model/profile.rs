@@ -19,14 +19,16 @@ use crate::model::profile_laws;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
 use crate::model::sample::SampledValues;
+use crate::model::signature::Function;
+use crate::model::signature::Operator;
 pub use crate::model::statistics::ColumnStatistics;
 use crate::model::statistics::ExtendedStatistics;
 
 /// The word in `format` that tells a profile from any other JSON.
 pub const FORMAT: &str = "pg_presplit profile";
 
-/// The newest version that this build reads.
-pub const VERSION: u32 = 1;
+/// The newest version that this build reads; it reads all before it too.
+pub const VERSION: u32 = 2;
 
 /// A JSON value that is not a profile of ours.
 #[derive(Debug, Error)]
@@ -85,6 +87,14 @@ pub struct Profile {
     pub hidden_statistics_of: Vec<String>,
     #[serde(default)]
     pub types: Vec<UserType>,
+    /// Collations of users' own.
+    #[serde(default)]
+    pub collations: Vec<ObjectName>,
+    /// Signatures of functions and operators that statements may call.
+    #[serde(default)]
+    pub functions: Vec<Function>,
+    #[serde(default)]
+    pub operators: Vec<Operator>,
     #[serde(default)]
     pub tables: Vec<Table>,
     #[serde(default)]
@@ -106,7 +116,7 @@ impl Profile {
             return Err(ProfileError::NotAProfile);
         }
         match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) if (1..=u64::from(VERSION)).contains(&version) => {}
             Some(version) => return Err(ProfileError::Version(version)),
             None => return Err(ProfileError::Damaged("\"version\" is missing".to_owned())),
         }
@@ -149,12 +159,29 @@ pub enum UserTypeKind {
     Domain {
         base: TypeName,
         not_null: bool,
+        /// None = that of the base.
+        #[serde(default)]
+        collation: Option<ObjectName>,
     },
     Composite {
         attributes: Vec<Attribute>,
     },
-    /// Ranges, base types and others that cannot be rebuilt from here.
+    /// Since version 2; before that ranges were `other`.
+    Range {
+        subtype: TypeName,
+        /// None before PostgreSQL 14.
+        #[serde(default)]
+        multirange: Option<ObjectName>,
+    },
+    /// Base types and others that cannot be rebuilt from here.
     Other,
+}
+
+/// Schema and name of a collation or type.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectName {
+    pub schema: String,
+    pub name: String,
 }
 
 /// A type as a column names it.
@@ -284,6 +311,9 @@ pub struct Column {
     #[serde(rename = "type")]
     pub type_name: TypeName,
     pub not_null: bool,
+    /// None = the type's own.
+    #[serde(default)]
+    pub collation: Option<ObjectName>,
     #[serde(default)]
     pub generated: bool,
     #[serde(default)]
@@ -379,6 +409,8 @@ pub struct View {
     pub schema: String,
     pub view: String,
     pub definition: String,
+    #[serde(default)]
+    pub security_barrier: bool,
 }
 
 /// One look at the size of a table.
@@ -456,6 +488,7 @@ impl SampledValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::signature::Volatility;
     use serde_json::json;
 
     fn minimal() -> serde_json::Value {
@@ -470,6 +503,21 @@ mod tests {
     }
 
     #[test]
+    fn every_version_up_to_ours_is_read() {
+        let mut newest = minimal();
+        newest["version"] = json!(VERSION);
+        newest["types"] = json!([{"schema": "app", "name": "span", "kind": "range",
+            "subtype": {"schema": "pg_catalog", "name": "date", "text": "date"},
+            "multirange": {"schema": "app", "name": "spans"}}]);
+        newest["collations"] = json!([{"schema": "app", "name": "german"}]);
+        newest["functions"] = json!([{"schema": "app", "name": "f", "kind": "function",
+            "result": {"schema": "pg_catalog", "name": "int4", "text": "integer"}, "volatility": "stable"}]);
+        let profile = Profile::from_json(newest).unwrap();
+        assert_eq!(profile.functions[0].volatility, Volatility::Stable);
+        assert!(Profile::from_json(minimal()).unwrap().functions.is_empty());
+    }
+
+    #[test]
     fn other_values_are_refused_with_the_reason() {
         for (value, state) in [
             (json!({}), "22023"),
@@ -477,7 +525,10 @@ mod tests {
             (json!({"format": "other"}), "22023"),
             (json!({"format": FORMAT}), "22023"),
             (json!({"format": FORMAT, "version": 99}), "0A000"),
+            (json!({"format": FORMAT, "version": 0}), "0A000"),
+            (json!({"format": FORMAT, "version": VERSION + 1}), "0A000"),
             (json!({"format": FORMAT, "version": 1}), "22023"),
+            (json!({"format": FORMAT, "version": 2}), "22023"),
         ] {
             let error = Profile::from_json(value.clone()).unwrap_err();
             assert_eq!(error.sqlstate().code(), state, "{value}");

@@ -5,9 +5,9 @@
 //! them back.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use crate::model::name::QualifiedName;
+use crate::model::signature::Volatility;
 
 /// What to make for an analysis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,10 +18,10 @@ pub struct ShadowPlan {
     pub steps: Vec<ShadowStep>,
     /// In any order; they may build on one another.
     pub views: Vec<ShadowView>,
-    /// The types that are made, by their names in the profile.
-    pub types: BTreeSet<QualifiedName>,
     /// Tables and types that cannot be rebuilt, with the reason.
     pub failed: BTreeMap<QualifiedName, String>,
+    /// Functions and operators that cannot, likewise.
+    pub failed_functions: BTreeMap<QualifiedName, String>,
 }
 
 /// One statement of the definition.
@@ -35,8 +35,16 @@ pub struct ShadowStep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShadowPart {
     Schema,
+    Collation(QualifiedName),
     Type(QualifiedName),
+    /// A range and its multirange, with functions of the same names.
+    Range(Vec<QualifiedName>),
     Table(QualifiedName),
+    /// A stub, which is volatile so that nothing runs it, whatever the
+    /// function promises.
+    Function(QualifiedName, Volatility),
+    Aggregate(QualifiedName),
+    Operator(QualifiedName),
     /// A key of a table, which can do without it.
     Key,
 }
@@ -46,6 +54,7 @@ pub enum ShadowPart {
 pub struct ShadowView {
     pub name: QualifiedName,
     pub definition: String,
+    pub security_barrier: bool,
 }
 
 impl ShadowPlan {

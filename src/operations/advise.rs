@@ -55,6 +55,9 @@ fn existing() -> Result<Existing, ErrorReport> {
     #[derive(Deserialize)]
     struct Found {
         types: Vec<(String, String)>,
+        collations: Vec<(String, String)>,
+        functions: Vec<(String, String)>,
+        operators: Vec<(String, String)>,
         schemas: Vec<String>,
     }
     let found = with_pinned_search_path(|| {
@@ -63,12 +66,27 @@ fn existing() -> Result<Existing, ErrorReport> {
                 'types', (SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, t.typname)), '[]')
                           FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
                           WHERE n.nspname !~ '^pg_' AND t.typtype <> 'p'),
+                'collations', (SELECT jsonb_agg(jsonb_build_array(n.nspname, c.collname))
+                               FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace
+                               WHERE c.collencoding IN (-1, (SELECT d.encoding FROM pg_database AS d
+                                                             WHERE d.datname = current_database()))),
+                'functions', (SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, p.proname)), '[]')
+                              FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                              WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+                'operators', (SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, o.oprname)), '[]')
+                              FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace
+                              WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
                 'schemas', (SELECT jsonb_agg(nspname) FROM pg_namespace))::text",
             &[],
         )
     })?;
-    let found = found.into_iter().next().unwrap_or(Found { types: Vec::new(), schemas: Vec::new() });
-    Ok(Existing { types: found.types.into_iter().collect(), schemas: found.schemas.into_iter().collect() })
+    Ok(found.into_iter().next().map_or_else(Existing::default, |found| Existing {
+        types: found.types.into_iter().collect(),
+        collations: found.collations.into_iter().collect(),
+        functions: found.functions.into_iter().collect(),
+        operators: found.operators.into_iter().collect(),
+        schemas: found.schemas.into_iter().collect(),
+    }))
 }
 
 /// An interval in microseconds, counted from the moment of the profile.

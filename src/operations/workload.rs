@@ -9,7 +9,6 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::catalog::arming::current_user;
 use crate::catalog::declared;
@@ -127,12 +126,15 @@ pub fn import_log(path: &str, format: &str, name: &str) -> Result<u64, ErrorRepo
         values_of: Vec::new(),
         hidden_statistics_of: Vec::new(),
         types: Vec::new(),
+        collations: Vec::new(),
+        functions: Vec::new(),
+        operators: Vec::new(),
         tables: Vec::new(),
         views: Vec::new(),
         history: Vec::new(),
         workload,
     };
-    profiles::store(name, &json!(profile), &user)?;
+    profiles::store(name, &profile, &user)?;
     Ok(executions)
 }
 

@@ -166,7 +166,8 @@ as_cluster_user chmod 755 "$standby"
 as_cluster_user "$(cluster_bin hostile)/pg_ctl" -D "$standby/data" -l "$standby/log" -w -s start
 export PGHOST=$standby
 same "a standby answers what only looks" ok "$(state_of armed 'SELECT check_shards()' 'SELECT check_restore(1)' \
-    'SELECT proposal_ddl(1)' 'SELECT predict_growth($$ev$$)' 'SELECT capture_profile()' 'TABLE presplit.proposals')"
+    'SELECT proposal_ddl(1)' 'SELECT predict_growth($$ev$$)' 'SELECT capture_profile()' 'TABLE presplit.proposals' \
+    'SELECT analyze_workload()' 'SELECT workload_coverage()' 'TABLE presplit.statements')"
 for call in "create_shards(1)" "propose_shards()" "disarm('ev')" "import_profile(capture_profile())" "configure_shards('ev', '{}')"; do
     same "a standby refuses $call" 25006 "$(state_of armed "SELECT $call")"
 done

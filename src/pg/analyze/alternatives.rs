@@ -2,8 +2,11 @@
 //! tested by the whole, an equality of two columns in every arm is one of the
 //! whole.
 
+use std::collections::BTreeSet;
+
 use crate::model::access::Access;
 use crate::model::access::AccessKind;
+use crate::model::access::PrunedBy;
 use crate::pg::analyze::condition::Finding;
 use crate::pg::analyze::scope::Edge;
 use crate::pg::analyze::scope::Predicate;
@@ -26,13 +29,46 @@ pub fn common(arms: Vec<Vec<Finding>>) -> Vec<Finding> {
                 let Some(tests) = tests else { continue };
                 let strict = arms.iter().all(|arm| arm.iter().any(|finding| strictly_of(node, finding)));
                 if let Some(access) = alternatives(&tests) {
-                    found.push(Finding::Predicate(Predicate { node, access, strict }));
+                    let carries = false;
+                    let leaky = arms.iter().flatten().any(|finding| leaky_on(node, finding));
+                    found.push(Finding::Predicate(Predicate { node, access, strict, leaky, carries }));
                 }
             }
             Finding::Predicate(_) => {}
         }
     }
+    let missed = missed(&arms, &found);
+    found.extend(missed);
     found
+}
+
+/// The tests of columns that not every arm tests: they prune nothing.
+fn missed(arms: &[Vec<Finding>], common: &[Finding]) -> Vec<Finding> {
+    let of = |finding: &Finding| match finding {
+        Finding::Predicate(predicate) => Some(predicate.node),
+        Finding::Edge(_) => None,
+    };
+    let mut seen: BTreeSet<(usize, AccessKind)> = BTreeSet::new();
+    let known: BTreeSet<usize> = common.iter().filter_map(of).collect();
+    let mut found = Vec::new();
+    for finding in arms.iter().flatten() {
+        let Finding::Predicate(predicate) = finding else { continue };
+        if known.contains(&predicate.node) || !seen.insert((predicate.node, predicate.access.kind)) {
+            continue;
+        }
+        let mut predicate = Predicate { strict: false, carries: false, ..predicate.clone() };
+        predicate.access.constants.clear();
+        if predicate.access.prunable {
+            predicate.access.prunable = false;
+            predicate.access.reason = Some("another alternative of the OR does not prune".to_owned());
+        }
+        found.push(Finding::Predicate(predicate));
+    }
+    found
+}
+
+fn leaky_on(node: usize, finding: &Finding) -> bool {
+    matches!(finding, Finding::Predicate(predicate) if predicate.node == node && predicate.leaky)
 }
 
 fn same_edge(edge: &Edge, arm: &[Finding]) -> Option<Edge> {
@@ -44,6 +80,7 @@ fn same_edge(edge: &Edge, arm: &[Finding]) -> Option<Edge> {
         }
         let pick = |flags: [bool; 2], at: usize| flags[if turned { 1 - at } else { at }];
         Some(Edge {
+            by: edge.by,
             nodes: edge.nodes,
             carried: [0, 1].map(|at| edge.carried[at] && pick(other.carried, at)),
             prunes: [0, 1].map(|at| edge.prunes[at] && pick(other.prunes, at)),
@@ -116,8 +153,14 @@ fn alternatives(tests: &[Access]) -> Option<Access> {
             constants.push(constant.clone());
         }
     }
+    let by = |by: PrunedBy| tests.iter().any(|test| test.by == by);
     Some(Access {
-        prunable: tests.iter().all(|test| test.prunable),
+        prunable: tests.iter().all(|test| test.prunable) && !(by(PrunedBy::Order) && by(PrunedBy::Hash)),
+        by: match (by(PrunedBy::Order), by(PrunedBy::Hash)) {
+            (true, _) => PrunedBy::Order,
+            (false, true) => PrunedBy::Hash,
+            (false, false) => PrunedBy::All,
+        },
         reason: tests.iter().find_map(|test| test.reason.clone()),
         lower: ends(|test| test.lower),
         upper: ends(|test| test.upper),

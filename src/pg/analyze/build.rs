@@ -4,7 +4,8 @@
 //! out, and past every hook: they are ours and end with the subtransaction.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::ffi::CStr;
 use std::ffi::CString;
 
 use pgrx::pg_sys;
@@ -15,40 +16,103 @@ use crate::model::name::quote_identifier;
 use crate::model::shadow::ShadowPart;
 use crate::model::shadow::ShadowPlan;
 use crate::model::shadow::ShadowView;
+use crate::model::signature::Volatility;
+use crate::pg::analyze::literal::Foreign;
+use crate::pg::analyze::names::Known;
 use crate::pg::analyze::names::Names;
 use crate::pg::analyze::read::pointers;
 use crate::pg::context;
 use crate::pg::context::Caught;
 
+/// The SQLSTATE of a command that would write in a read-only transaction or
+/// during recovery.
+const READ_ONLY: &str = "25006";
+
 /// What came of it.
+#[derive(Default)]
 pub struct Shadow {
-    /// Tables, views and types that are there, by their names in the profile.
-    pub known: BTreeSet<QualifiedName>,
-    /// Those that are not, with the reason.
+    pub known: Known,
+    /// Tables, views and types that are not there, with the reason.
     pub failed: BTreeMap<QualifiedName, String>,
+    /// Functions and operators that are not.
+    pub failed_functions: BTreeMap<QualifiedName, String>,
+    /// What the functions promise whose stubs these are.
+    pub promises: HashMap<u32, Volatility>,
+    pub foreign: Foreign,
+    /// Whether nothing can be made here at all: then what exists is looked up.
+    pub read_only: bool,
 }
 
 /// Makes the shadow. What fails is left out, with the reason.
-pub fn build(plan: &ShadowPlan) -> Shadow {
-    let mut shadow = Shadow { known: BTreeSet::new(), failed: plan.failed.clone() };
+///
+/// # Errors
+/// If it cannot be told which constants are safe to read.
+pub fn build(plan: &ShadowPlan) -> Result<Shadow, Caught> {
+    let mut shadow = Shadow {
+        failed: plan.failed.clone(),
+        failed_functions: plan.failed_functions.clone(),
+        ..Shadow::default()
+    };
     let mut without_schema = None;
     for step in &plan.steps {
         pgrx::check_for_interrupts!();
-        let made = context::in_subtransaction(|| define(&step.sql, None));
+        let made = context::in_subtransaction(|| define(&step.sql));
         match (&step.makes, made) {
-            (ShadowPart::Type(name) | ShadowPart::Table(name), Ok(())) => {
-                shadow.known.insert(name.clone());
+            (ShadowPart::Schema, Err(caught)) => {
+                shadow.read_only |= caught.sqlstate == READ_ONLY;
+                without_schema = Some(caught.message);
             }
-            (ShadowPart::Type(name) | ShadowPart::Table(name), Err(caught)) => {
-                // The first cause says more than what follows from it.
-                shadow.failed.insert(name.clone(), without_schema.clone().unwrap_or(caught.message));
-            }
-            (ShadowPart::Schema, Err(caught)) => without_schema = Some(caught.message),
-            (ShadowPart::Schema | ShadowPart::Key, _) => {}
+            // The first cause says more than what follows from it.
+            (part, Err(caught)) => shadow.miss(part, without_schema.clone().unwrap_or(caught.message)),
+            (part, Ok(made)) => shadow.add(part, made),
         }
     }
+    shadow.foreign = Foreign::found()?;
     views(plan, &mut shadow);
-    shadow
+    Ok(shadow)
+}
+
+impl Shadow {
+    fn add(&mut self, part: &ShadowPart, made: pg_sys::Oid) {
+        match part {
+            ShadowPart::Type(name) | ShadowPart::Table(name) => {
+                self.known.relations.insert(name.clone());
+            }
+            ShadowPart::Range(names) => {
+                self.known.relations.extend(names.iter().cloned());
+                self.known.functions.extend(names.iter().cloned());
+            }
+            ShadowPart::Function(name, promise) => {
+                self.known.functions.insert(name.clone());
+                self.promises.insert(made.to_u32(), *promise);
+            }
+            ShadowPart::Aggregate(name) => {
+                self.known.functions.insert(name.clone());
+            }
+            ShadowPart::Operator(name) => {
+                self.known.operators.insert(name.clone());
+            }
+            ShadowPart::Collation(name) => {
+                self.known.collations.insert(name.clone());
+            }
+            ShadowPart::Schema | ShadowPart::Key => {}
+        }
+    }
+
+    fn miss(&mut self, part: &ShadowPart, reason: String) {
+        match part {
+            ShadowPart::Type(name) | ShadowPart::Table(name) => {
+                self.failed.insert(name.clone(), reason);
+            }
+            ShadowPart::Range(names) => {
+                self.failed.extend(names.iter().map(|name| (name.clone(), reason.clone())));
+            }
+            ShadowPart::Function(name, _) | ShadowPart::Aggregate(name) | ShadowPart::Operator(name) => {
+                self.failed_functions.insert(name.clone(), reason);
+            }
+            ShadowPart::Collation(_) | ShadowPart::Schema | ShadowPart::Key => {}
+        }
+    }
 }
 
 /// Views may build on one another: each round makes those that can be made,
@@ -57,7 +121,7 @@ fn views(plan: &ShadowPlan, shadow: &mut Shadow) {
     // A view's own name must lead to its shadow in the views that use it, and
     // to nothing else before it is there.
     let mut names = Names { shadows: &plan.schemas, known: shadow.known.clone() };
-    names.known.extend(plan.views.iter().map(|view| view.name.clone()));
+    names.known.relations.extend(plan.views.iter().map(|view| view.name.clone()));
     let (mut pending, homeless): (Vec<&ShadowView>, Vec<&ShadowView>) =
         plan.views.iter().partition(|view| plan.schemas.contains_key(&view.name.schema));
     for view in homeless {
@@ -68,15 +132,9 @@ fn views(plan: &ShadowPlan, shadow: &mut Shadow) {
         let mut left: Vec<(&ShadowView, Caught)> = Vec::new();
         for view in pending {
             pgrx::check_for_interrupts!();
-            let sql = format!(
-                "CREATE VIEW {}.{} AS {}",
-                quote_identifier(&view.name.schema),
-                quote_identifier(&view.name.name),
-                view.definition
-            );
-            match context::in_subtransaction(|| define(&sql, Some(&names))) {
+            match context::in_subtransaction(|| define_view(view, &names, &shadow.foreign)) {
                 Ok(()) => {
-                    shadow.known.insert(view.name.clone());
+                    shadow.known.relations.insert(view.name.clone());
                 }
                 Err(caught) => left.push((view, caught)),
             }
@@ -91,24 +149,74 @@ fn views(plan: &ShadowPlan, shadow: &mut Shadow) {
     }
 }
 
-/// Runs one definition; with `names` it must be a view.
-fn define(sql: &str, names: Option<&Names<'_>>) {
-    let Ok(text) = CString::new(sql) else {
-        refuse("definition holds a zero byte");
-    };
-    // SAFETY: the parse tree is ours, and outlives the call in the current
-    // memory context; a planned statement of a utility carries just that.
+/// Runs one definition; the oid of a function that it makes.
+fn define(sql: &str) -> pg_sys::Oid {
+    let Ok(text) = CString::new(sql) else { refuse("definition holds a zero byte") };
+    // SAFETY: the parse tree is ours and is used as the server itself would.
     unsafe {
-        let raw = pointers::<pg_sys::RawStmt>(pg_sys::pg_parse_query(text.as_ptr()));
-        let [raw] = raw[..] else { refuse("definition is not one statement") };
-        if let Some(names) = names {
-            if (*(*raw).stmt).type_ != NodeTag::T_ViewStmt {
-                refuse("definition is not a view");
-            }
-            let view = (*raw).stmt.cast::<pg_sys::ViewStmt>();
-            names.rewrite((*view).view.cast());
-            names.rewrite((*view).query);
+        let raw = single(&text);
+        if (*(*raw).stmt).type_ != NodeTag::T_CreateFunctionStmt {
+            run(raw, &text);
+            return pg_sys::InvalidOid;
         }
+        let state = pg_sys::make_parsestate(std::ptr::null_mut());
+        (*state).p_sourcetext = text.as_ptr();
+        let made = pg_sys::CreateFunction(state, (*raw).stmt.cast());
+        pg_sys::free_parsestate(state);
+        pg_sys::CommandCounterIncrement();
+        made.objectId
+    }
+}
+
+/// Makes a view whose definition is foreign text: it must be one query, and
+/// no constant in it may be read by foreign code.
+fn define_view(view: &ShadowView, names: &Names<'_>, foreign: &Foreign) {
+    let sql = format!(
+        "CREATE VIEW {}.{} {} AS {}",
+        quote_identifier(&view.name.schema),
+        quote_identifier(&view.name.name),
+        if view.security_barrier { "WITH (security_barrier)" } else { "" },
+        view.definition
+    );
+    let Ok(text) = CString::new(sql) else { refuse("definition holds a zero byte") };
+    // SAFETY: the parse tree is ours; the query in it is looked at in a raw
+    // statement of its own.
+    unsafe {
+        let raw = single(&text);
+        if (*(*raw).stmt).type_ != NodeTag::T_ViewStmt {
+            refuse("definition is not a view");
+        }
+        let statement = (*raw).stmt.cast::<pg_sys::ViewStmt>();
+        names.rewrite((*statement).view.cast());
+        names.rewrite((*statement).query);
+        let query = pgrx::PgBox::<pg_sys::RawStmt>::alloc_node(NodeTag::T_RawStmt).into_pg();
+        (*query).stmt = (*statement).query;
+        if !foreign.blank(query, &text) {
+            refuse("definition holds a constant whose type has an input function of its own");
+        }
+        run(raw, &text);
+    }
+}
+
+/// The one statement of a text.
+///
+/// # Safety
+/// In a transaction; the tree lives in the current memory context.
+unsafe fn single(text: &CStr) -> *mut pg_sys::RawStmt {
+    // SAFETY: a list of raw statements.
+    let raw = unsafe { pointers::<pg_sys::RawStmt>(pg_sys::pg_parse_query(text.as_ptr())) };
+    match raw[..] {
+        [raw] => raw,
+        _ => refuse("definition is not one statement"),
+    }
+}
+
+/// # Safety
+/// `raw` is a utility statement of `text` that no one else holds.
+unsafe fn run(raw: *mut pg_sys::RawStmt, text: &CStr) {
+    // SAFETY: the tree outlives the call in the current memory context; a
+    // planned statement of a utility carries just that.
+    unsafe {
         let statement = pgrx::PgBox::<pg_sys::PlannedStmt>::alloc_node(NodeTag::T_PlannedStmt).into_pg();
         (*statement).commandType = pg_sys::CmdType::CMD_UTILITY;
         (*statement).canSetTag = false;

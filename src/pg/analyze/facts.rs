@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use crate::model::access::Access;
 use crate::model::access::AccessKind;
 use crate::model::access::Mention;
+use crate::model::access::PrunedBy;
 use crate::model::access::StatementFacts;
 use crate::model::name::quote_identifier;
+use crate::pg::analyze::condition::OUTER_JOIN;
+use crate::pg::analyze::scope::Below;
 use crate::pg::analyze::scope::Edge;
 use crate::pg::analyze::scope::Link;
 use crate::pg::analyze::scope::Node;
@@ -47,14 +50,14 @@ impl Walk<'_> {
 
     fn spread_one(&mut self, predicate: &Predicate) {
         let mut seen = BTreeSet::new();
-        let mut pending = vec![(predicate.node, None::<String>)];
-        while let Some((node, wrapped)) = pending.pop() {
-            if !seen.insert((node, wrapped.is_some())) {
+        let mut pending = vec![(predicate.node, None::<String>, predicate.access.by)];
+        while let Some((node, hindered, by)) = pending.pop() {
+            if !seen.insert((node, hindered.is_some())) {
                 continue;
             }
             if let Some((mention, attribute)) = self.nodes[node].base {
-                let mut access = predicate.access.clone();
-                if let Some(reason) = &wrapped {
+                let mut access = Access { by, ..predicate.access.clone() };
+                if let Some(reason) = &hindered {
                     access.prunable = false;
                     access.reason = Some(reason.clone());
                     access.constants.clear();
@@ -62,35 +65,57 @@ impl Walk<'_> {
                 self.record(mention, attribute, access);
             }
             let node = &self.nodes[node];
-            for below in node.below.iter().filter(|below| below.pushable) {
-                // True of the nulls that an outer join fills in there, it says
-                // nothing of the rows below that join.
-                let under = &self.nodes[below.node];
-                if !predicate.strict
-                    && !self.scopes[under.scope].live.get(under.entry).is_some_and(|live| *live)
-                {
+            for below in &node.below {
+                let stopped = self.stopped(predicate, below);
+                // What is made of other columns is not what they are filtered by.
+                if stopped.is_some() && below.wrapped.is_some() {
                     continue;
                 }
-                pending.push((below.node, wrapped.clone().or_else(|| below.wrapped.clone())));
+                let reason = stopped.map(str::to_owned).or_else(|| below.wrapped.clone());
+                pending.push((below.node, hindered.clone().or(reason), by));
             }
-            if predicate.access.kind == AccessKind::Equality && predicate.access.prunable && wrapped.is_none()
+            if predicate.carries
+                && predicate.access.kind == AccessKind::Equality
+                && predicate.access.prunable
+                && hindered.is_none()
             {
-                pending.extend(node.equal.iter().map(|equal| (*equal, None)));
+                pending.extend(node.equal.iter().map(|(equal, of_edge)| {
+                    // The comparison is one with the constant's type there too.
+                    let by = if *of_edge == PrunedBy::Order { PrunedBy::Order } else { by };
+                    (*equal, None, by)
+                }));
             }
+        }
+    }
+
+    /// Why a condition is not applied to a column below.
+    fn stopped(&self, predicate: &Predicate, below: &Below) -> Option<&'static str> {
+        let under = &self.nodes[below.node];
+        let live = self.scopes[under.scope].live.get(under.entry).is_some_and(|live| *live);
+        if below.stopped.is_some() {
+            below.stopped
+        } else if below.guarded && predicate.leaky {
+            Some("applied after the security barrier of a view")
+        } else if !predicate.strict && !live {
+            // True of the nulls that an outer join fills in there, it says
+            // nothing of the rows below that join.
+            Some(OUTER_JOIN)
+        } else {
+            None
         }
     }
 
     /// Records every equality of two columns on both sides.
     fn join(&mut self) {
         for edge in std::mem::take(&mut self.edges) {
-            let Edge { nodes, prunes, .. } = edge;
+            let Edge { nodes, prunes, by, .. } = edge;
             for (this, other) in [(0, 1), (1, 0)] {
-                self.join_side((nodes[this], nodes[other]), prunes[this]);
+                self.join_side((nodes[this], nodes[other]), (prunes[this], by[this]));
             }
         }
     }
 
-    fn join_side(&mut self, (this, other): (usize, usize), prunes: bool) {
+    fn join_side(&mut self, (this, other): (usize, usize), (prunes, by): (bool, PrunedBy)) {
         let mut others: Vec<(Option<usize>, String)> = Vec::new();
         for base in self.bases(other).into_iter().filter(|base| base.plain) {
             let table = &self.mentions[base.mention].table;
@@ -106,7 +131,8 @@ impl Walk<'_> {
             for (mention, reason) in &others {
                 if *mention != Some(base.mention) {
                     let mut access = Access::of(AccessKind::Join, "");
-                    access.prunable = prunes && base.pushable;
+                    access.prunable = prunes && base.merged;
+                    access.by = by;
                     access.reason = Some(reason.clone());
                     self.record(base.mention, base.attribute, access);
                 }
@@ -133,7 +159,7 @@ impl Walk<'_> {
             known.kind == access.kind
                 && known.columns == access.columns
                 && known.reason == access.reason
-                && (join || known.prunable == access.prunable)
+                && (join || (known.prunable == access.prunable && known.by == access.by))
         };
         let Some(known) = mentioned.accesses.iter_mut().find(like) else {
             mentioned.accesses.push(access);

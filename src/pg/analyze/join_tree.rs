@@ -21,6 +21,8 @@ pub struct Place {
     pub receives: Rc<[bool]>,
     /// Whether `EXISTS` and `IN` here become joins.
     pub joins_subqueries: bool,
+    /// Whether it is the condition of a full join.
+    pub of_full_join: bool,
 }
 
 /// The join tree of one level.
@@ -118,6 +120,9 @@ impl<'q> Flattener<'q> {
         };
         if let Some(on) = on {
             self.place(on, &receives, kind == JoinKind::Inner);
+            if let Some((_, place)) = self.conditions.last_mut() {
+                place.of_full_join = kind == JoinKind::Full;
+            }
         }
         let mut all = left.all;
         unite(&mut all, &right.all);
@@ -142,7 +147,8 @@ impl<'q> Flattener<'q> {
     }
 
     fn place(&mut self, condition: &'q Expr, receives: &[bool], joins_subqueries: bool) {
-        self.conditions.push((condition, Place { receives: receives.into(), joins_subqueries }));
+        let place = Place { receives: receives.into(), joins_subqueries, of_full_join: false };
+        self.conditions.push((condition, place));
     }
 
     /// The entries that cannot be all null where the condition is true.

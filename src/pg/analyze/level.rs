@@ -132,7 +132,7 @@ impl<'q> Walk<'q> {
         let query = self.scopes[scope].query;
         let Some(having) = &query.having else { return };
         let grouped = !query.group.is_empty() && !query.grouping_sets;
-        let place = Place { receives: Rc::clone(live), joins_subqueries: false };
+        let place = Place { receives: Rc::clone(live), joins_subqueries: false, of_full_join: false };
         let mut pending = vec![having];
         while let Some(expr) = pending.pop() {
             match expr {

@@ -8,7 +8,8 @@
 //!
 //! All of it runs in a subtransaction that is rolled back in any case, each
 //! statement in one of its own. The planner is never called, and no function
-//! is evaluated but input and output functions of constants.
+//! is evaluated but input and output functions of constants of built-in types
+//! (`literal`).
 //!
 //! Not here: which shadow to build (`planning::workload::shadow`), and the
 //! repair of normalised texts (`planning::workload::repair`), which comes
@@ -19,8 +20,10 @@ mod build;
 mod condition;
 mod facts;
 mod grouping;
+mod guess;
 mod join_tree;
 mod level;
+mod literal;
 mod names;
 mod read;
 mod read_expression;
@@ -31,7 +34,9 @@ mod tree;
 
 pub use names::nodes_of;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ffi::CString;
 
@@ -42,9 +47,13 @@ use crate::model::access::Analysis;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::shadow::ShadowPlan;
+use crate::model::signature::Volatility;
 use crate::pg::analyze::build::Shadow;
+use crate::pg::analyze::guess::Groups;
+use crate::pg::analyze::literal::Foreign;
 use crate::pg::analyze::names::Named;
 use crate::pg::analyze::names::Names;
+use crate::pg::analyze::read::Lookups;
 use crate::pg::analyze::read::Reader;
 use crate::pg::analyze::read::owned;
 use crate::pg::analyze::read::pointers;
@@ -55,15 +64,19 @@ use crate::pg::context::Caught;
 /// the shadow that `plan` describes; what the shadow does not have is looked
 /// up in the database as it is. Nothing is left behind.
 pub fn analyze(plan: &ShadowPlan, statements: &[(String, Vec<String>)]) -> Vec<Analysis> {
+    let mut memory = PgMemoryContexts::new("pg_presplit shadow");
     let result = context::in_rolled_back_subtransaction(|| {
         let _hook = HookGuard::new();
-        context::with_settings(&[(c"DateStyle", c"ISO")], || {
-            let shadow = build::build(plan);
-            let analyzer = Analyzer::new(plan, shadow);
-            statements.iter().map(|(sql, path)| analyzer.statement(sql, path)).collect()
-        })
+        // Bodies of stubs need not be looked at.
+        let settings = [(c"DateStyle", c"ISO"), (c"check_function_bodies", c"off")];
+        let work = || {
+            let analyzer = Analyzer::new(plan, build::build(plan)?);
+            Ok(statements.iter().map(|(sql, path)| analyzer.statement(sql, path)).collect())
+        };
+        // SAFETY: what comes out is made of owned values.
+        unsafe { memory.switch_to(|_| context::with_settings(&settings, work)) }
     });
-    result.unwrap_or_else(|caught| vec![caught.into(); statements.len()])
+    result.and_then(|analyses| analyses).unwrap_or_else(|caught| vec![caught.into(); statements.len()])
 }
 
 /// Keeps other extensions' look at analysed statements away: what is analysed
@@ -93,8 +106,19 @@ impl Drop for HookGuard {
 struct Analyzer<'a> {
     names: Names<'a>,
     failed: BTreeMap<QualifiedName, String>,
+    failed_functions: BTreeMap<QualifiedName, String>,
+    promises: HashMap<u32, Volatility>,
+    foreign: Foreign,
+    read_only: bool,
+    lookups: RefCell<Lookups>,
     /// Shadow schema → the schema that it stands for.
     originals: BTreeMap<String, String>,
+}
+
+/// A statement, and the schemas in which it is read.
+struct Text<'s> {
+    sql: &'s str,
+    path: CString,
 }
 
 /// A statement that is refused before or after PostgreSQL looks at it.
@@ -108,45 +132,102 @@ impl<'a> Analyzer<'a> {
         Self {
             names: Names { shadows: &plan.schemas, known: shadow.known },
             failed: shadow.failed,
+            failed_functions: shadow.failed_functions,
+            promises: shadow.promises,
+            foreign: shadow.foreign,
+            read_only: shadow.read_only,
+            lookups: RefCell::default(),
             originals: plan.schemas.iter().map(|(schema, shadow)| (shadow.clone(), schema.clone())).collect(),
         }
     }
 
     /// Analyses one statement in memory of its own; a normalised text may
-    /// need a second try with what the first one taught.
+    /// need more tries with what the first ones taught.
     fn statement(&self, sql: &str, path: &[String]) -> Analysis {
+        let text = Text { sql, path: self.search_path(path) };
         let mut memory = PgMemoryContexts::new("pg_presplit analysis");
         let mut attempt = Attempt::default();
-        loop {
-            pgrx::check_for_interrupts!();
-            let result = context::in_rolled_back_subtransaction(|| {
-                let work = || self.attempt(sql, &mut attempt);
-                // SAFETY: nothing that is allocated in there is used after it
-                // but the types of parameters, and those before it is deleted.
-                unsafe {
-                    memory.switch_to(|_| {
-                        context::with_settings(&[(c"search_path", &self.search_path(path))], work)
-                    })
-                }
-            });
-            match result {
-                Ok(Ok(analysis)) => return analysis,
-                Ok(Err(refusal)) => {
-                    return Analysis::Refused {
-                        sqlstate: refusal.sqlstate.to_owned(),
-                        message: refusal.message,
-                    };
-                }
-                Err(caught) if attempt.teaches(&caught.sqlstate) => {}
-                Err(caught) => return self.refused(caught, &attempt.named, path),
+        match self.tried(&text, &mut memory, &mut attempt) {
+            Ok(analysis) => analysis,
+            Err(caught) => {
+                let mut tries = guess::TRIES_MAX;
+                let guessed = self.guessed(&text, &mut memory, &mut attempt, &caught, &mut tries);
+                guessed.unwrap_or_else(|| self.refused(caught, &attempt.named, path))
             }
         }
     }
 
+    /// Tries until nothing new is learned.
+    fn tried(
+        &self,
+        text: &Text<'_>,
+        memory: &mut PgMemoryContexts,
+        attempt: &mut Attempt,
+    ) -> Result<Analysis, Caught> {
+        loop {
+            pgrx::check_for_interrupts!();
+            let result = context::in_rolled_back_subtransaction(|| {
+                let work = || self.attempt(text.sql, attempt);
+                // SAFETY: nothing that is allocated in there is used after it
+                // but the types of parameters, and those before it is deleted.
+                unsafe { memory.switch_to(|_| context::with_settings(&[(c"search_path", &text.path)], work)) }
+            });
+            match result {
+                Ok(Ok(analysis)) => return Ok(analysis),
+                Ok(Err(Refusal { sqlstate, message })) => {
+                    return Ok(Analysis::Refused { sqlstate: sqlstate.to_owned(), message });
+                }
+                Err(caught) if attempt.teaches(&caught.sqlstate) => {}
+                Err(caught) => return Err(caught),
+            }
+        }
+    }
+
+    /// Tries types for the parameters that the error is about; what comes of a
+    /// try that ends in another error is looked into further.
+    fn guessed(
+        &self,
+        text: &Text<'_>,
+        memory: &mut PgMemoryContexts,
+        attempt: &mut Attempt,
+        error: &Caught,
+        tries: &mut usize,
+    ) -> Option<Analysis> {
+        for group in attempt.groups.asked(error) {
+            if attempt.guesses.iter().any(|(number, _)| group.contains(number)) {
+                continue;
+            }
+            for of_type in guess::candidates(error) {
+                *tries = tries.checked_sub(1)?;
+                let mut guesses = attempt.guesses.clone();
+                guesses.extend(group.iter().map(|number| (*number, of_type)));
+                let mut next = Attempt { guesses, unify: attempt.unify, ..Attempt::default() };
+                match self.tried(text, memory, &mut next) {
+                    Ok(analysis) => return Some(analysis),
+                    Err(other) if other.message == error.message => {}
+                    Err(other) => {
+                        let found = self.guessed(text, memory, &mut next, &other, tries);
+                        if found.is_some() {
+                            return found;
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
     fn refused(&self, caught: Caught, named: &[Named], path: &[String]) -> Analysis {
-        let reason = (caught.sqlstate == "42P01")
-            .then(|| named.iter().find_map(|named| self.reason(named, path)))
-            .flatten();
+        let missed = |function: bool| {
+            let of_kind = |named: &&Named| named.function == function;
+            named.iter().filter(of_kind).find_map(|named| self.reason(named, path))
+        };
+        let reason = match caught.sqlstate.as_str() {
+            "42P01" => missed(false),
+            "42883" => missed(true),
+            "3F000" => missed(false).or_else(|| missed(true)),
+            _ => None,
+        };
         let message = reason.unwrap_or_else(|| self.translated(caught.message));
         Analysis::Refused { sqlstate: caught.sqlstate, message }
     }
@@ -175,16 +256,22 @@ impl<'a> Analyzer<'a> {
             };
             (*raw).stmt = query;
             attempt.named = self.names.rewrite(query);
-            let mut qualified = attempt.named.iter().filter(|named| named.schema.is_some());
-            if let Some(reason) = qualified.find_map(|named| self.reason(named, &[])) {
+            let mut qualified =
+                attempt.named.iter().filter(|named| named.schema.is_some() && !named.function);
+            if !self.read_only
+                && let Some(reason) = qualified.find_map(|named| self.reason(named, &[]))
+            {
                 return refuse("42P01", &reason);
             }
             names::forget_constant_names(query);
+            self.foreign.keep_out(raw, &text);
+            attempt.groups = Groups::of(query);
             if attempt.unify {
                 grouping::unify(query);
             }
             let query = attempt.analyzed(raw, &text);
-            let mut reader = Reader::new(&self.originals);
+            let lookups = &mut *self.lookups.borrow_mut();
+            let mut reader = Reader { originals: &self.originals, promises: &self.promises, lookups };
             let mut queries = Vec::new();
             for query in pointers::<pg_sys::Query>(pg_sys::pg_rewrite_query(query)) {
                 if (*query).commandType == pg_sys::CmdType::CMD_UTILITY {
@@ -196,7 +283,7 @@ impl<'a> Analyzer<'a> {
         }
     }
 
-    /// Why a relation that a statement names is not in the shadow.
+    /// Why a relation or function that a statement names is not in the shadow.
     fn reason(&self, named: &Named, path: &[String]) -> Option<String> {
         let schemas = match &named.schema {
             Some(schema) => std::slice::from_ref(schema),
@@ -204,8 +291,12 @@ impl<'a> Analyzer<'a> {
         };
         schemas.iter().find_map(|schema| {
             let name = QualifiedName::new(schema, &named.name);
-            let reason = self.failed.get(&name)?;
-            Some(self.translated(format!("relation {name} could not be rebuilt: {reason}")))
+            let (what, failed) = match named.function {
+                true => ("function", &self.failed_functions),
+                false => ("relation", &self.failed),
+            };
+            let reason = failed.get(&name)?;
+            Some(self.translated(format!("{what} {name} could not be rebuilt: {reason}")))
         })
     }
 
@@ -236,11 +327,22 @@ struct Attempt {
     typed: bool,
     /// Whether grouping expressions are to be made the same.
     unify: bool,
+    groups: Groups,
+    /// Types that are tried for parameters.
+    guesses: Vec<(i32, u32)>,
 }
 
 impl Default for Attempt {
     fn default() -> Self {
-        Self { named: Vec::new(), types: std::ptr::null_mut(), count: 0, typed: false, unify: false }
+        Self {
+            named: Vec::new(),
+            types: std::ptr::null_mut(),
+            count: 0,
+            typed: false,
+            unify: false,
+            groups: Groups::default(),
+            guesses: Vec::new(),
+        }
     }
 }
 
@@ -255,11 +357,34 @@ impl Attempt {
         }
     }
 
+    /// Sets the types that are tried, in the current memory context.
+    fn guess(&mut self) {
+        let last = self.guesses.iter().map(|(number, _)| *number).max().unwrap_or(0);
+        let Ok(count) = usize::try_from(last) else { return };
+        if count == 0 {
+            return;
+        }
+        // SAFETY: the array has `count` elements, all zero; numbers of
+        // parameters that are tried are from one to `count`.
+        unsafe {
+            self.types = pg_sys::palloc0(count * size_of::<pg_sys::Oid>()).cast();
+            self.count = last;
+            for (number, of_type) in &self.guesses {
+                if let Some(at) = usize::try_from(*number).ok().and_then(|at| at.checked_sub(1)) {
+                    *self.types.add(at) = pg_sys::Oid::from(*of_type);
+                }
+            }
+        }
+    }
+
     /// Parse analysis; the types of parameters are found out by the way.
     ///
     /// # Safety
     /// `raw` is a raw statement of `text` that no one else holds.
     unsafe fn analyzed(&mut self, raw: *mut pg_sys::RawStmt, text: &CStr) -> *mut pg_sys::Query {
+        if self.types.is_null() {
+            self.guess();
+        }
         let (types, count) = (&raw mut self.types, &raw mut self.count);
         // SAFETY: the caller's promise; the array has `count` types.
         unsafe { pg_sys::parse_analyze_varparams(raw, text.as_ptr(), types, count, std::ptr::null_mut()) }

@@ -13,6 +13,8 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 
 use crate::model::name::QualifiedName;
+use crate::pg::analyze::literal::last_parameter;
+use crate::pg::analyze::literal::trusted_modifiers;
 use crate::pg::analyze::read::owned;
 use crate::pg::analyze::read::pointers;
 
@@ -20,19 +22,30 @@ use crate::pg::analyze::read::pointers;
 pub struct Names<'a> {
     /// Schema → its shadow.
     pub shadows: &'a BTreeMap<String, String>,
-    /// Tables, views and types that are in the shadow.
-    pub known: BTreeSet<QualifiedName>,
+    pub known: Known,
 }
 
-/// A relation as a statement names it.
+/// What is in the shadow, by its names in the profile.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Tables, views and types.
+    pub relations: BTreeSet<QualifiedName>,
+    pub functions: BTreeSet<QualifiedName>,
+    pub operators: BTreeSet<QualifiedName>,
+    pub collations: BTreeSet<QualifiedName>,
+}
+
+/// A relation or function as a statement names it.
 #[derive(Debug, Clone)]
 pub struct Named {
     pub schema: Option<String>,
     pub name: String,
+    pub function: bool,
 }
 
 impl Names<'_> {
-    /// Replaces the names in a raw statement; returns the relations named.
+    /// Replaces the names in a raw statement; returns the relations and
+    /// functions named.
     ///
     /// # Safety
     /// `statement` is a raw parse tree that no one else holds.
@@ -45,7 +58,18 @@ impl Names<'_> {
                 match (*node).type_ {
                     NodeTag::T_RangeVar => found.push(self.relation(&mut *node.cast())),
                     NodeTag::T_ColumnRef => self.column((*node.cast::<pg_sys::ColumnRef>()).fields),
-                    NodeTag::T_TypeName => self.pair((*node.cast::<pg_sys::TypeName>()).names, 0),
+                    NodeTag::T_TypeName => self.type_name(&mut *node.cast()),
+                    NodeTag::T_FuncCall => found.extend(self.call(&*node.cast())),
+                    NodeTag::T_A_Expr => {
+                        self.pair((*node.cast::<pg_sys::A_Expr>()).name, 0, &self.known.operators);
+                    }
+                    NodeTag::T_SubLink => {
+                        self.pair((*node.cast::<pg_sys::SubLink>()).operName, 0, &self.known.operators);
+                    }
+                    NodeTag::T_CollateClause => {
+                        let name = (*node.cast::<pg_sys::CollateClause>()).collname;
+                        self.pair(name, 0, &self.known.collations);
+                    }
                     _ => {}
                 }
             }
@@ -53,9 +77,47 @@ impl Names<'_> {
         found
     }
 
-    fn shadow_of(&self, schema: &str, name: &str) -> Option<&str> {
+    fn shadow_of(&self, schema: &str, name: &str, known: &BTreeSet<QualifiedName>) -> Option<&str> {
         let shadow = self.shadows.get(schema)?;
-        self.known.contains(&QualifiedName::new(schema, name)).then_some(shadow)
+        known.contains(&QualifiedName::new(schema, name)).then_some(shadow)
+    }
+
+    /// Modifiers of a foreign type are left out: they would be read by a
+    /// function of that type, and they change no comparison.
+    ///
+    /// # Safety
+    /// The names are a list of strings.
+    unsafe fn type_name(&self, of: &mut pg_sys::TypeName) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let trusted = last_name(of.names).is_some_and(|name| trusted_modifiers(&name));
+            if !of.typmods.is_null() && !trusted {
+                of.typmods = std::ptr::null_mut();
+            }
+            self.pair(of.names, 0, &self.known.relations);
+        }
+    }
+
+    /// A call may name a type too: `app.mood('good')`.
+    ///
+    /// # Safety
+    /// The name is a list of strings.
+    unsafe fn call(&self, call: &pg_sys::FuncCall) -> Option<Named> {
+        // SAFETY: the caller's promise; the tag is checked before a part is
+        // taken for a string.
+        unsafe {
+            let parts = pointers::<pg_sys::Node>(call.funcname);
+            let schema = match parts[..] {
+                [schema, _] if (*schema).type_ == NodeTag::T_String => {
+                    Some(owned((*schema.cast::<pg_sys::String>()).sval))
+                }
+                _ => None,
+            };
+            let named = Named { schema, name: last_name(call.funcname)?, function: true };
+            self.pair(call.funcname, 0, &self.known.functions);
+            self.pair(call.funcname, 0, &self.known.relations);
+            Some(named)
+        }
     }
 
     /// # Safety
@@ -63,11 +125,11 @@ impl Names<'_> {
     unsafe fn relation(&self, variable: &mut pg_sys::RangeVar) -> Named {
         // SAFETY: the caller's promise.
         let (name, schema) = unsafe { (owned(variable.relname), owned(variable.schemaname)) };
-        if let Some(shadow) = self.shadow_of(&schema, &name) {
+        if let Some(shadow) = self.shadow_of(&schema, &name, &self.known.relations) {
             variable.schemaname = copied(shadow);
             variable.catalogname = std::ptr::null_mut();
         }
-        Named { schema: (!schema.is_empty()).then_some(schema), name }
+        Named { schema: (!schema.is_empty()).then_some(schema), name, function: false }
     }
 
     /// # Safety
@@ -76,18 +138,18 @@ impl Names<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             match PgList::<pg_sys::Node>::from_pg(fields).len() {
-                3 => self.pair(fields, 0),
-                4 => self.pair(fields, 1),
+                3 => self.pair(fields, 0, &self.known.relations),
+                4 => self.pair(fields, 1, &self.known.relations),
                 _ => {}
             }
         }
     }
 
-    /// Replaces the schema in the two parts from `at`.
+    /// Replaces the schema in the two parts from `at`, if it is one of `known`.
     ///
     /// # Safety
     /// `parts` is a list of strings (or a final star).
-    unsafe fn pair(&self, parts: *mut pg_sys::List, at: usize) {
+    unsafe fn pair(&self, parts: *mut pg_sys::List, at: usize, known: &BTreeSet<QualifiedName>) {
         // SAFETY: the tag is checked before a part is taken for a string.
         unsafe {
             let nodes = pointers::<pg_sys::Node>(parts);
@@ -97,7 +159,7 @@ impl Names<'_> {
             }
             let schema: *mut pg_sys::String = schema.cast();
             let name = owned((*name.cast::<pg_sys::String>()).sval);
-            if let Some(shadow) = self.shadow_of(&owned((*schema).sval), &name) {
+            if let Some(shadow) = self.shadow_of(&owned((*schema).sval), &name, known) {
                 (*schema).sval = copied(shadow);
             }
         }
@@ -116,11 +178,8 @@ const OF_SEQUENCES: [&str; 3] = ["nextval", "currval", "setval"];
 pub unsafe fn forget_constant_names(statement: *mut pg_sys::Node) {
     // SAFETY: the tag says what the node is, and the tree is ours to change.
     unsafe {
-        let nodes = nodes_of(statement, true);
-        let parameters = nodes.iter().filter(|node| (***node).type_ == NodeTag::T_ParamRef);
-        let last = parameters.map(|node| (*node.cast::<pg_sys::ParamRef>()).number).max().unwrap_or(0);
-        let mut next = last.saturating_add(1);
-        for node in nodes {
+        let mut next = last_parameter(statement).saturating_add(1);
+        for node in nodes_of(statement, true) {
             let named = match (*node).type_ {
                 NodeTag::T_FuncCall => {
                     let call = &*node.cast::<pg_sys::FuncCall>();
@@ -149,7 +208,7 @@ pub unsafe fn forget_constant_names(statement: *mut pg_sys::Node) {
 ///
 /// # Safety
 /// `names` is a list of nodes.
-unsafe fn last_name(names: *mut pg_sys::List) -> Option<String> {
+pub unsafe fn last_name(names: *mut pg_sys::List) -> Option<String> {
     // SAFETY: the tag is checked before the part is taken for a string.
     unsafe {
         let last = pointers::<pg_sys::Node>(names).pop()?;

@@ -13,6 +13,7 @@ use pgrx::PgList;
 use pgrx::pg_sys;
 
 use crate::model::name::QualifiedName;
+use crate::model::signature::Volatility;
 use crate::pg::analyze::tree::Command;
 use crate::pg::analyze::tree::Cte;
 use crate::pg::analyze::tree::Entry;
@@ -26,13 +27,26 @@ use crate::pg::analyze::tree::Target;
 use crate::pg::analyze::tree::Window;
 use crate::pg::analyze::tree::Write;
 
-/// Reads trees and keeps what it looked up in the catalogs.
-pub struct Reader<'a> {
-    /// Shadow schema → the schema that it stands for.
-    originals: &'a BTreeMap<String, String>,
+/// What was looked up in the catalogs, kept from statement to statement.
+#[derive(Default)]
+pub struct Lookups {
     tables: HashMap<u32, Rc<TableFacts>>,
     /// Type → default btree and hash operator families.
-    pub(super) families: HashMap<u32, [pg_sys::Oid; 2]>,
+    families: HashMap<u32, [pg_sys::Oid; 2]>,
+}
+
+/// Reads trees.
+pub struct Reader<'a> {
+    /// Shadow schema → the schema that it stands for.
+    pub originals: &'a BTreeMap<String, String>,
+    /// What the functions promise for which there are stubs.
+    pub promises: &'a HashMap<u32, Volatility>,
+    pub lookups: &'a mut Lookups,
+}
+
+unsafe extern "C-unwind" {
+    /// The tables that a partition is part of, its root last.
+    fn get_partition_ancestors(relid: pg_sys::Oid) -> *mut pg_sys::List;
 }
 
 /// The elements of a list of nodes.
@@ -56,9 +70,32 @@ pub unsafe fn owned(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(originals: &'a BTreeMap<String, String>) -> Self {
-        Self { originals, tables: HashMap::new(), families: HashMap::new() }
+impl Reader<'_> {
+    /// Whether a function's answer depends on its arguments alone, on those
+    /// and the statement, or on more.
+    pub(super) fn volatility(&self, function: pg_sys::Oid) -> Volatility {
+        if let Some(promised) = self.promises.get(&function.to_u32()) {
+            return *promised;
+        }
+        // SAFETY: a catalog look-up by oid.
+        match unsafe { pg_sys::func_volatile(function) } as u8 {
+            pg_sys::PROVOLATILE_IMMUTABLE => Volatility::Immutable,
+            pg_sys::PROVOLATILE_STABLE => Volatility::Stable,
+            _ => Volatility::Volatile,
+        }
+    }
+
+    /// The default operator families of a type, of btree and of hash.
+    pub(super) fn families(&mut self, of_type: pg_sys::Oid) -> [pg_sys::Oid; 2] {
+        *self.lookups.families.entry(of_type.to_u32()).or_insert_with(|| {
+            [pg_sys::BTREE_AM_OID, pg_sys::HASH_AM_OID].map(|method| {
+                // SAFETY: catalog look-ups by oid.
+                unsafe {
+                    let class = pg_sys::GetDefaultOpClass(of_type, method);
+                    if class == pg_sys::InvalidOid { class } else { pg_sys::get_opclass_family(class) }
+                }
+            })
+        })
     }
 
     /// Reads one query level with all below it.
@@ -95,6 +132,7 @@ impl<'a> Reader<'a> {
                 limited: !source.limitCount.is_null() || !source.limitOffset.is_null(),
                 locks_rows: source.hasForUpdate,
                 volatile: false,
+                barrier: false,
             };
             for entry in pointers(source.rtable) {
                 read.entries.push(self.entry(entry));
@@ -111,6 +149,7 @@ impl<'a> Reader<'a> {
             }
             self.outputs(source, &mut read);
             self.security(source, &mut read);
+            read.volatile = read.has_volatile();
             read
         }
     }
@@ -238,6 +277,7 @@ impl<'a> Reader<'a> {
                     expr: self.expression((*target).expr.cast()),
                     reference: (*target).ressortgroupref,
                     hidden: (*target).resjunk,
+                    of_type: pg_sys::exprType((*target).expr.cast()).to_u32(),
                 })
                 .collect()
         }
@@ -305,7 +345,9 @@ impl<'a> Reader<'a> {
             match source.rtekind {
                 Kind::RTE_RELATION => self.table(source.relid, source.relkind as u8),
                 Kind::RTE_SUBQUERY if !source.subquery.is_null() => {
-                    Entry::Subquery(Box::new(self.query(source.subquery)))
+                    let mut query = self.query(source.subquery);
+                    query.barrier = source.security_barrier;
+                    Entry::Subquery(Box::new(query))
                 }
                 Kind::RTE_JOIN => Entry::Join(self.expressions(source.joinaliasvars)),
                 Kind::RTE_CTE => Entry::Cte {
@@ -361,18 +403,20 @@ impl<'a> Reader<'a> {
                 && !source.cterecursive
                 && query.command == Command::Select
                 && !query.locks_rows
-                && !pg_sys::contain_volatile_functions(node);
+                && !query.volatile;
             Some(Cte { name: owned(source.ctename), query, inlined })
         }
     }
 
+    /// A partition is reported as the table that it is part of.
+    ///
     /// # Safety
     /// The relation is locked by parse analysis.
     unsafe fn table(&mut self, relid: pg_sys::Oid, kind: u8) -> Entry {
         if !matches!(kind, b'r' | b'p' | b'f' | b'm') {
             return Entry::Nothing;
         }
-        if let Some(known) = self.tables.get(&relid.to_u32()) {
+        if let Some(known) = self.lookups.tables.get(&relid.to_u32()) {
             return Entry::Table(Rc::clone(known));
         }
         // SAFETY: a locked relation is open-able; it is closed before return,
@@ -382,16 +426,21 @@ impl<'a> Reader<'a> {
             if relation.is_null() {
                 return Entry::Nothing;
             }
-            let schema = owned(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace));
+            let mut root = relid;
+            if (*(*relation).rd_rel).relispartition {
+                let ancestors = PgList::<pg_sys::Oid>::from_pg(get_partition_ancestors(relid));
+                root = ancestors.iter_oid().last().unwrap_or(relid);
+            }
+            let schema = owned(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(root)));
             let schema = self.originals.get(&schema).cloned().unwrap_or(schema);
-            let name = pgrx::name_data_to_str(&(*(*relation).rd_rel).relname).to_owned();
+            let name = owned(pg_sys::get_rel_name(root));
             let columns = (1..=(*(*relation).rd_rel).relnatts)
                 .map(|attribute| owned(pg_sys::get_attname(relid, attribute, true)))
                 .collect();
             let key = key_attributes(relation);
             pg_sys::RelationClose(relation);
             let facts = Rc::new(TableFacts { relation: QualifiedName::new(schema, name), columns, key });
-            self.tables.insert(relid.to_u32(), Rc::clone(&facts));
+            self.lookups.tables.insert(relid.to_u32(), Rc::clone(&facts));
             Entry::Table(facts)
         }
     }
@@ -491,7 +540,14 @@ unsafe fn set_operation(node: *mut pg_sys::Node) -> Option<SetOperation> {
     if node.is_null() {
         return None;
     }
-    let mut found = SetOperation { arms: Vec::new(), except: false };
+    let mut found = SetOperation { arms: Vec::new(), except: false, union_all: true, types: Vec::new() };
+    // SAFETY: the tag says what the node is; colTypes is a list of oids.
+    unsafe {
+        if (*node).type_ == pg_sys::NodeTag::T_SetOperationStmt {
+            let types = PgList::<pg_sys::Oid>::from_pg((*node.cast::<pg_sys::SetOperationStmt>()).colTypes);
+            found.types = types.iter_oid().map(|of| of.to_u32()).collect();
+        }
+    }
     let mut pending = vec![node];
     while let Some(node) = pending.pop() {
         // SAFETY: the tag says what the node is.
@@ -500,6 +556,7 @@ unsafe fn set_operation(node: *mut pg_sys::Node) -> Option<SetOperation> {
                 pg_sys::NodeTag::T_SetOperationStmt => {
                     let operation = &*node.cast::<pg_sys::SetOperationStmt>();
                     found.except |= operation.op == pg_sys::SetOperation::SETOP_EXCEPT;
+                    found.union_all &= operation.op == pg_sys::SetOperation::SETOP_UNION && operation.all;
                     pending.push(operation.rarg);
                     pending.push(operation.larg);
                 }

@@ -11,6 +11,8 @@ use pgrx::pg_guard;
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 
+use crate::model::access::PrunedBy;
+use crate::model::signature::Volatility;
 use crate::pg::analyze::read::Reader;
 use crate::pg::analyze::read::owned;
 use crate::pg::analyze::read::pointers;
@@ -29,6 +31,9 @@ const BUILT_IN_BELOW: u32 = 10_000;
 
 /// `~~` of text, bpchar, name and bytea, and `^@`.
 const PREFIX_OPERATORS: [u32; 5] = [1209, 1211, 1207, 2016, 3877];
+
+/// `~` of text, bpchar and name.
+const PATTERN_OPERATORS: [u32; 3] = [641, 1055, 639];
 
 /// Longest constant that is kept: longer ones are no partition bounds.
 const CONSTANT_BYTES_MAX: usize = 256;
@@ -52,6 +57,7 @@ impl Reader<'_> {
                 }
                 NodeTag::T_BoolExpr => Some(self.logic(&*node.cast(), negated)),
                 NodeTag::T_OpExpr => self.operator(&*node.cast(), negated),
+                NodeTag::T_DistinctExpr if negated => self.not_distinct(&*node.cast()),
                 NodeTag::T_ScalarArrayOpExpr => self.any_of(&*node.cast(), negated),
                 NodeTag::T_RowCompareExpr if !negated => self.row(&*node.cast()),
                 NodeTag::T_NullTest => {
@@ -100,13 +106,23 @@ impl Reader<'_> {
         }
     }
 
+    unsafe fn not_distinct(&mut self, source: &pg_sys::OpExpr) -> Option<Expr> {
+        // SAFETY: arguments of an operator are expressions.
+        unsafe {
+            let arguments = pointers::<pg_sys::Node>(source.args);
+            let [left, right] = arguments[..] else { return None };
+            let comparison = self.comparison(source.opno, left, right, source.inputcollid)?;
+            Some(Expr::NotDistinct(Box::new(Comparison { strict: false, ..comparison })))
+        }
+    }
+
     unsafe fn any_of(&mut self, source: &pg_sys::ScalarArrayOpExpr, negated: bool) -> Option<Expr> {
         // SAFETY: a scalar and an array expression.
         unsafe {
             let arguments = pointers::<pg_sys::Node>(source.args);
             let [left, right] = arguments[..] else { return None };
             let operator = if negated { pg_sys::get_negator(source.opno) } else { source.opno };
-            if source.useOr == negated || operator == pg_sys::InvalidOid {
+            if operator == pg_sys::InvalidOid {
                 return None;
             }
             let side = self.side(operator, left)?;
@@ -114,8 +130,10 @@ impl Reader<'_> {
                 left: self.expression(left),
                 right: self.array(right),
                 sides: [Some(side), None],
-                strict: pg_sys::op_strict(operator),
+                // All elements of an empty array compare well with a null.
+                strict: pg_sys::op_strict(operator) && source.useOr != negated,
                 collation: source.inputcollid.to_u32(),
+                leaky: leaky(operator),
             })))
         }
     }
@@ -141,13 +159,26 @@ impl Reader<'_> {
         let argument: *mut pg_sys::Node = source.arg.cast();
         // SAFETY: the argument is a boolean expression.
         unsafe {
+            let unknown =
+                |is_null: bool, argument: Expr| Expr::NullTest { argument: Box::new(argument), is_null };
             match (source.booltesttype, negated) {
                 (Is::IS_TRUE, false) | (Is::IS_NOT_TRUE, true) => Some(self.condition(argument, false)),
                 (Is::IS_FALSE, false) | (Is::IS_NOT_FALSE, true) => Some(self.condition(argument, true)),
-                (Is::IS_UNKNOWN, _) | (Is::IS_NOT_UNKNOWN, _) => Some(Expr::NullTest {
-                    argument: Box::new(self.expression(argument)),
-                    is_null: (source.booltesttype == Is::IS_UNKNOWN) != negated,
-                }),
+                (Is::IS_NOT_TRUE, false) | (Is::IS_TRUE, true) => Some(Expr::Or(vec![
+                    self.condition(argument, true),
+                    unknown(true, self.expression(argument)),
+                ])),
+                (Is::IS_NOT_FALSE, false) | (Is::IS_FALSE, true) => Some(Expr::Or(vec![
+                    self.condition(argument, false),
+                    unknown(true, self.expression(argument)),
+                ])),
+                // PostgreSQL 15 and 16 do not prune by it.
+                (Is::IS_UNKNOWN, _) | (Is::IS_NOT_UNKNOWN, _)
+                    if cfg!(any(feature = "pg17", feature = "pg18")) =>
+                {
+                    let is_null = (source.booltesttype == Is::IS_UNKNOWN) != negated;
+                    Some(unknown(is_null, self.expression(argument)))
+                }
                 _ => None,
             }
         }
@@ -169,8 +200,7 @@ impl Reader<'_> {
                     self.expression(source.testexpr)
                 }
             });
-            let mut query = self.query(source.subselect.cast());
-            query.volatile = pg_sys::contain_volatile_functions(source.subselect);
+            let query = self.query(source.subselect.cast());
             Expr::Subquery(Box::new(Subquery { kind, test, query }))
         }
     }
@@ -188,8 +218,11 @@ impl Reader<'_> {
         }
         // SAFETY: catalog look-ups; the nodes are valid expressions.
         unsafe {
+            let by_pattern = |test| [Some(Side { test, own_family: true, by: PrunedBy::All }), None];
             let sides = if PREFIX_OPERATORS.contains(&operator.to_u32()) {
-                [Some(Side { test: Test::Prefix, own_family: true }), None]
+                by_pattern(Test::Prefix)
+            } else if PATTERN_OPERATORS.contains(&operator.to_u32()) {
+                by_pattern(Test::Pattern)
             } else {
                 [self.side(operator, left), self.side(pg_sys::get_commutator(operator), right)]
             };
@@ -199,6 +232,7 @@ impl Reader<'_> {
                 sides,
                 strict: pg_sys::op_strict(operator),
                 collation: collation.to_u32(),
+                leaky: leaky(operator),
             })
         }
     }
@@ -210,7 +244,7 @@ impl Reader<'_> {
         }
         // SAFETY: catalog look-ups; a relabel node has an argument.
         unsafe {
-            let test = Test::Order(self.order(operator, pg_sys::exprType(key))?);
+            let (order, mut by) = self.order(operator, pg_sys::exprType(key))?;
             let mut column = key;
             loop {
                 column = match (*column).type_ {
@@ -219,33 +253,39 @@ impl Reader<'_> {
                     _ => break,
                 };
             }
-            let own_family = column == key || self.order(operator, pg_sys::exprType(column)).is_some();
-            Some(Side { test, own_family })
+            let mut own_family = true;
+            if column != key {
+                match self.order(operator, pg_sys::exprType(column)) {
+                    Some((_, of_column)) => by = of_column,
+                    None => own_family = false,
+                }
+            }
+            Some(Side { test: Test::Order(order), own_family, by })
         }
     }
 
-    /// The operator's place in the default operator family of the type.
-    unsafe fn order(&mut self, operator: pg_sys::Oid, key: pg_sys::Oid) -> Option<Order> {
-        // SAFETY: catalog look-ups by oid.
-        unsafe {
-            let [btree, hash] = *self.families.entry(key.to_u32()).or_insert_with(|| {
-                [pg_sys::BTREE_AM_OID, pg_sys::HASH_AM_OID].map(|method| {
-                    let class = pg_sys::GetDefaultOpClass(key, method);
-                    if class == pg_sys::InvalidOid { class } else { pg_sys::get_opclass_family(class) }
-                })
-            });
-            if btree != pg_sys::InvalidOid {
-                match pg_sys::get_op_opfamily_strategy(operator, btree) {
-                    1 => return Some(Order::Less),
-                    2 => return Some(Order::LessEqual),
-                    3 => return Some(Order::Equal),
-                    4 => return Some(Order::GreaterEqual),
-                    5 => return Some(Order::Greater),
-                    _ => {}
-                }
-            }
-            (hash != pg_sys::InvalidOid && pg_sys::get_op_opfamily_strategy(operator, hash) == 1)
-                .then_some(Order::Equal)
+    /// The operator's place in the default operator families of the type, and
+    /// in which of them it is.
+    unsafe fn order(&mut self, operator: pg_sys::Oid, key: pg_sys::Oid) -> Option<(Order, PrunedBy)> {
+        let [btree, hash] = self.families(key);
+        let place = |family| match family {
+            pg_sys::InvalidOid => 0,
+            // SAFETY: a catalog look-up by oid.
+            family => unsafe { pg_sys::get_op_opfamily_strategy(operator, family) },
+        };
+        let order = match place(btree) {
+            1 => Some(Order::Less),
+            2 => Some(Order::LessEqual),
+            3 => Some(Order::Equal),
+            4 => Some(Order::GreaterEqual),
+            5 => Some(Order::Greater),
+            _ => None,
+        };
+        match (order, place(hash) == 1) {
+            (Some(order), true) => Some((order, PrunedBy::All)),
+            (Some(order), false) => Some((order, PrunedBy::Order)),
+            (None, true) => Some((Order::Equal, PrunedBy::Hash)),
+            (None, false) => None,
         }
     }
 
@@ -298,7 +338,7 @@ impl Reader<'_> {
         unsafe { Expr::Relabel { argument: Box::new(self.expression(argument.cast())), type_name } }
     }
 
-    /// The array of `= ANY`, its elements apart where they are constants.
+    /// The array of `= ANY` or `= ALL`, its elements apart where they are constants.
     unsafe fn array(&mut self, node: *mut pg_sys::Node) -> Expr {
         // SAFETY: a constant of an array type holds an array.
         unsafe {
@@ -317,7 +357,7 @@ impl Reader<'_> {
         // SAFETY: the tag says what the node is; expression_tree_walker takes
         // every expression node and calls back once for each child.
         unsafe {
-            let mut other = description(node);
+            let mut other = self.description(node);
             let mut nodes: Vec<*mut pg_sys::Node> = Vec::new();
             pg_sys::expression_tree_walker(node, Some(collect), (&raw mut nodes).cast());
             if let Some(&first) = nodes.first()
@@ -329,6 +369,80 @@ impl Reader<'_> {
             other.children = nodes.into_iter().map(|child| self.expression(child)).collect();
             other
         }
+    }
+
+    /// The expression without its children: how a reason names it and what its
+    /// function promises.
+    ///
+    /// # Safety
+    /// `node` is a valid expression.
+    unsafe fn description(&self, node: *mut pg_sys::Node) -> Other {
+        let mut other = Other {
+            what: "...".to_owned(),
+            cast: false,
+            aggregate: false,
+            volatile: false,
+            immutable: true,
+            strict: false,
+            constant: None,
+            children: Vec::new(),
+        };
+        let mut promised = |function: pg_sys::Oid| {
+            let volatility = self.volatility(function);
+            other.volatile = volatility == Volatility::Volatile;
+            other.immutable = volatility == Volatility::Immutable;
+            // SAFETY: a catalog look-up by oid.
+            other.strict = unsafe { pg_sys::func_strict(function) };
+        };
+        // SAFETY: the tag says what the node is; names are copied from the catalogs.
+        unsafe {
+            match (*node).type_ {
+                NodeTag::T_FuncExpr => {
+                    let call = &*node.cast::<pg_sys::FuncExpr>();
+                    promised(call.funcid);
+                    other.cast = matches!(
+                        call.funcformat,
+                        pg_sys::CoercionForm::COERCE_EXPLICIT_CAST
+                            | pg_sys::CoercionForm::COERCE_IMPLICIT_CAST
+                    );
+                    other.what = if other.cast {
+                        type_name(call.funcresulttype)
+                    } else {
+                        format!("{}(...)", owned(pg_sys::get_func_name(call.funcid)))
+                    };
+                }
+                NodeTag::T_OpExpr => {
+                    let call = &*node.cast::<pg_sys::OpExpr>();
+                    promised(pg_sys::get_opcode(call.opno));
+                    let name = owned(pg_sys::get_opname(call.opno));
+                    let unary = PgList::<pg_sys::Node>::from_pg(call.args).len() == 1;
+                    other.what = if unary { format!("{name} ...") } else { format!("... {name} ...") };
+                }
+                NodeTag::T_CoerceViaIO
+                | NodeTag::T_ArrayCoerceExpr
+                | NodeTag::T_CoerceToDomain
+                | NodeTag::T_ConvertRowtypeExpr => {
+                    other.what = type_name(pg_sys::exprType(node));
+                    other.cast = true;
+                    other.strict = true;
+                }
+                NodeTag::T_Aggref | NodeTag::T_GroupingFunc => {
+                    other.what = "an aggregate".to_owned();
+                    other.aggregate = true;
+                }
+                NodeTag::T_NextValueExpr => {
+                    other.what = "nextval(...)".to_owned();
+                    other.volatile = true;
+                }
+                NodeTag::T_WindowFunc => other.what = "a window function".to_owned(),
+                NodeTag::T_CoalesceExpr => other.what = "coalesce(...)".to_owned(),
+                NodeTag::T_MinMaxExpr => other.what = "greatest(...)".to_owned(),
+                NodeTag::T_CaseExpr => other.what = "CASE".to_owned(),
+                NodeTag::T_NullIfExpr => other.what = "nullif(...)".to_owned(),
+                _ => {}
+            }
+        }
+        other
     }
 }
 
@@ -423,75 +537,10 @@ unsafe fn implicit_cast(node: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// The expression without its children: how a reason names it and what its
-/// function promises.
-///
-/// # Safety
-/// `node` is a valid expression.
-unsafe fn description(node: *mut pg_sys::Node) -> Other {
-    let mut other = Other {
-        what: "...".to_owned(),
-        cast: false,
-        aggregate: false,
-        volatile: false,
-        immutable: true,
-        strict: false,
-        constant: None,
-        children: Vec::new(),
-    };
-    let mut promised = |volatility: std::ffi::c_char, strict: bool| {
-        other.volatile = volatility == pg_sys::PROVOLATILE_VOLATILE as std::ffi::c_char;
-        other.immutable = volatility == pg_sys::PROVOLATILE_IMMUTABLE as std::ffi::c_char;
-        other.strict = strict;
-    };
-    // SAFETY: the tag says what the node is; names are copied from the catalogs.
-    unsafe {
-        match (*node).type_ {
-            NodeTag::T_FuncExpr => {
-                let call = &*node.cast::<pg_sys::FuncExpr>();
-                promised(pg_sys::func_volatile(call.funcid), pg_sys::func_strict(call.funcid));
-                other.cast = matches!(
-                    call.funcformat,
-                    pg_sys::CoercionForm::COERCE_EXPLICIT_CAST | pg_sys::CoercionForm::COERCE_IMPLICIT_CAST
-                );
-                other.what = if other.cast {
-                    type_name(call.funcresulttype)
-                } else {
-                    format!("{}(...)", owned(pg_sys::get_func_name(call.funcid)))
-                };
-            }
-            NodeTag::T_OpExpr => {
-                let call = &*node.cast::<pg_sys::OpExpr>();
-                promised(pg_sys::op_volatile(call.opno), pg_sys::op_strict(call.opno));
-                let name = owned(pg_sys::get_opname(call.opno));
-                let unary = PgList::<pg_sys::Node>::from_pg(call.args).len() == 1;
-                other.what = if unary { format!("{name} ...") } else { format!("... {name} ...") };
-            }
-            NodeTag::T_CoerceViaIO
-            | NodeTag::T_ArrayCoerceExpr
-            | NodeTag::T_CoerceToDomain
-            | NodeTag::T_ConvertRowtypeExpr => {
-                other.what = type_name(pg_sys::exprType(node));
-                other.cast = true;
-                other.strict = true;
-            }
-            NodeTag::T_Aggref | NodeTag::T_GroupingFunc => {
-                other.what = "an aggregate".to_owned();
-                other.aggregate = true;
-            }
-            NodeTag::T_NextValueExpr => {
-                other.what = "nextval(...)".to_owned();
-                other.volatile = true;
-            }
-            NodeTag::T_WindowFunc => other.what = "a window function".to_owned(),
-            NodeTag::T_CoalesceExpr => other.what = "coalesce(...)".to_owned(),
-            NodeTag::T_MinMaxExpr => other.what = "greatest(...)".to_owned(),
-            NodeTag::T_CaseExpr => other.what = "CASE".to_owned(),
-            NodeTag::T_NullIfExpr => other.what = "nullif(...)".to_owned(),
-            _ => {}
-        }
-    }
-    other
+/// Whether the operator is not declared to keep its arguments to itself.
+fn leaky(operator: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up by oid.
+    unsafe { !pg_sys::get_func_leakproof(pg_sys::get_opcode(operator)) }
 }
 
 /// # Safety

@@ -13,11 +13,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::access::Access;
+use crate::model::access::PrunedBy;
 use crate::pg::analyze::tree::Column;
 use crate::pg::analyze::tree::Command;
 use crate::pg::analyze::tree::Entry;
 use crate::pg::analyze::tree::Expr;
 use crate::pg::analyze::tree::Query;
+use crate::pg::analyze::tree::SetOperation;
 use crate::pg::analyze::tree::TableFacts;
 use crate::pg::analyze::tree::Target;
 
@@ -32,6 +34,9 @@ pub struct Walk<'q> {
     pub edges: Vec<Edge>,
     /// The subquery whose output the `ANY` at hand compares with.
     pub any: Option<usize>,
+    /// Columns that a full join makes equal: a constant for both in one,
+    /// as `USING` makes it, is one for each.
+    pub fully_joined: Vec<[usize; 2]>,
 }
 
 /// A mention of a table, filled as the walk goes.
@@ -74,17 +79,32 @@ pub struct Node {
     /// What it comes from, if that is no table: `function`, `values`.
     pub source: Option<&'static str>,
     pub below: Vec<Below>,
-    pub equal: Vec<usize>,
+    pub equal: Vec<(usize, PrunedBy)>,
 }
 
 /// A column that another column or an expression is made of.
 #[derive(Debug, Clone)]
 pub struct Below {
     pub node: usize,
-    /// Whether a condition from above reaches it.
-    pub pushable: bool,
+    /// Why a condition from above does not reach it.
+    pub stopped: Option<&'static str>,
+    /// Whether only conditions that leak nothing reach it.
+    pub guarded: bool,
+    /// Whether the planner makes the levels in between one: only then can the
+    /// rows of a join prune below.
+    pub merged: bool,
     /// The expression around it, as a reason.
     pub wrapped: Option<String>,
+}
+
+impl Below {
+    const fn plain(node: usize) -> Self {
+        Self { node, stopped: None, guarded: false, merged: true, wrapped: None }
+    }
+
+    fn stop(&mut self, reason: Option<&'static str>) {
+        self.stopped = self.stopped.or(reason);
+    }
 }
 
 /// A condition on a column; `access.columns` is empty until the base column
@@ -95,6 +115,10 @@ pub struct Predicate {
     pub access: Access,
     /// Whether it is never true of nulls.
     pub strict: bool,
+    /// Whether it could tell something of rows that its reader must not see.
+    pub leaky: bool,
+    /// Whether it holds for columns that equal this one.
+    pub carries: bool,
 }
 
 /// An equality of two columns.
@@ -105,6 +129,7 @@ pub struct Edge {
     pub carried: [bool; 2],
     /// Whether values of the other side could prune this one at run time.
     pub prunes: [bool; 2],
+    pub by: [PrunedBy; 2],
 }
 
 /// A column of a base table that a node leads to.
@@ -112,7 +137,7 @@ pub struct Edge {
 pub struct Base {
     pub mention: usize,
     pub attribute: i16,
-    pub pushable: bool,
+    pub merged: bool,
     pub plain: bool,
 }
 
@@ -130,8 +155,7 @@ impl<'q> Walk<'q> {
             Expr::SubqueryOutput(number) => {
                 let Some(subquery) = self.any else { return Vec::new() };
                 let attribute = i16::try_from(number + 1).unwrap_or(0);
-                let node = self.output_node(subquery, attribute);
-                vec![Below { node, pushable: true, wrapped: None }]
+                vec![Below::plain(self.output_node(subquery, attribute))]
             }
             other => {
                 let mut columns = Vec::new();
@@ -164,8 +188,7 @@ impl<'q> Walk<'q> {
                 None => Vec::new(),
             },
             Some(_) => {
-                let node = self.node(scope, column.entry, column.attribute);
-                vec![Below { node, pushable: true, wrapped: None }]
+                vec![Below::plain(self.node(scope, column.entry, column.attribute))]
             }
             None => Vec::new(),
         }
@@ -183,12 +206,12 @@ impl<'q> Walk<'q> {
             }
             Entry::Subquery(_) => {
                 if let Some(child) = level.children[entry] {
-                    self.connect(at, child, attribute, true);
+                    self.connect(at, child, attribute, None);
                 }
             }
             Entry::Cte { name, levels_up, recursive_reference } => {
                 if let Some(child) = level.children[entry] {
-                    self.connect(at, child, attribute, true);
+                    self.connect(at, child, attribute, None);
                     return at;
                 }
                 self.connect_cte(at, (scope, *levels_up), name, *recursive_reference, attribute);
@@ -219,7 +242,7 @@ impl<'q> Walk<'q> {
             return *known;
         }
         let at = self.new_node(subquery, usize::MAX, attribute);
-        self.connect(at, subquery, attribute, true);
+        self.connect(at, subquery, attribute, None);
         at
     }
 
@@ -238,26 +261,30 @@ impl<'q> Walk<'q> {
         let Some(number) = ctes.iter().position(|cte| cte.name == name) else { return };
         let Some(child) = self.scopes[owner].ctes[number] else { return };
         if !recursive_reference {
-            self.connect(at, child, attribute, false);
+            self.connect(at, child, attribute, Some("the WITH query is computed on its own"));
             return;
         }
         let start = self.scopes[child].query.set_operation.as_ref().and_then(|set| set.arms.first());
         if let Some(start) = start.and_then(|arm| self.scopes[child].children[*arm]) {
-            self.connect(at, start, attribute, false);
+            self.connect(at, start, attribute, Some("the WITH query is recursive"));
         }
     }
 
-    fn connect(&mut self, at: usize, child: usize, attribute: i16, inlined: bool) {
+    fn connect(&mut self, at: usize, child: usize, attribute: i16, stopped: Option<&'static str>) {
         let mut below = self.outputs(child, attribute);
-        if !inlined {
-            below.iter_mut().for_each(|below| below.pushable = false);
+        let query = self.scopes[child].query;
+        let merged = stopped.is_none() && (pulled_up(query) || appended(query));
+        for one in &mut below {
+            one.stop(stopped);
+            one.guarded |= query.barrier;
+            one.merged &= merged;
         }
         if let [only] = &below[..]
-            && inlined
+            && stopped.is_none()
             && only.wrapped.is_none()
-            && pulled_up(self.scopes[child].query)
+            && pulled_up(query)
         {
-            self.nodes[only.node].equal.push(at);
+            self.nodes[only.node].equal.push((at, PrunedBy::All));
         }
         self.nodes[at].below = below;
     }
@@ -269,8 +296,11 @@ impl<'q> Walk<'q> {
             let mut found = Vec::new();
             for arm in &set.arms {
                 if let Some(child) = self.scopes[scope].children[*arm] {
+                    let stopped = reached_arm(query, set, self.scopes[child].query, attribute);
+                    let merged = pulled_up(self.scopes[child].query);
                     for mut below in self.outputs(child, attribute) {
-                        below.pushable &= !set.except && !query.limited;
+                        below.stop(stopped);
+                        below.merged &= merged;
                         found.push(below);
                     }
                 }
@@ -279,9 +309,9 @@ impl<'q> Walk<'q> {
         }
         let visible = |target: &&Target| target.number == attribute && !target.hidden;
         let Some(target) = query.targets.iter().find(visible) else { return Vec::new() };
-        let reached = reached(query, target);
+        let stopped = reached(query, target).err();
         let mut found = self.below(scope, &target.expr);
-        found.iter_mut().for_each(|below| below.pushable &= reached);
+        found.iter_mut().for_each(|below| below.stop(stopped));
         found
     }
 
@@ -291,19 +321,19 @@ impl<'q> Walk<'q> {
         let mut found: Vec<Base> = Vec::new();
         let mut seen = BTreeSet::new();
         let mut pending = vec![(node, true, true)];
-        while let Some((node, pushable, plain)) = pending.pop() {
-            if !seen.insert((node, pushable, plain)) {
+        while let Some((node, merged, plain)) = pending.pop() {
+            if !seen.insert((node, merged, plain)) {
                 continue;
             }
             if let Some((mention, attribute)) = self.nodes[node].base {
                 let known = found.iter().any(|base| base.mention == mention && base.attribute == attribute);
                 if !known {
-                    found.push(Base { mention, attribute, pushable, plain });
+                    found.push(Base { mention, attribute, merged, plain });
                 }
             }
             let below = self.nodes[node].below.iter().rev();
             pending.extend(
-                below.map(|below| (below.node, pushable && below.pushable, plain && below.wrapped.is_none())),
+                below.map(|below| (below.node, merged && below.merged, plain && below.wrapped.is_none())),
             );
         }
         found
@@ -313,6 +343,8 @@ impl<'q> Walk<'q> {
 /// Whether the planner makes the query part of the one around it.
 pub fn pulled_up(query: &Query) -> bool {
     query.command == Command::Select
+        && !query.barrier
+        && !query.targets.iter().any(|target| target.expr.volatile())
         && query.set_operation.is_none()
         && query.ctes.is_empty()
         && query.group.is_empty()
@@ -325,6 +357,12 @@ pub fn pulled_up(query: &Query) -> bool {
         && !query.returns_sets
         && !query.limited
         && !query.locks_rows
+}
+
+/// Whether the planner appends the arms to each other in the query around it.
+fn appended(query: &Query) -> bool {
+    let plain = query.order.is_empty() && !query.limited && !query.locks_rows && query.ctes.is_empty();
+    plain && query.set_operation.as_ref().is_some_and(|set| set.union_all)
 }
 
 /// Whether the planner makes the subquery of an `EXISTS` part of the query
@@ -341,17 +379,43 @@ pub fn pulled_up_for_existence(query: &Query) -> bool {
         && !query.locks_rows
 }
 
+/// Why a condition on the output of a set operation is not applied in an arm.
+fn reached_arm(query: &Query, set: &SetOperation, arm: &Query, attribute: i16) -> Option<&'static str> {
+    let at = usize::try_from(attribute).ok().and_then(|at| at.checked_sub(1));
+    let wanted = at.and_then(|at| set.types.get(at));
+    let target = arm.targets.iter().find(|target| target.number == attribute && !target.hidden);
+    if query.limited {
+        Some("applied after LIMIT")
+    } else if set.except {
+        Some("applied after EXCEPT")
+    } else if target.is_some_and(|target| wanted.is_some_and(|wanted| *wanted != target.of_type)) {
+        Some("applied after the cast of an arm")
+    } else {
+        None
+    }
+}
+
 /// Whether a condition on an output column may be applied below the query's
-/// own grouping, windows and limit.
-fn reached(query: &Query, target: &Target) -> bool {
+/// own grouping, windows and limit; the reason if not.
+fn reached(query: &Query, target: &Target) -> Result<(), &'static str> {
     let among = |references: &[u32]| target.reference != 0 && references.contains(&target.reference);
     let grouped = query.aggregates || !query.group.is_empty() || query.having.is_some();
-    query.command == Command::Select
-        && !query.limited
-        && !query.grouping_sets
-        && (!grouped || among(&query.group))
-        && (!query.window_functions || query.windows.iter().all(|window| among(&window.partition)))
-        && (!query.distinct_on || among(&query.distinct))
+    let windowed = query.window_functions && !query.windows.iter().all(|window| among(&window.partition));
+    if query.command != Command::Select {
+        Err("applied to the rows that are written")
+    } else if query.limited {
+        Err("applied after LIMIT")
+    } else if query.grouping_sets || (grouped && !among(&query.group)) {
+        Err("applied after grouping")
+    } else if windowed {
+        Err("applied after a window function")
+    } else if query.distinct_on && !among(&query.distinct) {
+        Err("applied after DISTINCT ON")
+    } else if target.expr.volatile() {
+        Err("volatile function")
+    } else {
+        Ok(())
+    }
 }
 
 /// The expression around a column, as a reason.

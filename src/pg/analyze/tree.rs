@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use crate::model::access::PrunedBy;
 use crate::model::name::QualifiedName;
 
 /// The verb of a query.
@@ -50,7 +51,10 @@ pub struct Query {
     pub returns_sets: bool,
     pub limited: bool,
     pub locks_rows: bool,
+    /// Whether a function in it may answer differently from row to row.
     pub volatile: bool,
+    /// Whether it is a view that conditions which leak rows must not enter.
+    pub barrier: bool,
 }
 
 /// A write to the result relation: the verb and the columns that it sets.
@@ -73,6 +77,10 @@ pub struct Window {
 pub struct SetOperation {
     pub arms: Vec<usize>,
     pub except: bool,
+    /// Whether all of it is `UNION ALL` of arms of the same types.
+    pub union_all: bool,
+    /// Types of the columns; an arm of another type is cast.
+    pub types: Vec<u32>,
 }
 
 /// One entry of the range table.
@@ -146,6 +154,7 @@ pub struct Target {
     /// Sort-group reference; 0 = none.
     pub reference: u32,
     pub hidden: bool,
+    pub of_type: u32,
 }
 
 /// How two values compare, in the order of btree strategies.
@@ -164,6 +173,8 @@ pub enum Test {
     Order(Order),
     /// `LIKE` or `^@`.
     Prefix,
+    /// `~`, a prefix if the pattern begins with `^`.
+    Pattern,
 }
 
 /// One side of a comparison taken as the key.
@@ -174,6 +185,8 @@ pub struct Side {
     /// Whether the family is also that of the column below a binary cast:
     /// otherwise the cast is in the way.
     pub own_family: bool,
+    /// The strategies whose operator families have the comparison.
+    pub by: PrunedBy,
 }
 
 /// `left operator right`.
@@ -186,6 +199,8 @@ pub struct Comparison {
     pub sides: [Option<Side>; 2],
     pub strict: bool,
     pub collation: u32,
+    /// Whether it could tell something of rows that its reader must not see.
+    pub leaky: bool,
 }
 
 /// An expression, as far as the analysis looks at it.
@@ -201,8 +216,10 @@ pub enum Expr {
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Comparison(Box<Comparison>),
-    /// `left = ANY (right)`, in the shape of a comparison.
+    /// `left = ANY (right)` or `ALL`, in the shape of a comparison.
     AnyOf(Box<Comparison>),
+    /// `left IS NOT DISTINCT FROM right`, in the shape of a comparison.
+    NotDistinct(Box<Comparison>),
     /// A row comparison other than equality: decided by its first pair first.
     Row(Box<Comparison>, Vec<Expr>),
     NullTest {
@@ -273,7 +290,7 @@ impl Expr {
         match self {
             Self::Column(_) | Self::Constant(_) | Self::Parameter | Self::SubqueryOutput(_) => Vec::new(),
             Self::And(parts) | Self::Or(parts) | Self::List(parts) => parts.iter().collect(),
-            Self::Comparison(comparison) | Self::AnyOf(comparison) => {
+            Self::Comparison(comparison) | Self::AnyOf(comparison) | Self::NotDistinct(comparison) => {
                 vec![&comparison.left, &comparison.right]
             }
             Self::Row(first, rest) => [&first.left, &first.right].into_iter().chain(rest).collect(),
@@ -291,6 +308,16 @@ impl Expr {
             Self::Other(other) if other.volatile => true,
             Self::Subquery(subquery) if subquery.query.volatile => true,
             _ => self.children().into_iter().any(Self::volatile),
+        }
+    }
+
+    /// Whether its value may differ from row to row; a subquery that needs no
+    /// row is run once.
+    pub fn volatile_by_row(&self) -> bool {
+        match self {
+            Self::Other(other) if other.volatile => true,
+            Self::Subquery(_) => false,
+            _ => self.children().into_iter().any(Self::volatile_by_row),
         }
     }
 
@@ -349,7 +376,22 @@ impl Expr {
 }
 
 impl Query {
-    fn columns(&self, depth: usize, found: &mut Vec<Column>) {
+    /// Whether a volatile function is in it; of levels below that is known.
+    pub fn has_volatile(&self) -> bool {
+        let targets = self.targets.iter().map(|target| &target.expr);
+        let guards = self.guards.iter().map(|(_, guard)| guard);
+        targets.chain(&self.others).chain(&self.having).chain(guards).any(Expr::volatile)
+            || self.from.has_volatile()
+            || self.ctes.iter().any(|cte| cte.query.volatile)
+            || self.entries.iter().any(|entry| match entry {
+                Entry::Subquery(query) => query.volatile,
+                Entry::Values(_, exprs) => exprs.iter().any(Expr::volatile),
+                _ => false,
+            })
+    }
+
+    /// Adds the columns that belong to the level `depth` levels out.
+    pub fn columns(&self, depth: usize, found: &mut Vec<Column>) {
         for target in &self.targets {
             target.expr.columns(depth, found);
         }
@@ -372,6 +414,18 @@ impl Query {
 }
 
 impl From {
+    fn has_volatile(&self) -> bool {
+        match self {
+            Self::Entry(_) => false,
+            Self::Join { left, right, on, .. } => {
+                left.has_volatile() || right.has_volatile() || on.iter().any(Expr::volatile)
+            }
+            Self::List { items, conditions } => {
+                items.iter().any(Self::has_volatile) || conditions.iter().any(Expr::volatile)
+            }
+        }
+    }
+
     fn columns(&self, depth: usize, found: &mut Vec<Column>) {
         match self {
             Self::Entry(_) => {}

@@ -304,7 +304,7 @@ unsafe fn view(statement: &pg_sys::ViewStmt, sql: &str) -> Option<Definition> {
     }
     // As pg_get_viewdef() writes it.
     let definition = format!("{};", definition.trim_end_matches([';', ' ', '\n']));
-    Some(Definition::View(View { schema: name.schema, view: name.name, definition }))
+    Some(Definition::View(View { schema: name.schema, view: name.name, definition, security_barrier: false }))
 }
 
 /// What follows the first `AS` that is neither quoted nor in parentheses.

@@ -69,6 +69,9 @@ pub fn profile(draft: &Draft, collected: &Collected, origin: Origin) -> Profile 
         values_of,
         hidden_statistics_of: Vec::new(),
         types: types(draft, &tables),
+        collations: Vec::new(),
+        functions: Vec::new(),
+        operators: Vec::new(),
         tables,
         views: draft
             .views
@@ -78,6 +81,7 @@ pub fn profile(draft: &Draft, collected: &Collected, origin: Origin) -> Profile 
                 schema: name.schema.clone(),
                 view: name.name.clone(),
                 definition: definition.clone(),
+                security_barrier: false,
             })
             .collect(),
         history: Vec::new(),
@@ -235,6 +239,7 @@ impl Builder<'_> {
                     not_null: column.not_null,
                     generated: column.generated,
                     identity: column.identity,
+                    collation: None,
                     orderable: facts.orderable,
                     hashable: facts.hashable,
                     statistics: restored.or(sampled).map(|found| disclosed(found, travels, text)),
@@ -320,7 +325,7 @@ fn kind_of(draft: &Draft, name: &QualifiedName) -> UserTypeKind {
     match draft.types.get(name) {
         Some(DefinedKind::Enum(labels)) => UserTypeKind::Enum { labels: labels.clone() },
         Some(DefinedKind::Domain { base, not_null }) => {
-            UserTypeKind::Domain { base: base.name.clone(), not_null: *not_null }
+            UserTypeKind::Domain { base: base.name.clone(), not_null: *not_null, collation: None }
         }
         Some(DefinedKind::Composite(attributes)) => UserTypeKind::Composite {
             attributes: attributes.iter().map(|(name, kind)| attribute(name, kind)).collect(),

@@ -126,6 +126,7 @@ pub(super) mod examples {
                 array: false,
             },
             not_null: true,
+            collation: None,
             generated: false,
             identity: false,
             orderable: true,

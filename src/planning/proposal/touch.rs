@@ -62,7 +62,10 @@ impl<'a> Pruning<'a> {
         }
         let found = match &self.division.cells {
             Cells::Whole => return all,
-            Cells::Hash { modulus, .. } => by_hash(f64::from(*modulus), self.random, narrowing),
+            Cells::Hash { modulus, .. } if narrowing.by_hash => {
+                by_hash(f64::from(*modulus), self.random, narrowing)
+            }
+            Cells::Hash { .. } => return all,
             Cells::Range { edges, .. } => Some(self.by_range(edges, &narrowing.window)),
         };
         found.map_or(all, |touch| Touch {

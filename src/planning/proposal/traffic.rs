@@ -13,6 +13,7 @@ use crate::model::access::Analysis;
 use crate::model::access::Mention;
 use crate::model::access::StatementFacts;
 use crate::model::key::KeyValue;
+use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
 use crate::model::name::WrittenName;
 use crate::model::profile::ConstraintKind;
@@ -43,6 +44,8 @@ pub struct Narrowing {
     pub selectivity: f64,
     /// Whether partitions can be pruned by it, at plan time.
     pub prunable: bool,
+    /// Whether hash partitions can, as far as values are known.
+    pub by_hash: bool,
     /// Whether they can only be pruned while running: by the rows of another
     /// table in a nested loop.
     pub at_run_time: bool,
@@ -188,7 +191,8 @@ fn read_use(
         if looked_up && narrows_to_few(facts, at, other) && !narrowings.contains_key(column) {
             let selectivity = 1.0 / subject.distinct(column, input.constants.distinct_values);
             let window = Window::Values { count: 1.0, known: Vec::new() };
-            let driven = Narrowing { window, selectivity, prunable: false, at_run_time: true };
+            let driven =
+                Narrowing { window, selectivity, prunable: false, by_hash: false, at_run_time: true };
             narrowings.insert(column.clone(), driven);
         }
     }
@@ -290,7 +294,13 @@ fn narrowing(
         let known = access.constants.iter().filter_map(read).collect();
         let selectivity = (per_value * count).min(1.0);
         let window = Window::Values { count, known };
-        return Narrowing { window, selectivity, prunable: access.prunable, at_run_time: false };
+        return Narrowing {
+            window,
+            selectivity,
+            prunable: access.prunable,
+            by_hash: access.prunes(Strategy::Hash),
+            at_run_time: false,
+        };
     }
     let ranges = || accesses.iter().filter(|access| access.kind == AccessKind::Range);
     if ranges().next().is_none() {
@@ -299,6 +309,7 @@ fn narrowing(
             window: Window::Closed(selectivity),
             selectivity,
             prunable: false,
+            by_hash: false,
             at_run_time: false,
         };
     }
@@ -322,7 +333,8 @@ fn narrowing(
         _ => Window::Closed(returned.unwrap_or(constants.window_share)),
     };
     let selectivity = share_of(&window, subject, column, constants.window_share);
-    Narrowing { window, selectivity, prunable: ranges().any(|access| access.prunable), at_run_time: false }
+    let prunable = ranges().any(|access| access.prunable);
+    Narrowing { window, selectivity, prunable, by_hash: false, at_run_time: false }
 }
 
 /// Share of the rows within a window.
@@ -346,7 +358,7 @@ fn assumed(input: &ProposalInput, subject: &Subject) -> Vec<Use> {
     let scale = input.settings.peak_qps.map_or(1.0, |peak| peak / (each * tables));
     let mut uses = Vec::new();
     let mut add = |rate: f64, columns: &[String], window: Window, selectivity: f64| {
-        let narrowing = Narrowing { window, selectivity, prunable: true, at_run_time: false };
+        let narrowing = Narrowing { window, selectivity, prunable: true, by_hash: true, at_run_time: false };
         uses.push(Use {
             calls_per_second: rate * scale,
             weight: rate,

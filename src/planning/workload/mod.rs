@@ -131,7 +131,7 @@ pub fn accesses(workload: &AnalyzedWorkload) -> Vec<AccessRow> {
                 continue;
             }
             for access in &mention.accesses {
-                let (columns, reason) = (access.columns.clone(), access.reason.clone());
+                let (columns, reason) = (access.columns.clone(), access.remark());
                 seen.insert((mention.relation.clone(), access.kind, columns, access.prunable, reason));
             }
         }

@@ -70,6 +70,7 @@ const BEFORE_EXPRESSIONS: &[&str] = &[
     "passing",
     "path",
     "range",
+    "ref",
     "restart",
     "rows",
     "set",
@@ -91,7 +92,20 @@ pub fn repair(text: &str) -> String {
     let mut repaired = String::with_capacity(text.len() + 16);
     let mut done = 0;
     for (at, token) in tokens.iter().enumerate() {
-        if token.kind != Kind::Parameter || token.start < done {
+        if token.start < done {
+            continue;
+        }
+        if national(token) {
+            repaired.push_str(&text[done..token.start]);
+            done = token.start + 1;
+            continue;
+        }
+        if token.kind != Kind::Parameter {
+            continue;
+        }
+        if let Some(last) = unescape_after(&tokens, at) {
+            repaired.push_str(&text[done..end(token)]);
+            done = end(&tokens[last]);
             continue;
         }
         if let Some(start) = extract_before(&tokens, at, done) {
@@ -118,6 +132,20 @@ pub fn repair(text: &str) -> String {
 
 const fn end(token: &Token<'_>) -> usize {
     token.start + token.text.len()
+}
+
+/// Whether it was `N'…'`, of which `N$1` is left.
+fn national(token: &Token<'_>) -> bool {
+    let number = token.text.strip_prefix(['n', 'N']).and_then(|rest| rest.strip_prefix('$'));
+    let digits = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    token.kind == Kind::Word && number.is_some_and(digits)
+}
+
+/// The last token of `UESCAPE '!'` after the parameter at `at`.
+fn unescape_after(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let word = tokens.get(at + 1).filter(|token| token.kind == Kind::Word)?;
+    let found = lower(word) == "uescape" && tokens.get(at + 2)?.kind == Kind::Text;
+    found.then_some(at + 2)
 }
 
 /// Where the `extract(` begins whose field the parameter is.
@@ -160,8 +188,14 @@ fn type_before(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         "precision" => (word(back(1)).as_deref() == Some("double")).then(|| last - 1),
         "varying" => {
             let base = word(back(1));
-            matches!(base.as_deref(), Some("character" | "char" | "nchar" | "bit")).then(|| last - 1)
+            let first = match base.as_deref() {
+                Some("character" | "char") if word(back(2)).as_deref() == Some("national") => last - 2,
+                Some("character" | "char" | "nchar" | "bit") => last - 1,
+                _ => return None,
+            };
+            Some(first)
         }
+        "character" | "char" if word(back(1)).as_deref() == Some("national") => Some(last - 1),
         name if TYPE_KEYWORDS.contains(&name) => Some(qualified(tokens, last)),
         name => {
             let keyword = quote_identifier(name) != name || BEFORE_EXPRESSIONS.contains(&name);
@@ -338,6 +372,9 @@ mod tests {
             ("select EXTRACT($1 FROM a) = $2", "select pg_catalog.extract($1, a) = $2"),
             ("select extract( $1 from interval $2)", "select pg_catalog.extract($1, CAST($2 AS interval))"),
             ("select date$1", "select date$1"),
+            ("select N$1, n$23 || $3 UESCAPE '!' || x", "select $1, $23 || $3 || x"),
+            ("select national character varying(3) $1", "select CAST($1 AS national character varying(3))"),
+            ("select national char(3) $1", "select CAST($1 AS national char(3))"),
             ("select date '2024-01-01' - interval $1", "select date '2024-01-01' - CAST($1 AS interval)"),
         ] {
             assert_eq!(repair(text), expected);
@@ -360,6 +397,8 @@ mod tests {
             "insert into date values ($1)",
             "select not $1 or $2 is distinct from $3",
             "select xmlparse(document $1)",
+            "select xmlexists($1 PASSING BY REF $2)",
+            "select n$x, un$1 from n",
             "select 'open",
             "select /* open",
             "größe = $1",

@@ -3,6 +3,7 @@
 use crate::model::access::Access;
 use crate::model::access::AccessKind;
 use crate::model::access::Analysis;
+use crate::model::access::PrunedBy;
 use crate::model::access::StatementFacts;
 use crate::model::name::QualifiedName;
 use crate::model::shadow::ShadowPart;
@@ -31,7 +32,7 @@ const TABLES: &[(&str, &str, &str)] = &[
         "l_orderkey int8, l_partkey int8, l_suppkey int8, l_linenumber int4, l_quantity numeric, \
          l_extendedprice numeric, l_discount numeric, l_tax numeric, l_returnflag bpchar, \
          l_linestatus bpchar, l_shipdate date, l_commitdate date, l_receiptdate date, \
-         l_shipinstruct bpchar, l_shipmode bpchar, PRIMARY KEY (l_orderkey, l_linenumber)",
+         l_shipinstruct bpchar, l_shipmode bpchar, l_comment text, PRIMARY KEY (l_orderkey, l_linenumber)",
     ),
     (
         "tpch",
@@ -42,21 +43,29 @@ const TABLES: &[(&str, &str, &str)] = &[
     (
         "tpch",
         "customer",
-        "c_custkey int8 PRIMARY KEY, c_name text, c_nationkey int4, c_mktsegment bpchar, c_acctbal numeric, c_phone bpchar",
+        "c_custkey int8 PRIMARY KEY, c_name text, c_address text, c_nationkey int4, c_phone bpchar, \
+         c_acctbal numeric, c_mktsegment bpchar, c_comment text",
     ),
     (
         "tpch",
         "part",
-        "p_partkey int8 PRIMARY KEY, p_name text, p_brand bpchar, p_type text, p_size int4, p_container bpchar",
+        "p_partkey int8 PRIMARY KEY, p_name text, p_mfgr bpchar, p_brand bpchar, p_type text, p_size int4, \
+         p_container bpchar, p_retailprice numeric, p_comment text",
     ),
-    ("tpch", "supplier", "s_suppkey int8 PRIMARY KEY, s_name text, s_nationkey int4"),
+    (
+        "tpch",
+        "supplier",
+        "s_suppkey int8 PRIMARY KEY, s_name bpchar, s_address text, s_nationkey int4, s_phone bpchar, \
+         s_acctbal numeric, s_comment text",
+    ),
     (
         "tpch",
         "partsupp",
-        "ps_partkey int8, ps_suppkey int8, ps_supplycost numeric, PRIMARY KEY (ps_partkey, ps_suppkey)",
+        "ps_partkey int8, ps_suppkey int8, ps_availqty int4, ps_supplycost numeric, ps_comment text, \
+         PRIMARY KEY (ps_partkey, ps_suppkey)",
     ),
-    ("tpch", "nation", "n_nationkey int4 PRIMARY KEY, n_name bpchar, n_regionkey int4"),
-    ("tpch", "region", "r_regionkey int4 PRIMARY KEY, r_name bpchar"),
+    ("tpch", "nation", "n_nationkey int4 PRIMARY KEY, n_name bpchar, n_regionkey int4, n_comment text"),
+    ("tpch", "region", "r_regionkey int4 PRIMARY KEY, r_name bpchar, r_comment text"),
 ];
 
 /// Views of schema `app`, those that build on others first: order must not
@@ -100,6 +109,7 @@ pub fn plan() -> ShadowPlan {
     plan.views.extend(VIEWS.iter().map(|(name, definition)| ShadowView {
         name: QualifiedName::new("app", *name),
         definition: (*definition).to_owned(),
+        security_barrier: *name == "guarded",
     }));
     plan.failed.insert(QualifiedName::new("app", "cubes"), "type ext.cube does not exist here".to_owned());
     plan
@@ -154,6 +164,9 @@ fn shown_access(access: &Access) -> String {
         line.push_str(&format!(" {}", access.constants.join("|")));
     }
     let kind = access.kind;
+    if access.prunable && kind != AccessKind::Range && access.by != PrunedBy::All {
+        line.push_str(if access.by == PrunedBy::Hash { " by hash" } else { " by order" });
+    }
     if !access.prunable && (kind.narrows() || kind == AccessKind::Join) {
         line.push_str(" unpruned");
     }

@@ -80,6 +80,9 @@ impl Fixture {
                 values_of: Vec::new(),
                 hidden_statistics_of: Vec::new(),
                 types: Vec::new(),
+                collations: Vec::new(),
+                functions: Vec::new(),
+                operators: Vec::new(),
                 tables: Vec::new(),
                 views: Vec::new(),
                 history: Vec::new(),
@@ -201,6 +204,7 @@ pub fn column(name: &str, type_text: &str) -> Column {
         not_null: true,
         generated: false,
         identity: false,
+        collation: None,
         orderable: !no_order,
         hashable: !no_order,
         statistics: Some(ColumnStatistics {
