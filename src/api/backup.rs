@@ -4,7 +4,6 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::api::facts::check_profile_name;
 use crate::catalog::arming::current_user;
 use crate::catalog::profiles;
 use crate::operations::backup;
@@ -14,7 +13,7 @@ use crate::operations::backup;
 fn profile_backup(path: &str, name: default!(&str, "'backup'")) -> Result<String, ErrorReport> {
     let user = current_user()?;
     // Before hours of reading.
-    check_profile_name(name, &user)?;
+    profiles::check_name(name, &user)?;
     let profile = backup::profile_of(path)?;
     profiles::store(name, &profile, &user)?;
     Ok(name.to_owned())

@@ -26,9 +26,6 @@ use crate::pg::moment;
 use crate::planning::forecast;
 use crate::planning::workload;
 
-/// Longest name of a profile, in bytes.
-const PROFILE_NAME_BYTES_MAX: usize = 200;
-
 #[pg_extern(
     stable,
     parallel_restricted,
@@ -60,34 +57,16 @@ fn check_is_table(name: &QualifiedName) -> Result<(), ErrorReport> {
     }
 }
 
-/// Whether a profile of this name may be stored, replacing one of that name.
-pub fn check_profile_name(name: &str, user: &str) -> Result<(), ErrorReport> {
-    if name.is_empty() || name.len() > PROFILE_NAME_BYTES_MAX {
-        return Err(error::new(
-            SqlState::InvalidParameterValue,
-            "name of a profile must not be empty or long",
-            Some(format!("It may have 1 to {PROFILE_NAME_BYTES_MAX} bytes.")),
-            None,
-        ));
-    }
-    if profiles::owned_by_another(name, user)? {
-        return Err(error::new(
-            SqlState::InsufficientPrivilege,
-            format!("profile \"{name}\" belongs to another role"),
-            None,
-            Some("Choose another name.".to_owned()),
-        ));
-    }
-    Ok(())
-}
-
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
     let user = current_user()?;
-    check_profile_name(name, &user)?;
+    profiles::check_name(name, &user)?;
     // What is stored is what was checked, not what was given.
-    let checked = Profile::from_json(profile.read()?)?;
+    let checked = match Profile::from_text(profile.text()) {
+        Some(profile) => profile,
+        None => Profile::from_json(profile.read()?)?,
+    };
     profiles::store(name, &checked, &user)?;
     Ok(name.to_owned())
 }

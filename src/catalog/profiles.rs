@@ -127,14 +127,45 @@ pub fn load(name: Option<&str>, user: &str) -> Result<Option<Profile>, ErrorRepo
         ),
     })?;
     let Some(text) = texts.first() else { return Ok(None) };
+    if let Some(profile) = Profile::from_text(text) {
+        return Ok(Some(profile));
+    }
     let value: Value = serde_json::from_str(text).map_err(|cause| {
         error::new(SqlState::DataCorrupted, format!("could not read a stored profile: {cause}"), None, None)
     })?;
     Ok(Some(Profile::from_json(value)?))
 }
 
+/// Longest name of a profile, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// Whether a user may store something under the name of a profile, replacing
+/// what is there.
+///
+/// # Errors
+/// 22023 for an empty or long name, 42501 for that of somebody else's profile.
+pub fn check_name(name: &str, user: &str) -> Result<(), ErrorReport> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(error::new(
+            SqlState::InvalidParameterValue,
+            "name of a profile must not be empty or long",
+            Some(format!("It may have 1 to {NAME_BYTES_MAX} bytes.")),
+            None,
+        ));
+    }
+    if owned_by_another(name, user)? || declared::owned_by_another(name, user)? {
+        return Err(error::new(
+            SqlState::InsufficientPrivilege,
+            format!("profile \"{name}\" belongs to another role"),
+            None,
+            Some("Choose another name.".to_owned()),
+        ));
+    }
+    Ok(())
+}
+
 /// Whether somebody else's profile has this name.
-pub fn owned_by_another(name: &str, user: &str) -> Result<bool, ErrorReport> {
+fn owned_by_another(name: &str, user: &str) -> Result<bool, ErrorReport> {
     as_extension_owner(|| {
         spi::one::<bool>(
             &format!(

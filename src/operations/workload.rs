@@ -29,9 +29,6 @@ use crate::planning::workload::declared::DeclaredError;
 use crate::planning::workload::log::Format;
 use crate::planning::workload::log::LogReader;
 
-/// Longest name of a profile, in bytes.
-const NAME_BYTES_MAX: usize = 200;
-
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -46,7 +43,7 @@ const STRANGE_BYTES_MAX: u64 = 64 << 20;
 /// For the first statement that is not one query by PostgreSQL's grammar.
 pub fn declare(statements: Value, name: &str) -> Result<usize, ErrorReport> {
     let user = current_user()?;
-    check_name(name)?;
+    profiles::check_name(name, &user)?;
     let all = planned::read(&statements)?;
     for (at, one) in all.iter().enumerate() {
         pgrx::check_for_interrupts!();
@@ -56,32 +53,8 @@ pub fn declare(statements: Value, name: &str) -> Result<usize, ErrorReport> {
             NoQuery::Other(what) => DeclaredError::NotAQuery(position, what),
         })?;
     }
-    if profiles::owned_by_another(name, &user)? || declared::owned_by_another(name, &user)? {
-        return Err(belongs_to_another(name));
-    }
     declared::store(name, &statements, &user)?;
     Ok(all.len())
-}
-
-fn check_name(name: &str) -> Result<(), ErrorReport> {
-    if !name.is_empty() && name.len() <= NAME_BYTES_MAX {
-        return Ok(());
-    }
-    Err(error::new(
-        SqlState::InvalidParameterValue,
-        "name of a profile must not be empty or long",
-        Some(format!("It may have 1 to {NAME_BYTES_MAX} bytes.")),
-        None,
-    ))
-}
-
-fn belongs_to_another(name: &str) -> ErrorReport {
-    error::new(
-        SqlState::InsufficientPrivilege,
-        format!("profile \"{name}\" belongs to another role"),
-        None,
-        Some("Choose another name.".to_owned()),
-    )
 }
 
 /// Reads the statements of this database from a server log and stores them as
@@ -93,11 +66,8 @@ fn belongs_to_another(name: &str) -> ErrorReport {
 pub fn import_log(path: &str, format: &str, name: &str) -> Result<u64, ErrorReport> {
     check_role()?;
     let user = current_user()?;
-    check_name(name)?;
+    profiles::check_name(name, &user)?;
     let format = format_of(format)?;
-    if profiles::owned_by_another(name, &user)? {
-        return Err(belongs_to_another(name));
-    }
     if profiles::has_tables(name)? {
         return Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,

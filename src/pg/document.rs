@@ -19,6 +19,12 @@ use crate::pg::error;
 pub struct Document(String);
 
 impl Document {
+    /// As jsonb's output function writes it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The value.
     ///
     /// # Errors

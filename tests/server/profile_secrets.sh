@@ -48,7 +48,7 @@ for file in script function; do
 done
 same "what was prepared before is there without its strings" \
     'SELECT id FROM public.acc AS cached WHERE pw = $1 AND "id" = a AND pw <> $2 AND pw <> "pw" || $3' \
-    "$(statements | tr -s ' \n' ' ' | grep -oE 'SELECT id FROM public.acc AS cached [^/]*\$3')"
+    "$(statements | tr -s ' \n' ' ' | grep -oE 'SELECT id FROM public.acc AS cached [^|]*\|\| \$3')"
 same "a comment is a blank, also between words" 'SELECT id FROM public.acc WHERE id = $1' \
     "$(statements | tr -s ' \n' '  ' | grep -oE 'SELECT id FROM public.acc WHERE id = \$1' | head -n 1)"
 same "what is left out is counted" t "$(psql -qXAt -d postgres -c \
