@@ -108,6 +108,12 @@ pub fn repair(text: &str) -> String {
             done = end(&tokens[last]);
             continue;
         }
+        if let Some(constant) = constant_for(&tokens, at) {
+            repaired.push_str(&text[done..token.start]);
+            repaired.push_str(constant);
+            done = end(token);
+            continue;
+        }
         if let Some(start) = extract_before(&tokens, at, done) {
             repaired.push_str(&text[done..start]);
             repaired.push_str(&format!("pg_catalog.extract({},", token.text));
@@ -144,8 +150,46 @@ fn national(token: &Token<'_>) -> bool {
 /// The last token of `UESCAPE '!'` after the parameter at `at`.
 fn unescape_after(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let word = tokens.get(at + 1).filter(|token| token.kind == Kind::Word)?;
-    let found = lower(word) == "uescape" && tokens.get(at + 2)?.kind == Kind::Text;
-    found.then_some(at + 2)
+    let constant = matches!(tokens.get(at + 2)?.kind, Kind::Text | Kind::Parameter);
+    (lower(word) == "uescape" && constant).then_some(at + 2)
+}
+
+/// A string to stand for the parameter at `at`, where the grammar takes
+/// nothing but one: marks of a CYCLE clause, and paths in JSON_TABLE.
+fn constant_for(tokens: &[Token<'_>], at: usize) -> Option<&'static str> {
+    let word = |at: Option<usize>| at.and_then(|at| tokens.get(at)).filter(|token| token.kind == Kind::Word);
+    let is = |at: Option<usize>, text: &str| word(at).is_some_and(|token| lower(token) == text);
+    let parameter = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Parameter);
+    let before = at.checked_sub(1);
+    if is(before, "path") {
+        return Some("'$'");
+    }
+    if is(before, "to") && is(Some(at + 1), "default") && parameter(at + 2) {
+        return Some("'1'");
+    }
+    let marked = at.checked_sub(2).is_some_and(|mark| parameter(mark) || tokens[mark].text == "'1'");
+    if is(before, "default") && marked && is(at.checked_sub(3), "to") {
+        return Some("'0'");
+    }
+    (is_sign(tokens, before?, ",") && opens_json_table(tokens, before?)).then_some("'$'")
+}
+
+/// Whether the comma at `comma` is the first one of a `JSON_TABLE(`.
+fn opens_json_table(tokens: &[Token<'_>], comma: usize) -> bool {
+    let mut depth = 0_usize;
+    for at in (0..comma).rev() {
+        match tokens[at].text {
+            ")" => depth += 1,
+            "(" if depth == 0 => {
+                let name = at.checked_sub(1).map(|name| &tokens[name]);
+                return name.is_some_and(|name| name.kind == Kind::Word && lower(name) == "json_table");
+            }
+            "(" => depth -= 1,
+            "," if depth == 0 => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Where the `extract(` begins whose field the parameter is.
@@ -372,6 +416,19 @@ mod tests {
             ("select EXTRACT($1 FROM a) = $2", "select pg_catalog.extract($1, a) = $2"),
             ("select extract( $1 from interval $2)", "select pg_catalog.extract($1, CAST($2 AS interval))"),
             ("select date$1", "select date$1"),
+            ("select U&$1 UESCAPE $2 || x", "select U&$1 || x"),
+            (
+                "with recursive r (n) as (select $1) cycle n set c to $2 default $3 using p select $4",
+                "with recursive r (n) as (select $1) cycle n set c to '1' default '0' using p select $4",
+            ),
+            (
+                "select f($1, $2) from json_table(g(d, $3), $4 columns (a int path $5, b int path $6))",
+                "select f($1, $2) from json_table(g(d, $3), '$' columns (a int path '$', b int path '$'))",
+            ),
+            (
+                "select json_table.a, $1 from t where path = $2",
+                "select json_table.a, $1 from t where path = $2",
+            ),
             ("select N$1, n$23 || $3 UESCAPE '!' || x", "select $1, $23 || $3 || x"),
             ("select national character varying(3) $1", "select CAST($1 AS national character varying(3))"),
             ("select national char(3) $1", "select CAST($1 AS national char(3))"),
