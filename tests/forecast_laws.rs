@@ -99,7 +99,7 @@ const COVERAGE_MIN: (f64, f64) = (0.85, 0.8);
 
 /// Share of the days ahead that lie inside the interval.
 fn coverage(family: Family, history: usize, ahead: usize) -> f64 {
-    const SERIES: u64 = 200;
+    const SERIES: u64 = 100;
     let mut inside = 0;
     for seed in 1..=SERIES {
         let values = family(&mut Noise(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)), history + ahead);

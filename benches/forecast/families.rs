@@ -128,7 +128,7 @@ impl Sample {
     }
 }
 
-/// Hourly values from a Thursday in 2026 on.
+/// Hourly values from the first of January 2026 on.
 fn observations(values: &[f64]) -> Vec<Observation> {
     const START: i64 = 1_767_225_600_000_000;
     (0..).zip(values).map(|(hour, value)| Observation { at: START + hour * HOUR, value: *value }).collect()
@@ -161,10 +161,10 @@ fn season(noise: &mut Noise, set: &Set, weekly: bool) -> impl Fn(usize) -> f64 +
     let (swing, phase) = (noise.between(set.swing), noise.between((0.0, 24.0)));
     let weekend = if weekly { noise.between(set.weekend) } else { 1.0 };
     let mean = (5.0 + 2.0 * weekend) / 7.0;
+    let saturday = noise.between((0.0, 7.0)) as usize;
     move |hour| {
         let of_day = 1.0 + swing * (std::f64::consts::TAU * (hour as f64 - phase) / 24.0).sin();
-        let day = hour / 24 % 7;
-        of_day * if day == 2 || day == 3 { weekend } else { 1.0 } / mean
+        of_day * if (hour / 24 + saturday) % 7 < 2 { weekend } else { 1.0 } / mean
     }
 }
 
@@ -299,8 +299,9 @@ fn retention_known(noise: &mut Noise, set: &Set) -> Sample {
 fn nightly(noise: &mut Noise, set: &Set) -> Sample {
     let hour_of_day = noise.between((0.0, 24.0)) as usize;
     let weekend = if noise.chance(0.5) { 0.0 } else { 1.0 };
-    grown(noise, set, |hour| match (hour % 24 == hour_of_day, hour / 24 % 7) {
-        (true, 2 | 3) => 24.0 * weekend,
+    let saturday = noise.between((0.0, 7.0)) as usize;
+    grown(noise, set, |hour| match (hour % 24 == hour_of_day, (hour / 24 + saturday) % 7) {
+        (true, 0 | 1) => 24.0 * weekend,
         (true, _) => 24.0,
         _ => 0.01,
     })

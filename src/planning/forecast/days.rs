@@ -160,7 +160,7 @@ mod tests {
     fn days_are_counted_back_from_the_last_observation() {
         let days = Days::of(&hourly(24 * 4 + 8, |hour| (hour * hour) as f64)).unwrap();
         assert_eq!((days.len(), days.hours.len()), (4, 4 * 24));
-        let last = 24.0 * 4.0 + 7.0;
+        let last: f64 = 24.0 * 4.0 + 7.0;
         assert!((days.changes[3] - (last * last - (last - 24.0).powi(2))).abs() < 1e-6);
         assert!((days.hours[95] - (2.0 * last - 1.0)).abs() < 1e-6);
         assert!(days.rising);

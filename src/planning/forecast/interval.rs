@@ -26,9 +26,9 @@ const COVERAGE: f64 = 0.9;
 /// families of synthetic series, not derived.
 pub(super) const EXPONENT: f64 = 0.8;
 
-/// The least growth of the half-width with the distance, as h^0.65: far misses
+/// The least growth of the half-width with the distance, as h^0.55: far misses
 /// are few, and may have been small by luck. Calibrated like the other.
-const EXPONENT_MIN: f64 = 0.65;
+const EXPONENT_MIN: f64 = 0.55;
 
 /// Misses that add up to this share of their sum are not noise: the rate
 /// itself keeps rising or falling. They are then as large as the rate is, so
@@ -37,7 +37,7 @@ const ONE_SIDED: f64 = 0.8;
 
 /// Most that an old miss grows: a rate near zero tells no proportion, and one
 /// of zero none at all.
-const RISEN_MAX: f64 = 10.0;
+const RISEN_MAX: f64 = 3.0;
 
 /// Fewest origins from which more than the size of misses is concluded; as
 /// many as the choice among methods asks for.
