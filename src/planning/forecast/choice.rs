@@ -132,7 +132,8 @@ struct Trial {
     reach: Vec<usize>,
     /// By way, then by distance; `None` where a way had too little history.
     misses: Vec<Option<Vec<f64>>>,
-    /// Rate per day of each way.
+    /// Rate per day of each way; `None` where something shrank, because a rate
+    /// that may be of either sign tells no proportion.
     rates: Vec<Option<f64>>,
 }
 
@@ -166,7 +167,11 @@ fn trials(days: &Days) -> Vec<Trial> {
         Trial {
             origin,
             misses: there.paces.iter().map(misses).collect(),
-            rates: there.paces.iter().map(|pace| Some(pace.as_ref()?.day(0))).collect(),
+            rates: there
+                .paces
+                .iter()
+                .map(|pace| pace.filter(|_| days.rising).map(|pace| pace.day(0)))
+                .collect(),
             reach,
         }
     };
