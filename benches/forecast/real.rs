@@ -28,7 +28,7 @@ pub fn series() -> Vec<RealSeries> {
     let Ok(folder) = fs::read_dir(folder()) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = folder.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
-    paths.iter().filter_map(|path| read(path)).collect()
+    paths.iter().filter_map(read).collect()
 }
 
 fn folder() -> PathBuf {
