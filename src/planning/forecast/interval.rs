@@ -30,6 +30,10 @@ pub(super) const EXPONENT: f64 = 0.8;
 /// are few, and may have been small by luck. Calibrated like the other.
 const EXPONENT_MIN: f64 = 0.55;
 
+/// Days from which this holds. Nearer misses may be noise of the readings,
+/// which does not grow.
+const FAR: f64 = 4.0;
+
 /// Misses that add up to this share of their sum are not noise: the rate
 /// itself keeps rising or falling. They are then as large as the rate is, so
 /// old ones must grow with it.
@@ -110,7 +114,8 @@ impl Band {
         let mut steps: Vec<(f64, f64)> = Vec::new();
         for group in groups.iter_mut().rev().filter(|group| !group.scores.is_empty()) {
             let (distance, width) = group.step();
-            let grown = |(near, width): &(f64, f64)| width * (distance / near).powf(EXPONENT_MIN);
+            let grown =
+                |(near, width): &(f64, f64)| width * (distance / near.max(FAR)).max(1.0).powf(EXPONENT_MIN);
             let least = steps.last().map_or(0.0, grown);
             steps.push((distance, width.max(least)));
         }
