@@ -11,7 +11,7 @@ export PG_CONFIG
 
 TOOLS := . tests/lib/build.sh; take_lock; claim_target
 
-.PHONY: help setup build install test test-15 test-18 test-pure demo freeze fmt lint clean
+.PHONY: help setup build install test test-15 test-18 test-pure demo bench-forecast freeze fmt lint clean
 
 help: ## this list
 	@echo 'pg_presplit: make TARGET'
@@ -38,6 +38,9 @@ test-pure: ## formatting, lints and tests that need no server
 
 demo: setup ## a year of flights from a plain database into shards (DEMO_PG=18 for PostgreSQL 18)
 	@bash tests/demo/run.sh
+
+bench-forecast: setup ## score the forecaster against others, on generated and on real series
+	@. tests/env.sh; $(TOOLS); bash benches/forecast/run.sh
 
 freeze: setup ## keep the install script of this version for the test of updates
 	@. tests/env.sh; $(TOOLS); install_extension "$$PG_CONFIG_15"; mkdir -p sql/install; version=$$(sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml | head -n 1); cp "$$("$$PG_CONFIG_15" --sharedir)/extension/pg_presplit--$$version.sql" sql/install/

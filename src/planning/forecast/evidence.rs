@@ -12,6 +12,7 @@ use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
 use crate::planning::forecast::EventTime;
 use crate::planning::forecast::Observation;
+use crate::planning::forecast::course::Course;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::interval::Band;
 use crate::planning::forecast::series::Series;
@@ -91,7 +92,7 @@ impl Evidence {
                 format!("declared {rate} rows per day, ±100 % of growth, nothing observed")
             }
             Some(rate) => {
-                let found = self.rows.rate_per_day;
+                let found = self.rows.rate_per_day();
                 format!("declared {rate} rows per day, observed {found:.1} ({observed})")
             }
         }
@@ -132,6 +133,8 @@ impl Evidence {
         }
         let mut rows = Trend::of(&series);
         rows.scale(rows_now / on_curve);
+        // Rows that were deleted are not on the curve, so it cannot fall.
+        rows.never_falls = false;
         let last = series.last().at;
         let silence = days_between(last, captured_at);
         let stale = silence > STALE_DAYS_MIN.max(STALE_SHARE * series.span_days());
@@ -155,7 +158,8 @@ impl Evidence {
             return None;
         }
         let rows = Trend {
-            rate_per_day: net / days,
+            course: Course::line(net / days),
+            never_falls: false,
             band: Band::of_growth(1.0),
             known_until: captured_at,
             model: format!("drift over {}, ±100 % of growth", duration(days)),

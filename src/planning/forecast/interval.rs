@@ -8,8 +8,10 @@
 //! Residuals of one series depend on each other, so the guarantee is not
 //! exact; where it errs it is meant to be too wide. Misses that all fall on
 //! one side speak of a rate that keeps changing, and are taken in proportion
-//! to it. Invariant: half-widths
-//! are finite, not negative, and never shrink with the distance.
+//! to it.
+//!
+//! Invariant: half-widths are finite, not negative, and never shrink with the
+//! distance.
 
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
@@ -22,7 +24,15 @@ const COVERAGE: f64 = 0.9;
 /// Growth of a miss with the distance h, as h^0.8: between the square root of
 /// a random walk and the straight line of a wrong rate. Calibrated on nine
 /// families of synthetic series, not derived.
-const EXPONENT: f64 = 0.8;
+pub(super) const EXPONENT: f64 = 0.8;
+
+/// The least growth of the half-width with the distance, as h^0.55: far misses
+/// are few, and may have been small by luck. Calibrated like the other.
+const EXPONENT_MIN: f64 = 0.55;
+
+/// Days from which this holds. Nearer misses may be noise of the readings,
+/// which does not grow.
+const FAR: f64 = 4.0;
 
 /// Misses that add up to this share of their sum are not noise: the rate
 /// itself keeps rising or falling. They are then as large as the rate is, so
@@ -31,7 +41,7 @@ const ONE_SIDED: f64 = 0.8;
 
 /// Most that an old miss grows: a rate near zero tells no proportion, and one
 /// of zero none at all.
-const RISEN_MAX: f64 = 10.0;
+const RISEN_MAX: f64 = 3.0;
 
 /// Fewest origins from which more than the size of misses is concluded; as
 /// many as the choice among methods asks for.
@@ -52,20 +62,21 @@ const GROUPS_MAX: i32 = 16;
 pub(super) struct Band {
     /// Distance in days and half-width, both ascending.
     steps: Vec<(f64, f64)>,
-    /// Days of history: beyond it the error of the rate prevails.
-    span: f64,
     /// The least half-width, as a share of the growth.
     growth_share: f64,
 }
 
-/// How lines that were drawn at earlier moments missed what came.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Trial {
-    pub(super) band: Band,
-    /// Mean of miss / distance^[`EXPONENT`].
-    pub(super) error: f64,
-    /// How many moments the lines were drawn at.
-    pub(super) origins: usize,
+/// How far a forecast from an earlier moment was off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Miss {
+    /// The moment, as a number that is its own.
+    pub(super) origin: usize,
+    /// Days ahead.
+    pub(super) distance: f64,
+    /// What came less what was said.
+    pub(super) miss: f64,
+    /// The rate per day that was said.
+    pub(super) rate: f64,
 }
 
 impl Band {
@@ -76,43 +87,26 @@ impl Band {
 
     /// A known miss at a distance in days.
     pub(super) fn with_miss(mut self, distance: f64, miss: f64) -> Self {
-        self.span = self.span.max(distance);
         self.steps.push((distance, miss));
         self
     }
 
-    /// The misses of Theil–Sen lines through the last `window` (a share of the
-    /// time) of `points`, ascending in time, when drawn at earlier moments.
-    pub(super) fn trial(points: &[Observation], window: f64, growth_share: f64) -> Trial {
-        let (Some(first), Some(last)) = (points.first(), points.last()) else {
-            return Trial { band: Self::of_growth(growth_share), error: 0.0, origins: 0 };
-        };
-        let span = days_between(first.at, last.at);
+    /// The band of past misses over `span` days of history, for a rate of
+    /// `rate_now` per day.
+    pub(super) fn of_misses(misses: &[Miss], span: f64, rate_now: f64, growth_share: f64) -> Self {
         let mut groups: Vec<Group> = (0..GROUPS_MAX).map(|_| Group::default()).collect();
-        let rate_now = theil_sen(recent(points, window)).abs();
-        let (mut count, mut sum, mut signed) = (0, 0.0, 0.0);
-        for origin in origins(points.len()) {
-            let rate = theil_sen(recent(&points[..=origin], window));
-            let risen = if rate == 0.0 { 1.0 } else { (rate_now / rate.abs()).clamp(1.0, RISEN_MAX) };
-            let from = points[origin];
-            let mut reached = [false; GROUPS_MAX as usize];
-            for to in &points[origin + 1..] {
-                let distance = days_between(from.at, to.at);
-                let score = (to.value - from.value - rate * distance) / distance.powf(EXPONENT);
-                let index = group_of(distance, span);
-                groups[index].scores.push(score.abs());
-                groups[index].risen.push(score.abs() * risen);
-                (count, sum, signed) = (count + 1, sum + score.abs(), signed + score);
-                groups[index].distances += distance;
-                reached[index] = true;
-            }
-            for (group, reached) in groups.iter_mut().zip(reached) {
-                group.origins += usize::from(reached);
-            }
+        let (mut sum, mut signed) = (0.0, 0.0);
+        let mut origins = 0;
+        let mut last = None;
+        for one in misses.iter().filter(|one| one.distance > 0.0) {
+            let score = one.miss / one.distance.powf(EXPONENT);
+            let risen = if one.rate == 0.0 { 1.0 } else { (rate_now / one.rate).abs().clamp(1.0, RISEN_MAX) };
+            groups[group_of(one.distance, span)].add(one, score.abs(), risen);
+            (sum, signed) = (sum + score.abs(), signed + score);
+            origins += usize::from(last != Some(one.origin));
+            last = Some(one.origin);
         }
-        let error = sum / f64::from(count.max(1));
-        let tried = origins(points.len()).count();
-        if tried >= ORIGINS_TO_JUDGE && signed.abs() > ONE_SIDED * sum {
+        if origins >= ORIGINS_TO_JUDGE && signed.abs() > ONE_SIDED * sum {
             for group in &mut groups {
                 std::mem::swap(&mut group.scores, &mut group.risen);
             }
@@ -120,11 +114,12 @@ impl Band {
         let mut steps: Vec<(f64, f64)> = Vec::new();
         for group in groups.iter_mut().rev().filter(|group| !group.scores.is_empty()) {
             let (distance, width) = group.step();
-            let least = steps.last().map_or(0.0, |(_, width)| *width);
+            let grown =
+                |(near, width): &(f64, f64)| width * (distance / near.max(FAR)).max(1.0).powf(EXPONENT_MIN);
+            let least = steps.last().map_or(0.0, grown);
             steps.push((distance, width.max(least)));
         }
-        let band = Self { steps, span, growth_share };
-        Trial { band, error, origins: tried }
+        Self { steps, growth_share }
     }
 
     /// Multiplies all widths by a factor that is not negative.
@@ -148,9 +143,8 @@ impl Band {
             return first.1; // noise does not vanish on a short way
         }
         if distance >= last.0 {
-            let known = distance.min(self.span.max(last.0));
-            // Beyond the history nothing limits how long a wrong rate lasts.
-            return last.1 * (known / last.0).powf(EXPONENT) * (distance / known);
+            // Beyond what was seen nothing limits how long a wrong rate lasts.
+            return last.1 * (distance / last.0);
         }
         let after = self.steps.partition_point(|step| step.0 <= distance);
         let (a, b) = (self.steps[after - 1], self.steps[after]);
@@ -168,9 +162,18 @@ struct Group {
     /// Sum of the distances, days.
     distances: f64,
     origins: usize,
+    last: Option<usize>,
 }
 
 impl Group {
+    fn add(&mut self, one: &Miss, score: f64, risen: f64) {
+        self.scores.push(score);
+        self.risen.push(score * risen);
+        self.distances += one.distance;
+        self.origins += usize::from(self.last != Some(one.origin));
+        self.last = Some(one.origin);
+    }
+
     /// Mean distance and the half-width there.
     fn step(&mut self) -> (f64, f64) {
         let distance = self.distances / self.scores.len() as f64;
@@ -189,6 +192,29 @@ impl Group {
 /// 0 for the farther half of the history, 1 for the quarter before, and so on.
 fn group_of(distance: f64, span: f64) -> usize {
     ((span / distance).log2().floor() as i32).clamp(0, GROUPS_MAX - 1) as usize
+}
+
+/// The misses of Theil–Sen lines through the last `window` (a share of the
+/// time) of `points`, ascending in time, when drawn at earlier moments.
+pub(super) fn misses_of_lines(points: &[Observation], window: f64) -> Vec<Miss> {
+    let mut misses = Vec::new();
+    for origin in origins(points.len()) {
+        let rate = theil_sen(recent(&points[..=origin], window));
+        let from = points[origin];
+        misses.extend(points[origin + 1..].iter().map(|to| {
+            let distance = days_between(from.at, to.at);
+            Miss { origin, distance, miss: to.value - from.value - rate * distance, rate }
+        }));
+    }
+    misses
+}
+
+/// Mean of miss / distance^[`EXPONENT`], and from how many origins.
+pub(super) fn error_of(misses: &[Miss]) -> (f64, usize) {
+    let sum: f64 = misses.iter().map(|one| one.miss.abs() / one.distance.powf(EXPONENT)).sum();
+    let mut origins: Vec<usize> = misses.iter().map(|one| one.origin).collect();
+    origins.dedup();
+    (sum / misses.len().max(1) as f64, origins.len())
 }
 
 /// Indexes to look ahead from: the last two thirds of the series, because a
@@ -220,7 +246,7 @@ mod tests {
         let points: Vec<Observation> = (0..60)
             .map(|day| Observation { at: day * DAY, value: ((day * 7919) % 31) as f64 + day as f64 })
             .collect();
-        let band = Band::trial(&points, 1.0, 0.0).band;
+        let band = Band::of_misses(&misses_of_lines(&points, 1.0), 59.0, 1.0, 0.0);
         let widths: Vec<f64> =
             (0..400).map(|quarter| band.half_width(f64::from(quarter) / 2.0, 1.0)).collect();
         assert!(widths[0] > 0.0 && widths.windows(2).all(|pair| pair[0] <= pair[1] + 1e-9));
@@ -231,7 +257,8 @@ mod tests {
     #[test]
     fn a_lone_residual_is_not_taken_for_the_worst() {
         let at = |day: i64, value: f64| Observation { at: day * DAY, value };
-        let band = Band::trial(&[at(0, 0.0), at(1, 1.0), at(2, 2.0), at(3, 5.0)], 1.0, 0.0).band;
+        let points = [at(0, 0.0), at(1, 1.0), at(2, 2.0), at(3, 5.0)];
+        let band = Band::of_misses(&misses_of_lines(&points, 1.0), 3.0, 1.0, 0.0);
         assert!((band.half_width(1.0, 0.0) - 2.0 * 1.8).abs() < 1e-9);
     }
 }

@@ -1,9 +1,11 @@
 //! Growth: from what was observed to what is expected, with an honest interval.
 //!
 //! ```text
-//! times and values ─→ series ─→ trend ─┬───────────────→ forecast (any series)
-//!                                      └─→ evidence ─┬─→ growth (of one table)
-//! pg_stats ─→ distribution ─→ event_time ────────────┘
+//! times and values ─→ event ─→ series ─→ trend ─┬───────────────→ forecast (any series)
+//!                                               └─→ evidence ─┬─→ growth (of one table)
+//!          pg_stats ─→ distribution ─→ event_time ────────────┘
+//!
+//! trend = days (less jumps) ─→ rhythm, rate ─→ choice ─→ course ± interval
 //! ```
 //!
 //! Here are the values that pass between the rooms and the entrance for any
@@ -13,12 +15,20 @@
 //! Invariant: `lower <= value <= upper` at every point, all three finite, and
 //! the last point lies at the horizon.
 
+mod choice;
+mod course;
+mod days;
 pub mod distribution;
 pub mod error;
+mod event;
 pub mod event_time;
 mod evidence;
 pub mod growth;
 mod interval;
+mod jump;
+mod rate;
+mod regression;
+mod rhythm;
 pub mod series;
 mod slope;
 mod trend;
@@ -31,6 +41,7 @@ pub use crate::planning::forecast::distribution::distribution;
 pub use crate::planning::forecast::distribution::quantiles;
 pub use crate::planning::forecast::distribution::rows_between;
 pub use crate::planning::forecast::error::ForecastError;
+pub use crate::planning::forecast::event::without_events;
 pub use crate::planning::forecast::event_time::curve;
 pub use crate::planning::forecast::event_time::event_time;
 pub use crate::planning::forecast::growth::growth;
@@ -52,6 +63,17 @@ pub struct Observation {
     /// Microseconds since 1970-01-01 UTC.
     pub at: i64,
     pub value: f64,
+}
+
+/// Something that changed a value between two moments and is not growth: a
+/// drop, a truncate, a restore, a move.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Event {
+    /// Microseconds since 1970-01-01 UTC, like `until`.
+    pub from: i64,
+    pub until: i64,
+    /// By how much, in the unit of the series; `None` takes what was observed.
+    pub change: Option<f64>,
 }
 
 /// A point of a forecast with its 90 % interval.
@@ -106,14 +128,17 @@ pub struct Growth {
 /// Forecasts any series.
 ///
 /// Observations may come in any order; of several at one moment the last one
-/// given counts. The method follows the history: one observation stays as it
-/// is, two or three give a drift with ±100 % of the growth, four and more a
-/// Theil–Sen line through the last observation with a conformal interval, of
-/// the recent half or quarter of the history where that would have been
-/// clearly better. The series may go below zero, so nothing is cut off there.
+/// given counts. The method follows the history (`trend`): one observation
+/// stays as it is; two or three give a drift with ±100 % of the growth; up to
+/// three days of close readings give their mean, thin readings a Theil–Sen
+/// line; from three days on hours of the day, from two weeks on days of the
+/// week are added, and the ways that would have been clearly better than
+/// Theil–Sen in the past are mixed. The series may go below zero, so nothing
+/// is cut off there, but one that never fell in two weeks and more is not
+/// expected to.
 ///
 /// What cannot be seen is not in the interval: a season longer than the
-/// history, or exponential growth far beyond it.
+/// history, or a change of the rate that is still to come.
 ///
 /// `horizon` is in microseconds, counted from `origin` (microseconds since
 /// 1970 UTC), or from the last observation if that is later or there is no
@@ -135,7 +160,7 @@ pub fn forecast(
     let origin = origin.map_or(last.at, |origin| origin.max(last.at));
     let points =
         moments(origin, horizon, points).map(|at| trend.point(last, at)).collect::<Vec<ForecastPoint>>();
-    Ok(Forecast { points, rate_per_day: trend.rate_per_day, model: trend.model })
+    Ok(Forecast { points, rate_per_day: trend.rate_per_day(), model: trend.model })
 }
 
 /// Refuses a horizon (microseconds) outside 1..=[`HORIZON_MAX`].
@@ -210,7 +235,7 @@ mod tests {
         // Exact lines keep 1 / (n - 2) of the growth as doubt.
         check(&[0.0, 1.0, 2.0, 3.0], 1.0, (8.0, 13.0, 18.0), "Theil-Sen over 3 days");
         let line: Vec<f64> = (0..102).map(f64::from).collect();
-        check(&line, 1.0, (110.9, 111.0, 111.1), "Theil-Sen over 101 days");
+        check(&line, 1.0, (110.9, 111.0, 111.1), "Theil-Sen over the last 7 days of 101 days");
     }
 
     #[test]
@@ -239,8 +264,8 @@ mod tests {
     fn a_rate_that_changed_is_taken_from_the_recent_part() {
         let values: Vec<f64> = (0..60_i32).map(|day| f64::from(day.max(30 + 10 * (day - 30)))).collect();
         let found = forecast(&daily(&values), DAY, 1, None).unwrap();
-        assert_eq!(found.model, "Theil-Sen over the last 15 days of 59 days");
-        assert!((found.rate_per_day - 10.0).abs() < 1e-9, "{}", found.rate_per_day);
+        assert!(found.model.contains("over 59 days"), "{}", found.model);
+        assert!((found.rate_per_day - 10.0).abs() < 0.1, "{}", found.rate_per_day);
     }
 
     #[test]

@@ -86,6 +86,32 @@ impl Series {
         days_between(self.first().at, self.last().at)
     }
 
+    pub(super) fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// Whether no observation is below the one before.
+    pub(super) fn never_fell(&self) -> bool {
+        self.observations.windows(2).all(|pair| pair[0].value <= pair[1].value)
+    }
+
+    /// Observations in the last so many days.
+    pub(super) fn readings_within(&self, days: usize) -> usize {
+        let last = self.last().at;
+        let from = self.observations.partition_point(|point| days_between(point.at, last) > days as f64);
+        self.len() - from
+    }
+
+    /// How many of the last so many days, counted back from the last
+    /// observation, have an observation.
+    pub(super) fn observed_days(&self, days: usize) -> usize {
+        let last = self.last().at;
+        let of = |point: &Observation| days_between(point.at, last) as usize;
+        let mut observed: Vec<usize> = self.observations.iter().map(of).filter(|day| *day < days).collect();
+        observed.dedup();
+        observed.len()
+    }
+
     /// Whether all values are the same.
     pub(super) fn constant(&self) -> bool {
         self.observations.iter().all(|observation| observation.value == self.first().value)

@@ -25,6 +25,15 @@ pub(super) fn theil_sen(points: &[Observation]) -> f64 {
     median(&mut slopes)
 }
 
+/// The same of values that are evenly spaced, per step.
+pub(super) fn even_slope(values: &[f64]) -> f64 {
+    let mut slopes = Vec::with_capacity(values.len() * values.len().saturating_sub(1) / 2);
+    for (index, from) in values.iter().enumerate() {
+        slopes.extend(values[index + 1..].iter().zip(1..).map(|(to, steps)| (to - from) / f64::from(steps)));
+    }
+    median(&mut slopes)
+}
+
 /// The last observations of a series: those of the last `share` of its time,
 /// and never fewer than [`RECENT_MIN`].
 pub(super) fn recent(points: &[Observation], share: f64) -> &[Observation] {
@@ -35,7 +44,7 @@ pub(super) fn recent(points: &[Observation], share: f64) -> &[Observation] {
 }
 
 /// The middle value, or the mean of the two in the middle; zero of none.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return 0.0;
     }

@@ -1,16 +1,29 @@
-//! The line that a series follows, by as much as its history allows.
+//! The way that a series goes, by as much as its history allows.
 //!
-//! The line goes through an anchor, usually the last observation, with the
-//! rate of the series; where it may be wrong is the matter of `interval`.
-//! Seasons, jumps and the choice among methods are not here.
+//! The way starts at an anchor, usually the last observation. Which way it is
+//! follows the length of the history: nothing, a drift, a Theil–Sen line, the
+//! rhythm of the day, of the week, and the choice among methods (`choice`);
+//! where it may be wrong is the matter of `interval`.
 //!
-//! Invariant: rates and points are finite, `lower <= value <= upper`.
+//! Invariant: points are finite, `lower <= value <= upper`.
 
+use crate::planning::forecast::DAY;
 use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Observation;
+use crate::planning::forecast::choice::Choice;
+use crate::planning::forecast::course::Course;
+use crate::planning::forecast::days::Days;
+use crate::planning::forecast::days::HOURS;
+use crate::planning::forecast::days::steps;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::interval::Band;
+use crate::planning::forecast::interval::Miss;
 use crate::planning::forecast::interval::ORIGINS_TO_JUDGE;
+use crate::planning::forecast::interval::error_of;
+use crate::planning::forecast::interval::misses_of_lines;
+use crate::planning::forecast::rate::WEEK;
+use crate::planning::forecast::rate::Way;
+use crate::planning::forecast::rhythm::Rhythm;
 use crate::planning::forecast::series::Series;
 use crate::planning::forecast::slope::recent;
 use crate::planning::forecast::slope::theil_sen;
@@ -26,16 +39,6 @@ const POINTS_FOR_RATE: usize = 300;
 /// from every origin, so they must be fewer.
 const POINTS_FOR_RESIDUALS: usize = 120;
 
-/// A rate with its doubt.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Trend {
-    pub(super) rate_per_day: f64,
-    pub(super) band: Band,
-    /// The last moment that is known; doubt grows from there.
-    pub(super) known_until: i64,
-    pub(super) model: String,
-}
-
 /// Recent parts of the history that a line may be drawn through instead of
 /// all of it, because rates change.
 const WINDOWS: [f64; 2] = [0.5, 0.25];
@@ -44,10 +47,45 @@ const WINDOWS: [f64; 2] = [0.5, 0.25];
 /// one did, or its advantage is luck.
 const BETTER: f64 = 0.9;
 
+/// Readings a day that show the whole day.
+const READINGS_A_DAY: f64 = 6.0;
+
+/// The least doubt of the rate of a single day, as a share of it: the next one
+/// may be a Sunday. Calibrated, like the following.
+const DAY_TO_DAY: f64 = 0.2;
+
+/// Intervals are wider by this over the number of days: what short histories
+/// have not seen yet.
+const DAYS_UNSEEN: f64 = 3.0;
+
+/// Days that weigh as much as an even rhythm of the day.
+const DAYS_PRIOR: f64 = 3.0;
+
+/// Days of history from which a series that never fell is not expected to.
+const DAYS_TO_NEVER_FALL: f64 = 14.0;
+
+/// A way to go on with its doubt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trend {
+    pub(super) course: Course,
+    pub(super) band: Band,
+    /// The last moment that is known; doubt grows from there.
+    pub(super) known_until: i64,
+    /// Whether it never fell, and so is not expected to.
+    pub(super) never_falls: bool,
+    pub(super) model: String,
+}
+
 impl Trend {
-    /// The best line that the length of the history allows.
+    /// The best way that the length of the history allows.
     pub(super) fn of(series: &Series) -> Self {
         let (count, span) = (series.len(), series.span_days());
+        if count > 1
+            && !series.constant()
+            && let Some(days) = Days::of(series)
+        {
+            return Self::of_days(series, &days);
+        }
         let (rate_per_day, band, model) = if count == 1 {
             (0.0, Band::default(), "flat: one observation, change unknown".to_owned())
         } else if series.constant() {
@@ -60,32 +98,86 @@ impl Trend {
         } else {
             robust(series)
         };
-        Self { rate_per_day, band, known_until: series.last().at, model }
+        let never_falls = span >= DAYS_TO_NEVER_FALL && series.never_fell();
+        Self { course: Course::line(rate_per_day), band, known_until: series.last().at, never_falls, model }
+    }
+
+    /// From three days on: the chosen ways with the rhythms that were found.
+    fn of_days(series: &Series, days: &Days) -> Self {
+        let choice = Choice::of(days);
+        let hours = Rhythm::of(&days.hours, HOURS, DAYS_PRIOR);
+        let model = words(series, days, &choice, &hours);
+        let course = Course::of(&choice.paces, &choice.week, hours);
+        let growth_share = 1.0 / (series.len().max(3) - 2) as f64;
+        let mut band =
+            Band::of_misses(&choice.misses, days.len() as f64, course.rate_per_day(), growth_share);
+        band.scale(1.0 + DAYS_UNSEEN / days.len() as f64);
+        let never_falls = series.span_days() >= DAYS_TO_NEVER_FALL && series.never_fell();
+        Self { course, band, known_until: series.last().at, never_falls, model }
     }
 
     /// No line at all: what is known now stays.
     pub(super) fn unknown(known_until: i64) -> Self {
-        Self { rate_per_day: 0.0, band: Band::default(), known_until, model: String::new() }
+        let (course, band) = (Course::line(0.0), Band::default());
+        Self { course, band, known_until, never_falls: false, model: String::new() }
+    }
+
+    pub(super) fn rate_per_day(&self) -> f64 {
+        self.course.rate_per_day()
     }
 
     /// Turns the trend of a part into that of the whole.
     pub(super) fn scale(&mut self, factor: f64) {
-        self.rate_per_day *= factor;
+        self.course.scale(factor);
         self.band.scale(factor);
     }
 
-    /// The line through `anchor`, at a moment (microseconds since 1970 UTC).
+    /// The way through `anchor`, at a moment (microseconds since 1970 UTC).
     pub(super) fn point(&self, anchor: Observation, at: i64) -> ForecastPoint {
-        let value = anchor.value + self.rate_per_day * days_between(anchor.at, at);
+        let ahead = |at: i64| self.course.change(days_between(self.known_until, at));
+        let value = anchor.value + (ahead(at) - ahead(anchor.at));
         let half = self.half_width(anchor.at, at);
-        ForecastPoint { at, value, lower: value - half, upper: value + half }
+        let floor = if self.never_falls { anchor.value.min(value) } else { f64::NEG_INFINITY };
+        ForecastPoint { at, value, lower: (value - half).max(floor), upper: value + half }
     }
 
     /// Half of the interval's width at a moment, anchored at another. A line
     /// that is anchored after the last known moment is older than it looks.
     pub(super) fn half_width(&self, anchor: i64, at: i64) -> f64 {
-        self.band.half_width(days_between(anchor.min(self.known_until), at), self.rate_per_day)
+        self.band.half_width(days_between(anchor.min(self.known_until), at), self.rate_per_day())
     }
+}
+
+/// What was done, for people.
+fn words(series: &Series, days: &Days, choice: &Choice, hours: &Rhythm) -> String {
+    let span = duration(series.span_days());
+    let method = match &choice.mix[..] {
+        [(Way::TheilSen, _)] if days.len() > WEEK => {
+            format!("Theil-Sen over the last 7 days of {span}")
+        }
+        [(Way::TheilSen, _)] => format!("Theil-Sen over {span}"),
+        [(way, _)] => format!("{way} over {span}"),
+        mix => {
+            let part = |(way, weight): &(Way, f64)| format!("{way} {:.0} %", 100.0 * weight);
+            format!("{} over {span}", mix.iter().map(part).collect::<Vec<_>>().join(" + "))
+        }
+    };
+    let mut words = method;
+    match (hours.is_even(), choice.week.is_even()) {
+        (true, true) => {}
+        (false, true) => words.push_str(", with hours of the day"),
+        (true, false) => words.push_str(", with days of the week"),
+        (false, false) => words.push_str(", with hours of the day and days of the week"),
+    }
+    if let Some(broke) = choice.broke {
+        words.push_str(&format!(", the rate changed {broke} days ago"));
+    }
+    match days.jumps {
+        0 => {}
+        1 => words.push_str(", 1 jump left out"),
+        jumps => words.push_str(&format!(", {jumps} jumps left out")),
+    }
+    words
 }
 
 /// The line from the first to the last observation, with ±100 % of growth,
@@ -99,27 +191,42 @@ fn drift(series: &Series) -> (f64, Band) {
     (rate, Band::of_growth(1.0).with_miss(span, worst))
 }
 
+/// The mean of one or two whole days: a line through a day and a half would be
+/// tilted by the half.
+fn mean_of_whole_days(series: &Series, misses: &[Miss]) -> (f64, Band, String) {
+    let (span, whole) = (series.span_days(), series.span_days() as usize);
+    let rate = steps(series, whole, DAY).iter().sum::<f64>() / whole as f64;
+    let share = (1.0 / (series.len() - 2) as f64).max(DAY_TO_DAY / span);
+    let band = Band::of_misses(misses, span, rate, share);
+    (rate, band, format!("mean of the last {}", duration(whole as f64)))
+}
+
 /// The Theil–Sen line of the whole history, or of its recent part where that
 /// would have been clearly better.
 fn robust(series: &Series) -> (f64, Band, String) {
     // At three observations this meets the ±100 % of the drift.
     let growth_share = 1.0 / (series.len() - 2) as f64;
+    let span = series.span_days();
     let points = series.thinned(POINTS_FOR_RESIDUALS);
-    let (mut window, mut best) = (1.0, Band::trial(&points, 1.0, growth_share));
+    if span >= 1.0 && series.len() as f64 >= READINGS_A_DAY * span {
+        return mean_of_whole_days(series, &misses_of_lines(&points, 1.0));
+    }
+    let (mut window, mut misses) = (1.0, misses_of_lines(&points, 1.0));
     for shorter in WINDOWS {
-        let trial = Band::trial(&points, shorter, growth_share);
-        if trial.origins >= ORIGINS_TO_JUDGE && trial.error < BETTER * best.error {
-            (window, best) = (shorter, trial);
+        let tried = misses_of_lines(&points, shorter);
+        let (error, origins) = error_of(&tried);
+        if origins >= ORIGINS_TO_JUDGE && error < BETTER * error_of(&misses).0 {
+            (window, misses) = (shorter, tried);
         }
     }
     let rate = theil_sen(recent(&series.thinned(POINTS_FOR_RATE), window));
-    let span = series.span_days();
+    let band = Band::of_misses(&misses, span, rate, growth_share);
     let model = if window < 1.0 {
         format!("Theil-Sen over the last {} of {}", duration(span * window), duration(span))
     } else {
         format!("Theil-Sen over {}", duration(span))
     };
-    (rate, best.band, model)
+    (rate, band, model)
 }
 
 /// A duration as people say it, given in days.
