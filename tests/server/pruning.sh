@@ -21,6 +21,8 @@ BEGIN
     PERFORM import_profile(jsonb_build_object(
         'format', 'pg_presplit profile', 'version', 2, 'captured_at', '2026-01-01T00:00:00Z',
         'server_version_num', 150000, 'database', 'd',
+        -- With a table of its own the profile stands alone; what it does not have is looked up here.
+        'tables', '[{"schema": "elsewhere", "table": "one", "kind": "ordinary", "rows": 0, "heap_bytes": 0, "index_bytes": 0, "toast_bytes": 0, "columns": []}]'::jsonb,
         'workload', jsonb_build_object('search_paths', '{"": ["whole", "public"]}'::jsonb, 'statements', jsonb_build_array(
             jsonb_build_object('queryid', 1, 'query', sql, 'calls', 1, 'exec_ms', 1, 'rows', 1)))), 'one');
     SELECT analyzed INTO covered FROM workload_coverage('one');

@@ -23,7 +23,21 @@ use crate::pg::spi;
 /// The types whose input or whose checks are foreign, and all types that hold
 /// one. An enum's, a range's and a composite's own input is built in.
 const FOREIGN_TYPES: &str = "
-WITH RECURSIVE foreign_type AS (
+WITH RECURSIVE held (part, whole) AS MATERIALIZED (
+    SELECT t.typbasetype, t.oid FROM pg_type AS t WHERE t.typbasetype >= 16384
+    UNION ALL
+    SELECT t.typelem, t.oid FROM pg_type AS t WHERE t.typelem >= 16384
+    UNION ALL
+    SELECT DISTINCT a.atttypid, c.reltype
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+    WHERE a.atttypid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0
+    UNION ALL
+    SELECT r.rngsubtype, u.whole
+    FROM pg_range AS r CROSS JOIN LATERAL unnest(ARRAY[r.rngtypid, r.rngmultitypid]) AS u (whole)
+    WHERE r.rngsubtype >= 16384
+    UNION ALL
+    SELECT r.rngtypid, r.rngmultitypid FROM pg_range AS r WHERE r.rngtypid >= 16384
+), foreign_type AS (
     SELECT t.oid
     FROM pg_type AS t
     WHERE t.oid >= 16384
@@ -34,19 +48,7 @@ WITH RECURSIVE foreign_type AS (
                       WHERE r.rngtypid = t.oid
                         AND (r.rngcanonical::oid >= 16384 OR r.rngsubopc >= 16384)))
     UNION
-    SELECT held.whole
-    FROM foreign_type AS f
-    CROSS JOIN LATERAL (
-        SELECT t.oid FROM pg_type AS t WHERE t.typbasetype = f.oid OR t.typelem = f.oid
-        UNION ALL
-        SELECT c.reltype
-        FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
-        WHERE a.atttypid = f.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0
-        UNION ALL
-        SELECT unnest(ARRAY[r.rngtypid, r.rngmultitypid]) FROM pg_range AS r WHERE r.rngsubtype = f.oid
-        UNION ALL
-        SELECT r.rngmultitypid FROM pg_range AS r WHERE r.rngtypid = f.oid
-    ) AS held (whole)
+    SELECT h.whole FROM foreign_type AS f JOIN held AS h ON h.part = f.oid
 )
 SELECT oid FROM foreign_type";
 
