@@ -7,9 +7,11 @@
 use crate::model::name::QualifiedName;
 use crate::model::profile::Constraint;
 use crate::model::profile::Index;
+use crate::model::profile::ObjectName;
 use crate::model::profile::Trigger;
 use crate::model::profile::TypeName;
 use crate::model::profile::View;
+use crate::model::signature::Function;
 
 /// One statement of a dump.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +38,9 @@ pub enum Definition {
         constraint: Option<Constraint>,
     },
     View(View),
+    Collation(QualifiedName),
+    Function(DefinedFunction),
+    Operator(DefinedOperator),
     /// `COPY … FROM stdin` or `INSERT`: rows of a table follow. No columns =
     /// all of them in order.
     Data {
@@ -83,6 +88,8 @@ pub struct PartitionKey {
 pub struct DefinedColumn {
     pub name: String,
     pub kind: ColumnType,
+    /// As it is written; None = nothing is.
+    pub collation: Option<ObjectName>,
     pub not_null: bool,
     pub generated: bool,
     pub identity: bool,
@@ -119,9 +126,17 @@ pub enum DefinedKind {
     Domain {
         base: ColumnType,
         not_null: bool,
+        /// As it is written; None = nothing is.
+        collation: Option<ObjectName>,
     },
-    Composite(Vec<(String, ColumnType)>),
-    Range(ColumnType),
+    Composite(Vec<DefinedColumn>),
+    Range {
+        subtype: ColumnType,
+        /// None = it is not named.
+        multirange: Option<QualifiedName>,
+    },
+    /// Comes with the range of that name.
+    Multirange(QualifiedName),
     /// Base and shell types.
     Other,
 }
@@ -142,6 +157,33 @@ pub enum Change {
     NotNull(String),
     Identity(String),
     RowSecurity,
+    /// Of a view.
+    SecurityBarrier(bool),
     AttachPartition(QualifiedName),
     Inherit(QualifiedName),
+}
+
+/// `CREATE FUNCTION` or `CREATE AGGREGATE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinedFunction {
+    /// The result of an aggregate with a final function is its state.
+    pub signature: Function,
+    pub final_function: Option<FinalFunction>,
+}
+
+/// The function that makes the result of an aggregate from its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinalFunction {
+    pub name: QualifiedName,
+    pub arguments: Vec<TypeName>,
+}
+
+/// `CREATE OPERATOR`; its function says the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinedOperator {
+    pub name: QualifiedName,
+    /// None of a prefix operator.
+    pub left: Option<TypeName>,
+    pub right: TypeName,
+    pub function: QualifiedName,
 }

@@ -349,6 +349,16 @@ pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
+/// The name of a range's multirange where none is given.
+#[must_use]
+pub fn multirange_name(range: &QualifiedName) -> QualifiedName {
+    let name = match range.name.split_once("range") {
+        Some((before, after)) => format!("{before}multirange{after}"),
+        None => format!("{}_multirange", cut(&range.name, IDENTIFIER_BYTES_MAX - "multirange".len() - 1)),
+    };
+    QualifiedName::new(&range.schema, cut(&name, IDENTIFIER_BYTES_MAX))
+}
+
 /// `<table>_<suffix>`, the table's part cut so that the name fits.
 #[must_use]
 pub fn derived_name(table: &str, suffix: &str) -> String {
@@ -417,6 +427,22 @@ mod tests {
     #[test]
     fn keywords_are_sorted() {
         assert!(KEYWORDS.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn multiranges_have_the_names_that_postgresql_gives_them() {
+        let long = "ü".repeat(31);
+        for (range, wanted) in [
+            ("my_range", "my_multirange"),
+            ("range_of_ranges", "multirange_of_ranges"),
+            ("Range", "Range_multirange"),
+            ("span", "span_multirange"),
+            (&"x".repeat(63), &format!("{}_multirange", "x".repeat(52))),
+            (&long, &format!("{}_multirange", "ü".repeat(26))),
+            (&format!("{}range", "x".repeat(58)), &format!("{}multi", "x".repeat(58))),
+        ] {
+            assert_eq!(multirange_name(&QualifiedName::new("s", range)), QualifiedName::new("s", wanted));
+        }
     }
 
     #[test]

@@ -51,6 +51,47 @@ CREATE TABLE public.measures_1 PARTITION OF public.measures FOR VALUES FROM ('20
 CREATE TABLE public.measures_2 (v float8, at timestamp NOT NULL, device int NOT NULL) WITH (fillfactor = 70);
 ALTER TABLE public.measures ATTACH PARTITION public.measures_2 FOR VALUES FROM ('2024-02-01') TO ('2024-03-01');
 INSERT INTO public.measures SELECT g % 50, '2024-01-01'::timestamp + g * interval '1 minute', g FROM generate_series(0, 80000) AS g;
+-- Types that nobody uses, ranges with and without a name for their multirange, collations of every place.
+CREATE SCHEMA signs;
+CREATE COLLATION signs.own FROM "C";
+CREATE DOMAIN signs.plain AS text;
+CREATE DOMAIN signs.sorted AS text COLLATE "C";
+CREATE DOMAIN signs.deeper AS signs.sorted COLLATE signs.own;
+CREATE TYPE signs.unused AS ENUM ('a');
+CREATE TYPE signs."my_range" AS RANGE (subtype = varchar, collation = "C");
+CREATE TYPE signs.spans AS RANGE (subtype = signs.plain, multirange_type_name = other.many_spans);
+CREATE TYPE signs.pair AS (t text COLLATE "C", n name, m signs."my_multirange");
+CREATE TABLE signs.typed OF signs.pair (n NOT NULL);
+CREATE TABLE signs.collated (
+  a text, b text COLLATE "C", c text COLLATE signs.own, d signs.sorted, e signs.sorted COLLATE "default", f signs.deeper,
+  g name, h name COLLATE "default", i text[] COLLATE signs.own, j other.many_spans, k other.many_spans[], l signs.spans
+);
+CREATE TABLE signs.below (z int) INHERITS (signs.collated);
+CREATE VIEW signs.guarded WITH (security_barrier) AS SELECT a FROM signs.collated;
+CREATE VIEW signs.unguarded WITH (security_barrier = false) AS SELECT a FROM signs.collated;
+CREATE VIEW signs.checked WITH (check_option = local, security_barrier = yes) AS SELECT a FROM signs.collated WHERE a > 'm';
+CREATE FUNCTION signs.f(character, bit, interval, numeric, "char", anyelement, VARIADIC "any") RETURNS bpchar
+  LANGUAGE internal AS 'pg_num_nulls';
+CREATE FUNCTION signs.f(a int, OUT b int, c timestamp(3)[] DEFAULT NULL, INOUT d bit varying DEFAULT '1', e time = '0:00') RETURNS SETOF record
+  LANGUAGE sql STABLE ROWS 7 COST 3 AS 'SELECT 1, $3';
+CREATE FUNCTION signs.out(OUT unused signs.collated) LANGUAGE sql STRICT AS 'SELECT NULL::signs.collated';
+CREATE FUNCTION signs.f() RETURNS TABLE (x int) LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT 1; END;
+CREATE FUNCTION signs.ranked() RETURNS bigint LANGUAGE internal WINDOW IMMUTABLE AS 'window_row_number';
+CREATE FUNCTION signs."last"(internal) RETURNS date LANGUAGE internal AS 'pg_typeof';
+CREATE FUNCTION signs.nothing("left" void) RETURNS void LANGUAGE internal AS 'pg_typeof';
+CREATE FUNCTION signs.done(signs.pair) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+CREATE FUNCTION signs.step(signs.pair, int, VARIADIC text[]) RETURNS signs.pair LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION signs.done_all(signs.pair, int, VARIADIC text[]) RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid';
+CREATE AGGREGATE signs.agg(n int, VARIADIC "te xt" text[]) (SFUNC = signs.step, STYPE = signs.pair, FINALFUNC = signs.done);
+CREATE AGGREGATE signs.agg_all(int, VARIADIC text[]) (SFUNC = signs.step, STYPE = signs.pair, FINALFUNC = signs.done_all, FINALFUNC_EXTRA);
+CREATE AGGREGATE signs.counted(*) (SFUNC = int8inc, STYPE = int8, INITCOND = '0');
+CREATE AGGREGATE signs.rest(anycompatible) (SFUNC = array_append, STYPE = anycompatiblearray, INITCOND = '{}');
+CREATE FUNCTION signs.nth(anycompatiblearray, float8) RETURNS float8 LANGUAGE sql AS 'SELECT $2';
+CREATE AGGREGATE signs.nth(float8 ORDER BY anycompatible) (SFUNC = array_append, STYPE = anycompatiblearray, FINALFUNC = signs.nth);
+CREATE FUNCTION other.of_pair(signs.pair, int[]) RETURNS bool LANGUAGE sql STABLE STRICT AS 'SELECT true';
+CREATE OPERATOR signs.<=> (LEFTARG = signs.pair, RIGHTARG = int[], FUNCTION = other.of_pair, COMMUTATOR = OPERATOR(signs.<==>));
+CREATE OPERATOR signs.@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
+CREATE AGGREGATE signs.average(int8) (SFUNC = int8_avg_accum, STYPE = internal, FINALFUNC = numeric_poly_avg);
 SELECT pg_catalog.setval('public.touched', 1, false);
 VACUUM ANALYZE;
 SQL
@@ -103,9 +144,18 @@ differences() { # SELECT of the dump's and the source's, as text: lines that are
         SELECT min(origin) AS origin, line FROM ($1) AS q (origin, line) GROUP BY line HAVING count(*) = 1 ORDER BY line LIMIT 8) AS d"
 }
 same "tables are the same" "" "$(differences \
-    "SELECT origin, (t - '{rows,heap_bytes,index_bytes,toast_bytes,counters,columns}'::text[])::text FROM tables")"
+    "SELECT origin, (t - '{rows,heap_bytes,index_bytes,toast_bytes,counters,columns,extended_statistics}'::text[])::text FROM tables")"
 same "columns are the same" "" "$(differences "SELECT origin, schema || name || (c - 'statistics')::text FROM columns")"
 same "types are the same" "" "$(differences "SELECT origin, x::text FROM both_profiles, jsonb_array_elements(profile->'types') AS x")"
+for list in collations functions operators; do
+    same "$list are the same" "" "$(differences "SELECT origin, x::text FROM both_profiles, jsonb_array_elements(profile->'$list') AS x
+        WHERE x->>'name' NOT IN ('@@@', 'average')")"
+done
+same "many signatures are compared" t "$(run -d target -c "SELECT count(*) >= 48 FROM both_profiles, jsonb_array_elements(profile->'functions')")"
+same "what rests on functions of the server is named" 't|{captured}' "$(run -d target -c "
+    SELECT (SELECT profile->'workload'->>'note' LIKE '%does not define are left out: signs.average, signs.\"@@@\"%' FROM both_profiles WHERE origin = 'dump'),
+           (SELECT array_agg(DISTINCT origin) FROM both_profiles, jsonb_array_elements(profile->'functions' || (profile->'operators')) AS x
+            WHERE x->>'name' IN ('@@@', 'average'))")"
 same "views are the same" "" "$(differences "SELECT origin, x::text FROM both_profiles, jsonb_array_elements(profile->'views') AS x")"
 same "rows are the same" "" "$(differences "SELECT origin, schema || name || (t->>'rows')::float8 FROM tables WHERE t->>'kind' <> 'foreign'")"
 # Generated values are not in a dump.

@@ -4,6 +4,7 @@
 //! from the text, in which pg_dump qualifies every name that is not of
 //! `pg_catalog`; only types of `pg_catalog` are looked up.
 
+mod signature;
 mod table;
 #[cfg(feature = "pg_test")]
 mod tests;
@@ -16,6 +17,7 @@ use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::pg_sys::NodeTag;
 
+use crate::model::dump::ColumnType;
 use crate::model::dump::DefinedKind;
 use crate::model::dump::Definition;
 use crate::model::name::QualifiedName;
@@ -77,11 +79,14 @@ unsafe fn read_node(node: *mut pg_sys::Node, sql: &str, found: &mut Vec<Definiti
                 found.extend(trigger(&*node.cast::<pg_sys::CreateTrigStmt>()));
             }
             NodeTag::T_ViewStmt => found.extend(view(&*node.cast::<pg_sys::ViewStmt>(), sql)),
+            NodeTag::T_CreateFunctionStmt => {
+                found.extend(signature::function(&*node.cast::<pg_sys::CreateFunctionStmt>()));
+            }
+            NodeTag::T_DefineStmt => found.extend(define(&*node.cast::<pg_sys::DefineStmt>())),
             NodeTag::T_CreateEnumStmt
             | NodeTag::T_CreateDomainStmt
             | NodeTag::T_CreateRangeStmt
-            | NodeTag::T_CompositeTypeStmt
-            | NodeTag::T_DefineStmt => read_type(node, found),
+            | NodeTag::T_CompositeTypeStmt => read_type(node, found),
             NodeTag::T_CopyStmt
             | NodeTag::T_InsertStmt
             | NodeTag::T_VariableSetStmt
@@ -108,47 +113,60 @@ unsafe fn read_type(node: *mut pg_sys::Node, found: &mut Vec<Definition>) {
                     .iter_ptr()
                     .any(|constraint| (*constraint).contype == pg_sys::ConstrType::CONSTR_NOTNULL);
                 let base = types::column_type(statement.typeName);
-                (qualified(statement.domainname), DefinedKind::Domain { base, not_null })
+                let collation = types::collation(statement.collClause);
+                (qualified(statement.domainname), DefinedKind::Domain { base, not_null, collation })
             }
             NodeTag::T_CreateRangeStmt => {
-                let statement = &*node.cast::<pg_sys::CreateRangeStmt>();
-                let parameters = PgList::<pg_sys::DefElem>::from_pg(statement.params);
-                let named = |wanted: &str| {
-                    parameters
-                        .iter_ptr()
-                        .find(|parameter| text_of((**parameter).defname).as_deref() == Some(wanted))
-                        .map(|parameter| (*parameter).arg)
-                        .filter(|arg| !arg.is_null() && (**arg).type_ == NodeTag::T_TypeName)
-                        .map(|arg| arg.cast::<pg_sys::TypeName>())
-                };
-                if let Some(multirange) = named("multirange_type_name") {
-                    let name = qualified((*multirange).names);
-                    found.extend(name.map(|name| Definition::Type { name, kind: DefinedKind::Other }));
-                }
-                let Some(subtype) = named("subtype") else { return };
-                (qualified(statement.typeName), DefinedKind::Range(types::column_type(subtype)))
+                found.extend(range(&*node.cast::<pg_sys::CreateRangeStmt>()));
+                return;
             }
-            NodeTag::T_CompositeTypeStmt => {
+            _ => {
                 let statement = &*node.cast::<pg_sys::CompositeTypeStmt>();
                 let columns = PgList::<pg_sys::ColumnDef>::from_pg(statement.coldeflist);
-                let attributes = columns.iter_ptr().filter_map(|column| {
-                    Some((text_of((*column).colname)?, types::column_type((*column).typeName)))
-                });
+                let attributes = columns.iter_ptr().filter_map(|column| table::plain_column(&*column));
                 (
                     existing_name(statement.typevar, Names::Written),
                     DefinedKind::Composite(attributes.collect()),
                 )
             }
-            _ => {
-                let statement = &*node.cast::<pg_sys::DefineStmt>();
-                if statement.kind != pg_sys::ObjectType::OBJECT_TYPE {
-                    return;
-                }
-                (qualified(statement.defnames), DefinedKind::Other)
-            }
         };
         if let (Some(name), kind) = made {
             found.push(Definition::Type { name, kind });
+        }
+    }
+}
+
+/// # Safety
+/// A raw `CREATE TYPE … AS RANGE`.
+unsafe fn range(statement: &pg_sys::CreateRangeStmt) -> Option<Definition> {
+    // SAFETY: as in `read_node`.
+    unsafe {
+        let subtype = signature::type_of(statement.params, "subtype")?;
+        let subtype = ColumnType { name: types::signature_type(subtype)?, ..types::column_type(subtype) };
+        let multirange = signature::type_of(statement.params, "multirange_type_name");
+        Some(Definition::Type {
+            name: qualified(statement.typeName)?,
+            kind: DefinedKind::Range {
+                subtype,
+                multirange: multirange.and_then(|multirange| qualified((*multirange).names)),
+            },
+        })
+    }
+}
+
+/// # Safety
+/// A raw `CREATE` of something without a grammar of its own.
+unsafe fn define(statement: &pg_sys::DefineStmt) -> Option<Definition> {
+    // SAFETY: as in `read_node`.
+    unsafe {
+        match statement.kind {
+            pg_sys::ObjectType::OBJECT_TYPE => {
+                Some(Definition::Type { name: qualified(statement.defnames)?, kind: DefinedKind::Other })
+            }
+            pg_sys::ObjectType::OBJECT_COLLATION => qualified(statement.defnames).map(Definition::Collation),
+            pg_sys::ObjectType::OBJECT_AGGREGATE => signature::aggregate(statement),
+            pg_sys::ObjectType::OBJECT_OPERATOR => signature::operator(statement),
+            _ => None,
         }
     }
 }
@@ -290,9 +308,10 @@ unsafe fn trigger(statement: &pg_sys::CreateTrigStmt) -> Option<Definition> {
 /// A raw `CREATE VIEW` that was read from this text.
 unsafe fn view(statement: &pg_sys::ViewStmt, sql: &str) -> Option<Definition> {
     // SAFETY: as in `read_node`.
-    let (name, checked) = unsafe {
+    let (name, security_barrier, checked) = unsafe {
         (
             existing_name(statement.view, Names::Written)?,
+            security_barrier(statement.options).unwrap_or(false),
             statement.withCheckOption != pg_sys::ViewCheckOption::NO_CHECK_OPTION,
         )
     };
@@ -304,7 +323,26 @@ unsafe fn view(statement: &pg_sys::ViewStmt, sql: &str) -> Option<Definition> {
     }
     // As pg_get_viewdef() writes it.
     let definition = format!("{};", definition.trim_end_matches([';', ' ', '\n']));
-    Some(Definition::View(View { schema: name.schema, view: name.name, definition, security_barrier: false }))
+    Some(Definition::View(View { schema: name.schema, view: name.name, definition, security_barrier }))
+}
+
+/// The option of that name, if it is there; as PostgreSQL reads it.
+///
+/// # Safety
+/// Options of a raw parse tree.
+unsafe fn security_barrier(options: *mut pg_sys::List) -> Option<bool> {
+    // SAFETY: the caller's promise; an option without a value is true.
+    unsafe {
+        let option = PgList::<pg_sys::DefElem>::from_pg(options).iter_ptr().find(|option| {
+            (**option).defnamespace.is_null()
+                && text_of((**option).defname).as_deref() == Some("security_barrier")
+        })?;
+        if (*option).arg.is_null() {
+            return Some(true);
+        }
+        let mut value = false;
+        Some(pg_sys::parse_bool(pg_sys::defGetString(option), &raw mut value) && value)
+    }
 }
 
 /// What follows the first `AS` that is neither quoted nor in parentheses.

@@ -26,6 +26,8 @@ use crate::pg::utility::strings;
 use crate::pg::utility::text_of;
 
 use super::qualified;
+use super::security_barrier;
+use super::types::collation;
 use super::types::column_type;
 
 /// # Safety
@@ -94,19 +96,32 @@ fn add(change: Option<Change>, table: &mut DefinedTable) {
     }
 }
 
+/// A column without its constraints.
+///
+/// # Safety
+/// A column definition of a raw parse tree.
+pub unsafe fn plain_column(defined: &pg_sys::ColumnDef) -> Option<DefinedColumn> {
+    // SAFETY: as in `create`.
+    unsafe {
+        Some(DefinedColumn {
+            name: text_of(defined.colname)?,
+            kind: column_type(defined.typeName),
+            collation: collation(defined.collClause),
+            not_null: false,
+            generated: false,
+            identity: false,
+        })
+    }
+}
+
 /// # Safety
 /// A column definition of a raw parse tree.
 unsafe fn column(defined: &pg_sys::ColumnDef, table: &mut DefinedTable) {
     // SAFETY: as in `create`.
     unsafe {
-        let Some(name) = text_of(defined.colname) else { return };
-        let mut column = DefinedColumn {
-            name: name.clone(),
-            kind: column_type(defined.typeName),
-            not_null: defined.is_not_null,
-            generated: false,
-            identity: false,
-        };
+        let Some(mut column) = plain_column(defined) else { return };
+        let name = column.name.clone();
+        column.not_null = defined.is_not_null;
         let mut changes = Vec::new();
         for constraint in PgList::<pg_sys::Constraint>::from_pg(defined.constraints).iter_ptr() {
             match (*constraint).contype {
@@ -275,7 +290,11 @@ unsafe fn columns_in(expression: *mut pg_sys::Node) -> Vec<String> {
 pub unsafe fn alter(statement: &pg_sys::AlterTableStmt) -> Option<Definition> {
     // SAFETY: as in `create`; `def` is what the subtype makes it.
     unsafe {
-        let kinds = [pg_sys::ObjectType::OBJECT_TABLE, pg_sys::ObjectType::OBJECT_FOREIGN_TABLE];
+        let kinds = [
+            pg_sys::ObjectType::OBJECT_TABLE,
+            pg_sys::ObjectType::OBJECT_FOREIGN_TABLE,
+            pg_sys::ObjectType::OBJECT_VIEW,
+        ];
         if !kinds.contains(&statement.objtype) {
             return None;
         }
@@ -295,6 +314,12 @@ pub unsafe fn alter(statement: &pg_sys::AlterTableStmt) -> Option<Definition> {
                     Alter::AT_SetNotNull => name.map(Change::NotNull),
                     Alter::AT_AddIdentity => name.map(Change::Identity),
                     Alter::AT_EnableRowSecurity => Some(Change::RowSecurity),
+                    Alter::AT_SetRelOptions => {
+                        security_barrier(command.def.cast()).map(Change::SecurityBarrier)
+                    }
+                    Alter::AT_ResetRelOptions => {
+                        security_barrier(command.def.cast()).map(|_| Change::SecurityBarrier(false))
+                    }
                     Alter::AT_AttachPartition if !command.def.is_null() => {
                         let partition = (*command.def.cast::<pg_sys::PartitionCmd>()).name;
                         existing_name(partition, Names::Written).map(Change::AttachPartition)

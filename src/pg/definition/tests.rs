@@ -6,11 +6,15 @@ mod tests {
     use pgrx::pg_test;
 
     use crate::model::dump::Change;
+    use crate::model::dump::DefinedFunction;
     use crate::model::dump::DefinedKind;
     use crate::model::dump::DefinedTable;
     use crate::model::dump::Definition;
     use crate::model::name::QualifiedName;
     use crate::model::profile::ConstraintKind;
+    use crate::model::profile::ObjectName;
+    use crate::model::signature::FunctionKind;
+    use crate::model::signature::Volatility;
     use crate::pg::definition::read;
     use crate::pg::encoding::Encoding;
 
@@ -120,6 +124,172 @@ mod tests {
         };
         assert_eq!(arguments.len(), 5);
         assert_eq!(arguments[4], ("attnum".to_owned(), "3".to_owned()));
+    }
+
+    #[pg_test]
+    fn collations_ranges_and_options_of_views_are_read() {
+        let at =
+            |schema: &str, name: &str| Some(ObjectName { schema: schema.to_owned(), name: name.to_owned() });
+        let table =
+            table("CREATE TABLE s.t (a text COLLATE \"C\" NOT NULL, b text COLLATE s.\"x y\", c text)");
+        let found: Vec<_> = table.columns.iter().map(|column| column.collation.clone()).collect();
+        assert_eq!(found, [at("pg_catalog", "C"), at("s", "x y"), None]);
+        let kind = |sql: &str| match one(sql) {
+            Definition::Type { kind, .. } => kind,
+            other => panic!("{sql}: {other:?}"),
+        };
+        let DefinedKind::Domain { collation, .. } =
+            kind("CREATE DOMAIN s.d AS text COLLATE pg_catalog.\"C\"")
+        else {
+            panic!("no domain")
+        };
+        assert_eq!(collation, at("pg_catalog", "C"));
+        let DefinedKind::Composite(columns) = kind("CREATE TYPE s.c AS (a text COLLATE s.own, b integer)")
+        else {
+            panic!("no composite")
+        };
+        assert_eq!((columns[0].collation.clone(), columns.len()), (at("s", "own"), 2));
+        for (named, wanted) in
+            [(", multirange_type_name = s.many", Some(QualifiedName::new("s", "many"))), ("", None)]
+        {
+            let range =
+                kind(&format!("CREATE TYPE s.r AS RANGE (subtype = numeric(5,2){named}, subtype_diff = f)"));
+            let DefinedKind::Range { subtype, multirange } = range else { panic!("no range") };
+            assert_eq!((subtype.name.text.as_str(), multirange), ("numeric", wanted));
+        }
+        let made = one("CREATE COLLATION s.own (provider = icu, locale = 'de', deterministic = false)");
+        assert_eq!(made, Definition::Collation(QualifiedName::new("s", "own")));
+        for (options, wanted) in [
+            ("", false),
+            ("WITH (security_barrier)", true),
+            ("WITH (check_option='local', security_barrier='yes')", true),
+            ("WITH (security_barrier=1)", true),
+            ("WITH (security_barrier='off')", false),
+            ("WITH (security_barrier='nonsense', security_invoker=true)", false),
+        ] {
+            let view = one(&format!("CREATE VIEW s.v {options} AS SELECT 1"));
+            assert!(matches!(view, Definition::View(view) if view.security_barrier == wanted), "{options}");
+        }
+        for (sql, wanted) in [
+            ("ALTER VIEW s.v SET (security_barrier = on)", true),
+            ("ALTER TABLE s.v SET (security_barrier = false)", false),
+            ("ALTER VIEW s.v RESET (security_barrier)", false),
+        ] {
+            let altered = one(sql);
+            assert!(
+                matches!(altered, Definition::AlterTable { changes, .. }
+                if changes == [Change::SecurityBarrier(wanted)]),
+                "{sql}"
+            );
+        }
+    }
+
+    fn function(sql: &str) -> DefinedFunction {
+        match one(sql) {
+            Definition::Function(function) => function,
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+
+    #[pg_test]
+    fn signatures_are_read() {
+        let full = function(
+            "CREATE FUNCTION s.\"F\"(a character(3), OUT b s.t[], VARIADIC \"c d\" text[] DEFAULT planted('{}')) \
+             RETURNS SETOF s.t LANGUAGE c IMMUTABLE STRICT WINDOW COST 5 AS 'here', 'there'",
+        );
+        let signature = full.signature;
+        assert_eq!((signature.schema.as_str(), signature.name.as_str()), ("s", "F"));
+        let arguments: Vec<_> = signature.arguments.iter().map(|argument| argument.text.as_str()).collect();
+        // Without modifiers, as format_type() of -1.
+        assert_eq!(arguments, ["bpchar", "text[]"]);
+        assert_eq!(signature.argument_names, ["a", "c d"]);
+        assert_eq!((signature.defaults, signature.variadic, signature.returns_set), (1, true, true));
+        assert_eq!((signature.columns.len(), signature.columns[0].type_name.text.as_str()), (1, "s.t[]"));
+        assert_eq!(signature.result.text, "s.t");
+        assert_eq!((signature.kind, signature.volatility), (FunctionKind::Window, Volatility::Immutable));
+        assert!(signature.strict && full.final_function.is_none());
+
+        for (sql, result, columns, set) in [
+            ("CREATE FUNCTION s.f(OUT a int) AS ''", "integer", 1, false),
+            ("CREATE FUNCTION s.f(OUT int, INOUT text) AS ''", "record", 2, false),
+            ("CREATE FUNCTION s.f() RETURNS TABLE (a int) AS ''", "integer", 1, true),
+            ("CREATE FUNCTION s.f() RETURNS TABLE (a int, b s.d) AS ''", "record", 2, true),
+            ("CREATE FUNCTION s.f() RETURNS void BEGIN ATOMIC SELECT planted(1); END", "void", 0, false),
+        ] {
+            let found = function(sql).signature;
+            assert_eq!(
+                (found.result.text.as_str(), found.columns.len(), found.returns_set),
+                (result, columns, set)
+            );
+            assert!(found.volatility == Volatility::Volatile && !found.strict, "{sql}");
+        }
+        let many = vec!["int"; 101].join(", ");
+        for sql in [
+            "CREATE PROCEDURE s.p(a int) AS ''",
+            "CREATE FUNCTION s.f() AS ''",
+            "CREATE FUNCTION s.f(a s.t.c%TYPE) RETURNS int AS ''",
+            "CREATE FUNCTION s.f() RETURNS s.t.c%TYPE AS ''",
+            &format!("CREATE FUNCTION s.f({many}) RETURNS int AS ''"),
+        ] {
+            assert!(read(sql).is_ok_and(|found| found.is_empty()), "{sql}");
+        }
+    }
+
+    #[pg_test]
+    fn aggregates_and_operators_are_read() {
+        for (arguments, options, count, last) in [
+            ("*", "", 0, None),
+            ("n int, VARIADIC text[]", ", FINALFUNC = s.g, FINALFUNC_MODIFY = read_only", 2, Some(1)),
+            ("int, text", ", FINALFUNC = g, FINALFUNC_EXTRA", 2, Some(3)),
+            ("int ORDER BY text, text", ", FINALFUNC = s.g", 3, Some(2)),
+            ("ORDER BY text", ", FINALFUNC = s.g, FINALFUNC_EXTRA = false", 1, Some(1)),
+        ] {
+            let read = function(&format!(
+                "CREATE AGGREGATE s.a({arguments}) (SFUNC = f, STYPE = s.state[]{options})"
+            ));
+            assert_eq!(read.signature.arguments.len(), count, "{arguments}");
+            assert_eq!(read.signature.result.text, "s.state[]");
+            assert_eq!(read.signature.volatility, Volatility::Immutable);
+            assert_eq!(read.final_function.as_ref().map(|last| last.arguments.len()), last, "{arguments}");
+            let schema = if options.contains("= g") { "pg_catalog" } else { "s" };
+            assert!(read.final_function.is_none_or(|last| last.name == QualifiedName::new(schema, "g")));
+        }
+        let Definition::Operator(both) = one(
+            "CREATE OPERATOR s.=== (FUNCTION = s.f, LEFTARG = s.t, RIGHTARG = bit, MERGES, RESTRICT = eqsel)",
+        ) else {
+            panic!("no operator")
+        };
+        assert_eq!(both.name, QualifiedName::new("s", "==="));
+        assert_eq!(
+            (both.left.map(|left| left.text), both.right.text),
+            (Some("s.t".to_owned()), "\"bit\"".to_owned())
+        );
+        let one_sided = one("CREATE OPERATOR s.!! (PROCEDURE = int4um, RIGHTARG = integer)");
+        assert!(matches!(one_sided, Definition::Operator(operator)
+            if operator.left.is_none() && operator.function == QualifiedName::new("pg_catalog", "int4um")));
+        for sql in [
+            "CREATE OPERATOR s.!! (FUNCTION = s.f, LEFTARG = integer)",
+            "CREATE OPERATOR s.!! (LEFTARG = 5, RIGHTARG = NONE, FUNCTION = 'x')",
+            "CREATE AGGREGATE s.old (BASETYPE = int, SFUNC = f, STYPE = int)",
+            "CREATE AGGREGATE s.a(int) (SFUNC = f)",
+        ] {
+            assert!(read(sql).is_ok_and(|found| found.is_empty()), "{sql}");
+        }
+    }
+
+    #[pg_test]
+    fn every_type_of_the_server_can_stand_in_a_signature() {
+        let names = Spi::get_one::<Vec<String>>(
+            "SELECT array_agg(format('%I.%I %s', nspname, typname, format_type(t.oid, -1)) ORDER BY t.oid) FROM pg_type AS t \
+             JOIN pg_namespace AS n ON n.oid = typnamespace WHERE nspname IN ('pg_catalog', 'information_schema')",
+        );
+        let names = names.ok().flatten().unwrap_or_default();
+        assert!(names.len() > 400, "{}", names.len());
+        for name in &names {
+            let (written, text) = name.split_once(' ').unwrap_or_default();
+            let read = function(&format!("CREATE FUNCTION s.f(a {written}) RETURNS SETOF {written} AS ''"));
+            assert_eq!((&*read.signature.result.text, &*read.signature.arguments[0].text), (text, text));
+        }
     }
 
     #[pg_test]

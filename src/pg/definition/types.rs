@@ -6,7 +6,9 @@ use pgrx::pg_sys::NodeTag;
 
 use crate::model::dump::ColumnType;
 use crate::model::dump::TypeFacts;
+use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
+use crate::model::profile::ObjectName;
 use crate::model::profile::TypeName;
 use crate::pg::utility::strings;
 use crate::pg::utility::text_of;
@@ -38,6 +40,44 @@ pub unsafe fn column_type(written: *mut pg_sys::TypeName) -> ColumnType {
         }
         unknown(&schema, &name, modifiers((*written).typmods), array)
     }
+}
+
+/// The type of an argument or a result, which has no modifier; none where it
+/// is that of a column (`t.c%TYPE`).
+///
+/// # Safety
+/// A type name of a raw parse tree, or null.
+pub unsafe fn signature_type(written: *mut pg_sys::TypeName) -> Option<TypeName> {
+    // SAFETY: the copy lives as long as the lists that it shares.
+    unsafe {
+        if written.is_null() || (*written).pct_type {
+            return None;
+        }
+        let mut plain = *written;
+        plain.typmods = std::ptr::null_mut();
+        Some(column_type(&raw mut plain).name)
+    }
+}
+
+/// A collation as it is written; one without a schema is of `pg_catalog`.
+///
+/// # Safety
+/// A `COLLATE` of a raw parse tree, or null.
+pub unsafe fn collation(clause: *const pg_sys::CollateClause) -> Option<ObjectName> {
+    // SAFETY: the caller's promise.
+    let found = unsafe { system_or_qualified(clause.as_ref()?.collname) }?;
+    Some(ObjectName { schema: found.schema, name: found.name })
+}
+
+/// A name of something that is there already: `pg_catalog` alone is left out.
+///
+/// # Safety
+/// A list of strings.
+pub unsafe fn system_or_qualified(names: *mut pg_sys::List) -> Option<QualifiedName> {
+    // SAFETY: the caller's promise.
+    let mut names = unsafe { strings(names) };
+    let name = names.pop()?;
+    Some(QualifiedName::new(names.pop().unwrap_or_else(|| "pg_catalog".to_owned()), name))
 }
 
 fn unknown(schema: &str, name: &str, modifiers: String, array: bool) -> ColumnType {

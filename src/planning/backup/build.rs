@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::dump::ColumnType;
+use crate::model::dump::DefinedColumn;
 use crate::model::dump::DefinedConstraint;
 use crate::model::dump::DefinedKind;
 use crate::model::key::KeyType;
 use crate::model::name::QualifiedName;
+use crate::model::name::multirange_name;
 use crate::model::name::quote_identifier;
 use crate::model::profile::Attribute;
 use crate::model::profile::Column;
@@ -16,6 +17,7 @@ use crate::model::profile::ConstraintKind;
 use crate::model::profile::Counters;
 use crate::model::profile::FORMAT;
 use crate::model::profile::Index;
+use crate::model::profile::ObjectName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
 use crate::model::profile::TableKind;
@@ -23,13 +25,14 @@ use crate::model::profile::TypeName;
 use crate::model::profile::UserType;
 use crate::model::profile::UserTypeKind;
 use crate::model::profile::VERSION;
-use crate::model::profile::View;
 use crate::model::profile::Workload;
 
 use super::collect::Collected;
 use super::collect::Facts;
 use super::draft::Draft;
 use super::draft::DraftTable;
+use super::signatures;
+use super::signatures::Signatures;
 use super::size::KeyColumn;
 use super::size::index_bytes;
 
@@ -60,6 +63,9 @@ pub fn profile(draft: &Draft, collected: &Collected, origin: Origin) -> Profile 
         .collect();
     tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
     let values_of = tables.iter().flat_map(values_of).collect();
+    let signatures = signatures::of(draft);
+    notes.extend(signatures.left_out());
+    let types = types(draft, &tables, &signatures, origin.server_version_num);
     Profile {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -68,21 +74,16 @@ pub fn profile(draft: &Draft, collected: &Collected, origin: Origin) -> Profile 
         database: origin.database,
         values_of,
         hidden_statistics_of: Vec::new(),
-        types: types(draft, &tables),
-        collations: Vec::new(),
-        functions: Vec::new(),
-        operators: Vec::new(),
+        types,
+        collations: draft.collations.iter().filter(|name| is_users(&name.schema)).map(object_name).collect(),
+        functions: signatures.functions,
+        operators: signatures.operators,
         tables,
         views: draft
             .views
             .iter()
             .filter(|(name, _)| is_users(&name.schema))
-            .map(|(name, definition)| View {
-                schema: name.schema.clone(),
-                view: name.name.clone(),
-                definition: definition.clone(),
-                security_barrier: false,
-            })
+            .map(|(_, view)| view.clone())
             .collect(),
         history: Vec::new(),
         workload: Workload {
@@ -94,7 +95,8 @@ pub fn profile(draft: &Draft, collected: &Collected, origin: Origin) -> Profile 
     }
 }
 
-fn is_users(schema: &str) -> bool {
+/// Whether a capture looks into the schema.
+pub(super) fn is_users(schema: &str) -> bool {
     !schema.starts_with("pg_") && !["information_schema", "presplit"].contains(&schema)
 }
 
@@ -239,7 +241,7 @@ impl Builder<'_> {
                     not_null: column.not_null,
                     generated: column.generated,
                     identity: column.identity,
-                    collation: None,
+                    collation: self.draft.other_collation(&column.kind, column.collation.as_ref()),
                     orderable: facts.orderable,
                     hashable: facts.hashable,
                     statistics: restored.or(sampled).map(|found| disclosed(found, travels, text)),
@@ -284,61 +286,89 @@ fn disclosed(mut found: ColumnStatistics, travels: bool, text: bool) -> ColumnSt
     found
 }
 
-/// The types that columns use, directly or inside others.
-fn types(draft: &Draft, tables: &[Table]) -> Vec<UserType> {
-    let mut pending: Vec<TypeName> =
-        tables.iter().flat_map(|table| table.columns.iter().map(|column| column.type_name.clone())).collect();
+fn object_name(name: &QualifiedName) -> ObjectName {
+    ObjectName { schema: name.schema.clone(), name: name.name.clone() }
+}
+
+/// The first version with multiranges.
+const MULTIRANGES_SINCE: u32 = 140_000;
+
+/// The types that the dump makes, and those that columns and signatures use,
+/// directly or inside others.
+fn types(draft: &Draft, tables: &[Table], signatures: &Signatures, version: u32) -> Vec<UserType> {
+    let of_columns = tables.iter().flat_map(|table| &table.columns).map(|column| &column.type_name);
+    let used = of_columns.chain(signatures.types()).filter(|name| !is_systems(&name.schema));
+    let mut pending: Vec<QualifiedName> =
+        used.map(|name| QualifiedName::new(&name.schema, &name.name)).collect();
+    let made = draft.types.iter().filter(|(name, kind)| {
+        // What cannot be built elsewhere counts where it is used.
+        is_users(&name.schema) && !matches!(kind, DefinedKind::Other | DefinedKind::Multirange(_))
+    });
+    pending.extend(made.map(|(name, _)| name.clone()));
     let mut found = BTreeSet::new();
     let mut types = Vec::new();
     while let Some(name) = pending.pop() {
-        if ["pg_catalog", "information_schema"].contains(&name.schema.as_str()) {
+        if !found.insert(name.clone()) {
             continue;
         }
-        let qualified = QualifiedName::new(&name.schema, &name.name);
-        if !found.insert(qualified.clone()) {
+        if let Some(DefinedKind::Multirange(range)) = draft.types.get(&name) {
+            pending.push(range.clone());
             continue;
         }
-        let kind = kind_of(draft, &qualified);
-        match draft.types.get(&qualified) {
-            Some(DefinedKind::Range(subtype)) => pending.push(subtype.name.clone()),
-            _ => pending.extend(parts(&kind)),
-        }
+        let kind = kind_of(draft, &name, version);
+        let parts = parts(&kind).into_iter().filter(|part| !is_systems(&part.schema));
+        pending.extend(parts.map(|part| QualifiedName::new(&part.schema, &part.name)));
         types.push(UserType { schema: name.schema, name: name.name, kind });
     }
     types.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
     types
 }
 
-fn parts(kind: &UserTypeKind) -> Vec<TypeName> {
+/// Whether every server has the types of the schema.
+fn is_systems(schema: &str) -> bool {
+    ["pg_catalog", "information_schema"].contains(&schema)
+}
+
+fn parts(kind: &UserTypeKind) -> Vec<&TypeName> {
     match kind {
-        UserTypeKind::Domain { base, .. } => vec![base.clone()],
+        UserTypeKind::Domain { base, .. } => vec![base],
+        UserTypeKind::Range { subtype, .. } => vec![subtype],
         UserTypeKind::Composite { attributes } => {
-            attributes.iter().map(|attribute| attribute.type_name.clone()).collect()
+            attributes.iter().map(|attribute| &attribute.type_name).collect()
         }
-        _ => Vec::new(),
+        UserTypeKind::Enum { .. } | UserTypeKind::Other => Vec::new(),
     }
 }
 
-fn kind_of(draft: &Draft, name: &QualifiedName) -> UserTypeKind {
-    let attribute =
-        |name: &str, kind: &ColumnType| Attribute { name: name.to_owned(), type_name: kind.name.clone() };
+fn kind_of(draft: &Draft, name: &QualifiedName, version: u32) -> UserTypeKind {
+    let composite = |columns: &[DefinedColumn]| UserTypeKind::Composite {
+        attributes: columns
+            .iter()
+            .map(|column| Attribute { name: column.name.clone(), type_name: column.kind.name.clone() })
+            .collect(),
+    };
     match draft.types.get(name) {
         Some(DefinedKind::Enum(labels)) => UserTypeKind::Enum { labels: labels.clone() },
-        Some(DefinedKind::Domain { base, not_null }) => {
-            UserTypeKind::Domain { base: base.name.clone(), not_null: *not_null, collation: None }
-        }
-        Some(DefinedKind::Composite(attributes)) => UserTypeKind::Composite {
-            attributes: attributes.iter().map(|(name, kind)| attribute(name, kind)).collect(),
+        Some(DefinedKind::Domain { base, not_null, collation }) => UserTypeKind::Domain {
+            base: base.name.clone(),
+            not_null: *not_null,
+            collation: draft.other_collation(base, collation.as_ref()),
         },
-        Some(DefinedKind::Range(_) | DefinedKind::Other) => UserTypeKind::Other,
-        // Every table is a type too; others are of extensions.
-        None => draft.tables.get(name).map_or(UserTypeKind::Other, |table| UserTypeKind::Composite {
-            attributes: table
-                .defined
-                .columns
-                .iter()
-                .map(|column| attribute(&column.name, &column.kind))
-                .collect(),
-        }),
+        Some(DefinedKind::Composite(attributes)) => composite(attributes),
+        Some(DefinedKind::Range { subtype, multirange }) => UserTypeKind::Range {
+            subtype: subtype.name.clone(),
+            multirange: match multirange {
+                Some(multirange) => Some(object_name(multirange)),
+                // The server made it without being told a name. Of an unknown
+                // version is what this one would do.
+                None if version == 0 || version >= MULTIRANGES_SINCE => {
+                    Some(object_name(&multirange_name(name)))
+                }
+                None => None,
+            },
+        },
+        Some(DefinedKind::Multirange(_) | DefinedKind::Other) => UserTypeKind::Other,
+        // Every table is a type too; others are of views and extensions.
+        None => draft.tables.get(name).map_or(UserTypeKind::Other, |table| composite(&table.defined.columns)),
     }
 }

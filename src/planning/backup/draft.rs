@@ -7,16 +7,21 @@ use crate::model::dump::Change;
 use crate::model::dump::ColumnType;
 use crate::model::dump::DefinedColumn;
 use crate::model::dump::DefinedConstraint;
+use crate::model::dump::DefinedFunction;
 use crate::model::dump::DefinedKind;
+use crate::model::dump::DefinedOperator;
 use crate::model::dump::DefinedTable;
 use crate::model::dump::Definition;
 use crate::model::dump::TypeFacts;
 use crate::model::key::KeyType;
 use crate::model::name::QualifiedName;
+use crate::model::name::multirange_name;
 use crate::model::profile::ConstraintKind;
 use crate::model::profile::Index;
+use crate::model::profile::ObjectName;
 use crate::model::profile::Trigger;
 use crate::model::profile::TypeName;
+use crate::model::profile::View;
 
 use super::order::Order;
 use super::restored::Restored;
@@ -48,7 +53,12 @@ impl DraftTable {
 pub struct Draft {
     pub tables: BTreeMap<QualifiedName, DraftTable>,
     pub types: BTreeMap<QualifiedName, DefinedKind>,
-    pub views: BTreeMap<QualifiedName, String>,
+    pub views: BTreeMap<QualifiedName, View>,
+    pub collations: BTreeSet<QualifiedName>,
+    /// By name and the texts of the arguments' types.
+    pub functions: BTreeMap<(QualifiedName, Vec<String>), DefinedFunction>,
+    /// By name and the texts of the operands' types.
+    pub operators: BTreeMap<(QualifiedName, Vec<String>), DefinedOperator>,
     /// Partition → the table that it is attached to.
     pub partitions: BTreeMap<QualifiedName, QualifiedName>,
     /// The same the other way round.
@@ -69,6 +79,10 @@ impl Draft {
                 }
             }
             Definition::Type { name, kind } => {
+                if let DefinedKind::Range { multirange, .. } = &kind {
+                    let made = multirange.clone().unwrap_or_else(|| multirange_name(&name));
+                    self.types.entry(made).or_insert_with(|| DefinedKind::Multirange(name.clone()));
+                }
                 // A base type follows its shell.
                 self.types.insert(name, kind);
             }
@@ -89,7 +103,19 @@ impl Draft {
                 }
             }
             Definition::View(view) => {
-                self.views.insert(QualifiedName::new(view.schema, view.view), view.definition);
+                self.views.insert(QualifiedName::new(&view.schema, &view.view), view);
+            }
+            Definition::Collation(name) => {
+                self.collations.insert(name);
+            }
+            Definition::Function(function) => {
+                let signature = &function.signature;
+                let name = QualifiedName::new(&signature.schema, &signature.name);
+                self.functions.insert((name, texts(&signature.arguments)), function);
+            }
+            Definition::Operator(operator) => {
+                let operands = texts(operator.left.iter().chain([&operator.right]));
+                self.operators.insert((operator.name.clone(), operands), operator);
             }
             Definition::Statistics { of_column, arguments } => self.restored.add(of_column, &arguments),
             Definition::Encoding(_) | Definition::Data { .. } => {}
@@ -101,7 +127,7 @@ impl Draft {
         if let Some(DefinedKind::Composite(attributes)) =
             table.of_type.as_ref().and_then(|name| self.types.get(name))
         {
-            table.columns = attributes.iter().map(|(name, kind)| plain(name, kind)).collect();
+            table.columns.clone_from(attributes);
         }
         let partition = table.partition_of.iter();
         for parent in table.parents.iter().chain(partition) {
@@ -144,6 +170,12 @@ impl Draft {
                 self.inheriting.extend([relation.clone(), parent]);
                 return;
             }
+            Change::SecurityBarrier(barrier) => {
+                if let Some(view) = self.views.get_mut(relation) {
+                    view.security_barrier = barrier;
+                }
+                return;
+            }
             _ => {}
         }
         let Some(table) = self.tables.get_mut(relation) else { return };
@@ -163,7 +195,7 @@ impl Draft {
                 }
             }
             Change::RowSecurity => table.row_security = true,
-            Change::AttachPartition(_) | Change::Inherit(_) => {}
+            Change::AttachPartition(_) | Change::Inherit(_) | Change::SecurityBarrier(_) => {}
         }
     }
 
@@ -217,12 +249,19 @@ impl Draft {
         let facts = match self.types.get(&name) {
             Some(DefinedKind::Enum(_)) => TypeFacts { length: 4, align: 4, orderable: true, hashable: true },
             Some(DefinedKind::Domain { base, .. }) => self.facts_at(base, depth + 1),
-            Some(DefinedKind::Range(subtype)) => {
+            Some(DefinedKind::Range { subtype, .. }) => {
                 let of = self.facts_at(subtype, depth + 1);
                 TypeFacts { length: -1, align: of.align.max(4), orderable: true, hashable: of.hashable }
             }
+            Some(DefinedKind::Multirange(range)) => match self.types.get(range) {
+                Some(DefinedKind::Range { subtype, .. }) => {
+                    let of = self.facts_at(subtype, depth + 1);
+                    TypeFacts { length: -1, align: of.align.max(4), orderable: true, hashable: of.hashable }
+                }
+                _ => TypeFacts::UNKNOWN,
+            },
             Some(DefinedKind::Composite(attributes)) => {
-                self.all_facts(attributes.iter().map(|(_, kind)| kind), depth)
+                self.all_facts(attributes.iter().map(|attribute| &attribute.kind), depth)
             }
             Some(DefinedKind::Other) => TypeFacts::UNKNOWN,
             // Every table is a type too.
@@ -248,6 +287,26 @@ impl Draft {
         all
     }
 
+    /// The collation of a column or domain, if it is not the type's own.
+    #[must_use]
+    pub fn other_collation(&self, kind: &ColumnType, written: Option<&ObjectName>) -> Option<ObjectName> {
+        written.filter(|written| **written != self.own_collation(kind)).cloned()
+    }
+
+    /// The collation of values of a type.
+    fn own_collation(&self, kind: &ColumnType) -> ObjectName {
+        let mut name = &kind.name;
+        for _ in 0..DEPTH_MAX {
+            match self.types.get(&name_of(name)) {
+                Some(DefinedKind::Domain { collation: Some(collation), .. }) => return collation.clone(),
+                Some(DefinedKind::Domain { base, .. }) => name = &base.name,
+                _ => break,
+            }
+        }
+        let own = if name.schema == "pg_catalog" && name.name == "name" { "C" } else { "default" };
+        ObjectName { schema: "pg_catalog".to_owned(), name: own.to_owned() }
+    }
+
     /// The type under a domain.
     fn base<'a>(&'a self, kind: &'a ColumnType) -> &'a ColumnType {
         let mut base = kind;
@@ -266,7 +325,9 @@ impl Draft {
         let facts = self.facts(kind);
         let base = &self.base(kind).name;
         match self.types.get(&name_of(base)).filter(|_| !base.array) {
-            Some(DefinedKind::Range(subtype)) => Storage::range(self.facts(subtype).length, facts.align),
+            Some(DefinedKind::Range { subtype, .. }) => {
+                Storage::range(self.facts(subtype).length, facts.align)
+            }
             Some(DefinedKind::Composite(_)) => Storage::composite(),
             _ => Storage::new(base, facts.length, facts.align),
         }
@@ -326,14 +387,10 @@ fn name_of(name: &TypeName) -> QualifiedName {
     QualifiedName::new(&name.schema, &name.name)
 }
 
-fn plain(name: &str, kind: &ColumnType) -> DefinedColumn {
-    DefinedColumn {
-        name: name.to_owned(),
-        kind: kind.clone(),
-        not_null: false,
-        generated: false,
-        identity: false,
-    }
+/// What tells a function or operator from others of its name.
+#[must_use]
+pub fn texts<'a>(types: impl IntoIterator<Item = &'a TypeName>) -> Vec<String> {
+    types.into_iter().map(|name| name.text.clone()).collect()
 }
 
 fn merge_column(columns: &mut Vec<DefinedColumn>, column: DefinedColumn) {

@@ -19,6 +19,7 @@ pub mod reader;
 pub mod reservoir;
 pub mod restored;
 pub mod row;
+pub mod signatures;
 pub mod size;
 pub mod statistics;
 

@@ -151,8 +151,13 @@ impl Reader {
                 State::BlockComment(depth) => self.block_comment(depth, piece[0]),
                 State::Tag(_) => self.tag(piece[0]),
                 State::Quote(_) | State::Escaped | State::Identifier | State::Dollar(..) => {
+                    let end = self.end_of_passed_text();
                     let used = self.quoted(piece);
-                    self.keep(&piece[..used]);
+                    match end {
+                        None => self.keep(&piece[..used]),
+                        Some(end) if self.state == State::Code => self.keep(&end),
+                        Some(_) => {}
+                    }
                     used
                 }
             };
@@ -333,6 +338,17 @@ impl Reader {
         }
         self.keep(&[byte]);
         1
+    }
+
+    /// The end of quoted text of which no more is kept: that of a function,
+    /// whose body may be long, and in letters that cannot be read here.
+    fn end_of_passed_text(&self) -> Option<Vec<u8>> {
+        match &self.state {
+            _ if !self.words.is_routine() => None,
+            State::Dollar(tag, _) => Some(tag.clone()),
+            State::Quote(_) | State::Escaped => Some(b"'".to_vec()),
+            _ => None,
+        }
     }
 
     /// Passes over quoted text; only its end matters.
@@ -528,12 +544,16 @@ impl Words {
             "constraint",
             "view",
             "recursive",
+            "function",
+            "aggregate",
+            "operator",
+            "collation",
             "or",
         ];
         self.is_insert()
             || self.at(0, &["copy"])
             || (self.at(0, &["create"]) && self.at(1, CREATED))
-            || (self.at(0, &["alter"]) && self.at(1, &["table"]))
+            || (self.at(0, &["alter"]) && self.at(1, &["table", "view"]))
             || (self.at(0, &["set"]) && self.at(1, &["client_encoding", "standard_conforming_strings"]))
             || (self.at(0, &["select"]) && self.at(1, &["from"]))
     }

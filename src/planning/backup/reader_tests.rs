@@ -111,6 +111,7 @@ fn a_dump_is_taken_apart() {
         beginnings,
         [
             "SET client_encoding = ",
+            "CREATE FUNCTION public",
             "CREATE OR REPLACE FUNC",
             "CREATE TABLE public.\"a",
             "COPY public.\"a;b\" (id,",
@@ -118,7 +119,7 @@ fn a_dump_is_taken_apart() {
             "SELECT * FROM pg_catal",
         ]
     );
-    assert!(!heard.statements[2].contains("nested") && heard.statements[2].ends_with(')'));
+    assert!(!heard.statements[3].contains("nested") && heard.statements[3].ends_with(')'));
     assert_eq!(heard.commands, ["restrict abc", "unrestrict abc"]);
     assert!(heard.comments.contains(&"PostgreSQL database dump complete".to_owned()));
     assert_eq!(
@@ -143,6 +144,43 @@ fn a_dump_is_taken_apart() {
         ]
     );
     assert_eq!((heard.counted, heard.ends), (7, 1));
+}
+
+#[test]
+fn of_a_function_the_texts_are_passed_over() {
+    let text = r#"CREATE FUNCTION s."a'b"(t text DEFAULT 'it''s; ü', e text DEFAULT E'\';\\') RETURNS text
+    LANGUAGE sql SET x TO 'y' AS $a$ body; $ $b$ $a $aa$ $a$;
+CREATE AGGREGATE s.a(int) (SFUNC = f, STYPE = int, INITCOND = '1');
+CREATE PROCEDURE s.p() LANGUAGE sql AS $$ body $$;
+CREATE OPERATOR s.=== (FUNCTION = s.f, RIGHTARG = int);
+CREATE OPERATOR FAMILY s.f USING btree;
+CREATE COLLATION s.c (provider = libc, locale = 'C');
+ALTER VIEW s.v SET (security_barrier);
+"#;
+    let (whole, _) = heard(text, usize::MAX >> 1, 1);
+    assert_eq!(
+        whole.statements[0],
+        "CREATE FUNCTION s.\"a'b\"(t text DEFAULT '''', e text DEFAULT E'') RETURNS text\n    \
+         LANGUAGE sql SET x TO '' AS $a$$a$"
+    );
+    assert!(whole.statements[1].ends_with("INITCOND = '1')"));
+    assert_eq!(whole.statements.len(), 6);
+    for piece in 1..9 {
+        assert_eq!(heard(text, piece, 1).0.statements, whole.statements, "{piece}");
+    }
+}
+
+#[test]
+fn the_body_of_a_function_takes_no_memory() {
+    let mut reader = Reader::default();
+    let mut heard = Heard::default();
+    reader.feed(b"CREATE FUNCTION s.f() RETURNS int LANGUAGE sql AS $$", &mut heard).unwrap();
+    for _ in 0..100 {
+        reader.feed(&[b'x'; 1 << 20], &mut heard).unwrap();
+    }
+    assert!(reader.kept_bytes() < 1000);
+    reader.feed(b"$$;", &mut heard).unwrap();
+    assert!(heard.statements[0].ends_with("AS $$$$"));
 }
 
 #[test]

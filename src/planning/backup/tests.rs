@@ -7,6 +7,7 @@ use crate::model::dump::Change;
 use crate::model::dump::ColumnType;
 use crate::model::dump::DefinedColumn;
 use crate::model::dump::DefinedConstraint;
+use crate::model::dump::DefinedFunction;
 use crate::model::dump::DefinedKind;
 use crate::model::dump::DefinedTable;
 use crate::model::dump::Definition;
@@ -16,9 +17,14 @@ use crate::model::name::QualifiedName;
 use crate::model::profile::Constraint;
 use crate::model::profile::ConstraintKind;
 use crate::model::profile::Index;
+use crate::model::profile::ObjectName;
 use crate::model::profile::Profile;
 use crate::model::profile::TypeName;
 use crate::model::profile::UserTypeKind;
+use crate::model::profile::View;
+use crate::model::signature::Function;
+use crate::model::signature::FunctionKind;
+use crate::model::signature::Volatility;
 
 use super::build;
 use super::build::Origin;
@@ -53,7 +59,14 @@ fn kind(schema: &str, name: &str, text: &str) -> ColumnType {
 }
 
 fn column(name: &str, kind: ColumnType) -> DefinedColumn {
-    DefinedColumn { name: name.to_owned(), kind, not_null: false, generated: false, identity: false }
+    DefinedColumn {
+        name: name.to_owned(),
+        kind,
+        collation: None,
+        not_null: false,
+        generated: false,
+        identity: false,
+    }
 }
 
 fn table(name: &str, columns: Vec<DefinedColumn>) -> DefinedTable {
@@ -228,19 +241,23 @@ fn domains_composites_and_cycles_are_followed_to_their_end() {
     for (this, other) in [("a", "b"), ("b", "a")] {
         draft.apply(Definition::Type {
             name: name(this),
-            kind: DefinedKind::Domain { base: of(other), not_null: false },
+            kind: DefinedKind::Domain { base: of(other), not_null: false, collation: None },
         });
     }
     draft.apply(Definition::Type {
         name: name("pair"),
         kind: DefinedKind::Composite(vec![
-            ("x".to_owned(), kind("pg_catalog", "int4", "integer")),
-            ("y".to_owned(), of("unknown")),
+            column("x", kind("pg_catalog", "int4", "integer")),
+            column("y", of("unknown")),
         ]),
     });
     draft.apply(Definition::Type {
         name: name("small"),
-        kind: DefinedKind::Domain { base: kind("pg_catalog", "int4", "integer"), not_null: true },
+        kind: DefinedKind::Domain {
+            base: kind("pg_catalog", "int4", "integer"),
+            not_null: true,
+            collation: None,
+        },
     });
     let facts: BTreeMap<_, _> =
         ["a", "pair", "small"].map(|name| (name, draft.facts(&of(name)))).into_iter().collect();
@@ -254,4 +271,181 @@ fn domains_composites_and_cycles_are_followed_to_their_end() {
         draft.apply(Definition::Table(table(table_name, vec![column("c", of("a"))])));
     }
     let _ = (draft.root(&name("p")), draft.leaves(&name("p")), draft.order(&of("a")));
+}
+
+/// The profile of definitions alone, of a server of that version.
+fn of(definitions: impl IntoIterator<Item = Definition>, server_version_num: u32) -> Profile {
+    let mut draft = Draft::default();
+    definitions.into_iter().for_each(|definition| draft.apply(definition));
+    let collected = Collector::default().finish(&draft, &mut NoServer);
+    let captured_at = "2024-01-01T00:00:00Z".to_owned();
+    let profile =
+        build::profile(&draft, &collected, Origin { captured_at, server_version_num, ..Origin::default() });
+    Profile::from_json(serde_json::json!(profile)).unwrap()
+}
+
+fn collation(schema: &str, name: &str) -> ObjectName {
+    ObjectName { schema: schema.to_owned(), name: name.to_owned() }
+}
+
+fn domain(name: &str, base: ColumnType, collation: Option<ObjectName>) -> Definition {
+    let name = QualifiedName::new("public", name);
+    Definition::Type { name, kind: DefinedKind::Domain { base, not_null: false, collation } }
+}
+
+#[test]
+fn a_collation_that_is_the_types_own_is_none() {
+    let text = || kind("pg_catalog", "text", "text");
+    let of_domain = |name: &str| kind("public", name, &format!("public.{name}"));
+    let default = || Some(collation("pg_catalog", "default"));
+    let c = || Some(collation("pg_catalog", "C"));
+    let cases = [
+        (text(), None, None),
+        (text(), default(), None),
+        (text(), c(), c()),
+        (kind("pg_catalog", "name", "name"), c(), None),
+        (kind("pg_catalog", "name", "name"), default(), default()),
+        (of_domain("plain"), default(), None),
+        (of_domain("sorted"), c(), None),
+        (of_domain("sorted"), default(), default()),
+        (of_domain("deeper"), c(), None),
+        (of_domain("deeper"), default(), default()),
+        // A dump may claim what it wants.
+        (of_domain("cycle"), c(), c()),
+    ];
+    let columns = cases.iter().enumerate().map(|(at, (kind, written, _))| DefinedColumn {
+        collation: written.clone(),
+        ..column(&format!("c{at}"), kind.clone())
+    });
+    let profile = of(
+        [
+            domain("plain", text(), default()),
+            domain("sorted", text(), c()),
+            domain("deeper", of_domain("sorted"), None),
+            domain("cycle", of_domain("cycle"), None),
+            Definition::Table(table("t", columns.collect())),
+            Definition::Collation(QualifiedName::new("public", "own")),
+            Definition::Collation(QualifiedName::new("pg_catalog", "not theirs")),
+        ],
+        150_000,
+    );
+    for (column, (kind, written, wanted)) in profile.tables[0].columns.iter().zip(cases) {
+        assert_eq!(column.collation, wanted, "{} {written:?}", kind.name.text);
+    }
+    let of_types: Vec<_> = profile
+        .types
+        .iter()
+        .map(|found| match &found.kind {
+            UserTypeKind::Domain { collation, .. } => (found.name.as_str(), collation.clone()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(of_types, [("cycle", None), ("deeper", None), ("plain", None), ("sorted", c())]);
+    assert_eq!(profile.collations, [collation("public", "own")]);
+}
+
+#[test]
+fn types_that_nobody_uses_are_there_and_ranges_have_their_multirange() {
+    let name = |name: &str| QualifiedName::new("public", name);
+    let range = |of: &str, multirange: Option<&str>| Definition::Type {
+        name: name(of),
+        kind: DefinedKind::Range {
+            subtype: kind("public", "level", "public.level"),
+            multirange: multirange.map(name),
+        },
+    };
+    let made = || {
+        [
+            range("my_range", None),
+            range("spans", Some("many")),
+            Definition::Type { name: name("level"), kind: DefinedKind::Enum(vec!["a".to_owned()]) },
+            Definition::Type { name: name("shell"), kind: DefinedKind::Other },
+            Definition::Type { name: name("used"), kind: DefinedKind::Other },
+            Definition::Type {
+                name: QualifiedName::new("presplit", "ours"),
+                kind: DefinedKind::Enum(Vec::new()),
+            },
+            Definition::Table(table(
+                "t",
+                vec![
+                    column("a", kind("public", "many", "public.many")),
+                    column("b", kind("public", "used", "public.used")),
+                    column("c", kind("public", "my_multirange", "public.my_multirange")),
+                ],
+            )),
+        ]
+    };
+    for (version, default) in [(130_000, None), (140_000, Some("my_multirange")), (0, Some("my_multirange"))]
+    {
+        let profile = of(made(), version);
+        let names: Vec<_> = profile.types.iter().map(|found| found.name.as_str()).collect();
+        assert_eq!(names, ["level", "my_range", "spans", "used"]);
+        let multirange = |at: usize| match &profile.types[at].kind {
+            UserTypeKind::Range { subtype, multirange } => {
+                assert_eq!(subtype.text, "public.level");
+                multirange.clone()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(multirange(1), default.map(|name| collation("public", name)));
+        assert_eq!(multirange(2), Some(collation("public", "many")));
+        assert_eq!(profile.types[3].kind, UserTypeKind::Other);
+        let a = &profile.tables[0].columns[0];
+        assert!(a.orderable && a.hashable);
+    }
+}
+
+#[test]
+fn a_row_type_is_there_where_a_signature_uses_it() {
+    let row = kind("public", "t", "public.t").name;
+    let function = Function {
+        schema: "public".to_owned(),
+        name: "rows".to_owned(),
+        kind: FunctionKind::Function,
+        arguments: Vec::new(),
+        argument_names: Vec::new(),
+        defaults: 0,
+        variadic: false,
+        result: row,
+        returns_set: true,
+        columns: Vec::new(),
+        volatility: Volatility::Volatile,
+        strict: false,
+    };
+    let t = || {
+        let columns = vec![column("id", kind("pg_catalog", "int4", "integer"))];
+        Definition::Table(table("t", columns))
+    };
+    assert!(of([t()], 150_000).types.is_empty());
+    let function = Definition::Function(DefinedFunction { signature: function, final_function: None });
+    let profile = of([function, t()], 150_000);
+    assert!(
+        matches!(&profile.types[0].kind, UserTypeKind::Composite { attributes } if attributes.len() == 1)
+    );
+    assert!(profile.functions[0].returns_set);
+}
+
+#[test]
+fn the_last_word_about_a_view_counts() {
+    let view = |security_barrier| {
+        Definition::View(View {
+            schema: "public".to_owned(),
+            view: "v".to_owned(),
+            definition: " SELECT 1;".to_owned(),
+            security_barrier,
+        })
+    };
+    let change = |barrier| Definition::AlterTable {
+        relation: QualifiedName::new("public", "v"),
+        changes: vec![Change::SecurityBarrier(barrier)],
+    };
+    for (definitions, wanted) in [
+        (vec![view(false)], false),
+        (vec![view(true)], true),
+        (vec![view(true), view(false)], false),
+        (vec![view(false), change(true)], true),
+        (vec![view(true), change(false)], false),
+    ] {
+        assert_eq!(of(definitions, 150_000).views[0].security_barrier, wanted);
+    }
 }
