@@ -21,6 +21,13 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
+/// Whether a parallel plan is being run: no transaction id can be had.
+#[must_use]
+pub fn in_parallel_mode() -> bool {
+    // SAFETY: reads a variable of the process.
+    unsafe { pg_sys::IsInParallelMode() }
+}
+
 /// Cores of the machine, as the process may use them.
 #[must_use]
 pub fn cores() -> u32 {

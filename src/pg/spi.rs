@@ -39,15 +39,16 @@ pub fn run(sql: &str, arguments: &[Argument<'_>]) -> Result<usize, ErrorReport> 
         .map_err(|error| failed(&error))
 }
 
-/// Runs a query and reads its rows. On a standby it is read-only: the other
-/// way would want a transaction id, which a standby does not give.
+/// Runs a query and reads its rows. On a standby and beneath a parallel plan
+/// it is read-only: the other way would want a transaction id, which neither
+/// gives.
 fn query<R>(
     sql: &str,
     limit: Option<i64>,
     arguments: &[Argument<'_>],
     read: impl FnOnce(SpiTupleTable<'_>) -> Result<R, pgrx::spi::Error>,
 ) -> Result<R, ErrorReport> {
-    let result = if server::in_recovery() {
+    let result = if server::in_recovery() || server::in_parallel_mode() {
         Spi::connect(|client| read(client.select(sql, limit, arguments)?))
     } else {
         Spi::connect_mut(|client| read(client.update(sql, limit, arguments)?))
