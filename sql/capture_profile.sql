@@ -35,7 +35,6 @@
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
 SET LOCAL client_encoding = 'UTF8';
-SET LOCAL standard_conforming_strings = on;
 -- Only a table that is being altered at this moment can make us wait.
 SET LOCAL lock_timeout = '30s';
 
@@ -44,6 +43,7 @@ SET LOCAL lock_timeout = '30s';
 -- The last two are about time: the planner has no statistics of a WITH query
 -- and would choose nested loops over ten thousands of rows.
 -- begin: settings
+SET LOCAL standard_conforming_strings = on;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL DateStyle = 'ISO, YMD';
 SET LOCAL IntervalStyle = 'postgres';

@@ -91,3 +91,13 @@ SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"undo": 1}')$$);
 SELECT tests.outcome($$SELECT configure_shards('tests.later', '[]')$$);
 SELECT schema_name, table_name, settings FROM presplit.table_settings;
 CALL tests.forget();
+
+-- Beneath a parallel plan there is no transaction id, and an old way to read
+-- strings is the session's own: neither is noticed.
+SELECT count(set_config(name, 'on', false)) FROM pg_settings WHERE name IN ('debug_parallel_query', 'force_parallel_mode');
+SELECT capture_profile() ->> 'format';
+RESET ALL;
+SET standard_conforming_strings = off;
+SELECT capture_profile() ->> 'format';
+SELECT statements >= 0 FROM workload_coverage();
+RESET standard_conforming_strings;

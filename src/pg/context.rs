@@ -157,12 +157,17 @@ unsafe fn extension_owner(extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
 }
 
 /// Runs `work` with `search_path = pg_catalog, pg_temp`, so that a user's
-/// path changes the meaning of nothing that we run, nor its way to quote names. Our statements read
+/// path changes the meaning of nothing that we run, nor its way to quote names or
+/// to read strings. Our statements read
 /// catalogs through functions whose rows the planner overestimates: compiling
 /// them would take seconds, running them takes milliseconds.
 pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
-    let settings =
-        [(c"search_path", c"pg_catalog, pg_temp"), (c"quote_all_identifiers", c"off"), (c"jit", c"off")];
+    let settings = [
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"standard_conforming_strings", c"on"),
+        (c"quote_all_identifiers", c"off"),
+        (c"jit", c"off"),
+    ];
     with_settings(&settings, work)
 }
 
