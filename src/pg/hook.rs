@@ -304,7 +304,7 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         if pg_sys::IsBinaryUpgrade
             || server::in_recovery()
             || pg_sys::creating_extension
-            || pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true) == pg_sys::InvalidOid
+            || !extension_stays()
         {
             return None;
         }
@@ -315,6 +315,25 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
             Ok(work) => work.map(|work| Decided { utility, original, work }),
             Err(error) => raise(error),
         }
+    }
+}
+
+/// Whether the extension is installed, and cannot be dropped any more before
+/// the end of the transaction: whoever is dropping it is waited for here, and
+/// not at its tables, which would be missed afterwards.
+///
+/// # Safety
+/// In a transaction.
+unsafe fn extension_stays() -> bool {
+    // SAFETY: catalog look-ups; the lock is the one that DROP EXTENSION waits
+    // for, and taking it brings the caches up to date.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true);
+        if extension == pg_sys::InvalidOid {
+            return false;
+        }
+        pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, pg_sys::AccessShareLock as _);
+        pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), true) != pg_sys::InvalidOid
     }
 }
 
