@@ -20,10 +20,12 @@ use crate::operations::provision::library_loads;
 use crate::operations::provision::load_hint;
 use crate::operations::provision::roles_without_library;
 use crate::operations::provision::server_major;
+use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::sample;
+use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
 use crate::planning::provision::rewrite;
@@ -227,10 +229,13 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
             ));
         }
     }
+    // A standby has no worker. Types of processes are shown to their owners and to
+    // pg_read_all_stats only.
+    let works = server::in_recovery() || is_worker_there()?;
     let mut found = with_pinned_search_path(|| {
         spi::rows::<Finding>(
             include_str!("../catalog/queries/check_shards.sql"),
-            &[relation.map(i64::from).into()],
+            &[relation.map(i64::from).into(), works.into()],
         )
     })?;
     if relation.is_none() {
@@ -238,6 +243,16 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
         found.sort_by_key(|finding| finding.severity);
     }
     Ok(found)
+}
+
+fn is_worker_there() -> Result<bool, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_presplit launcher')",
+            &[],
+        )
+    })
+    .map(Option::unwrap_or_default)
 }
 
 /// Sampling that cannot be, and samples that were dropped.

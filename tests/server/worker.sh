@@ -12,6 +12,8 @@ psql -qX -v ON_ERROR_STOP=1 -d early -c 'CREATE TABLE t AS SELECT g FROM generat
 psql -qX -v ON_ERROR_STOP=1 -d early -c 'ANALYZE t' -c 'CREATE EXTENSION pg_presplit'
 
 becomes "the launcher runs" 1 worker 20 -d early -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit launcher' AND datname IS NULL"
+becomes "check_shards() sees it, whoever asks" 0 worker 20 -d early -c 'SET SESSION AUTHORIZATION pg_database_owner' \
+    -c "SELECT count(*) FROM check_shards() WHERE object = 'pg_presplit worker'"
 becomes "sizes are recorded, also where the extension came later" t worker 90 -d early -c \
     "SELECT count(*) = 1 AND bool_and(rows = 10000) AND bool_and(bytes > 300000) FROM presplit.size_history WHERE table_name = 't'"
 sleep 3
@@ -55,6 +57,13 @@ becomes "and named ones are served" t worker 90 -d early -c "SELECT count(*) > 0
 psql -qX -d early -c 'DROP EXTENSION pg_presplit'
 sleep 2
 succeeds "the extension can be dropped and created again" psql -qX -v ON_ERROR_STOP=1 -d early -c 'CREATE EXTENSION pg_presplit'
+
+# Whoever creates a table while the extension is being dropped gets it, from the library as from the server.
+psql -qX -v ON_ERROR_STOP=1 -d early -c 'BEGIN' -c 'DROP EXTENSION pg_presplit' -c 'SELECT pg_sleep(2)' -c 'COMMIT' >/dev/null &
+sleep 1
+succeeds "a table can be created while the extension is dropped" psql -qX -v ON_ERROR_STOP=1 -d early -c 'CREATE TABLE meanwhile (a int)'
+wait
+psql -qX -v ON_ERROR_STOP=1 -d early -c 'CREATE EXTENSION pg_presplit'
 
 # The launcher starts again when it is ended.
 first=$(psql -qAtX -d postgres -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_presplit launcher'")

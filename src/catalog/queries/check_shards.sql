@@ -79,7 +79,7 @@ WITH roots AS (
     UNION ALL
     SELECT 'info', 'pg_presplit worker', 'background worker is not running: sizes are not recorded',
            'Add pg_presplit to shared_preload_libraries and restart the server.'
-    WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_presplit launcher')
+    WHERE NOT $2
 )
 SELECT jsonb_build_object('severity', f.severity, 'object', f.object, 'problem', f.problem, 'remedy', f.remedy)::text
 FROM findings AS f
