@@ -56,8 +56,11 @@ struct Named {
 
 /// Whether the extension in this database is new enough to have the table.
 fn is_there() -> Result<bool, ErrorReport> {
-    spi::one::<bool>("SELECT to_regclass('presplit.sampled_columns') IS NOT NULL", &[])
-        .map(Option::unwrap_or_default)
+    spi::one::<bool>(
+        "SELECT /* pg_presplit capture */ to_regclass('presplit.sampled_columns') IS NOT NULL",
+        &[],
+    )
+    .map(Option::unwrap_or_default)
 }
 
 /// Moves what shared memory holds of this database into the table, unless
