@@ -32,6 +32,10 @@ pub enum Step {
     Fetch,
 }
 
+/// Longest duration that is believed, 31 years: a damaged number must not
+/// outweigh everything else, nor sums leave what a profile may hold.
+const MS_MAX: f64 = 1e12;
+
 /// Reads a message.
 #[must_use]
 pub fn said(message: &str) -> Said<'_> {
@@ -39,7 +43,7 @@ pub fn said(message: &str) -> Said<'_> {
         return statement(message, None);
     };
     let Some((number, rest)) = rest.split_once(" ms") else { return Said::Nothing };
-    let Some(ms) = number.parse::<f64>().ok().filter(|ms| ms.is_finite() && *ms >= 0.0) else {
+    let Some(ms) = number.parse::<f64>().ok().filter(|ms| (0.0..=MS_MAX).contains(ms)) else {
         return Said::Nothing;
     };
     match rest.strip_prefix("  ") {
@@ -136,6 +140,9 @@ mod tests {
             ),
             ("execute fetch from S: SELECT", statement("SELECT", None, Step::Fetch)),
             ("duration: 1.000 ms  parse S_1: SELECT $1", Said::Nothing),
+            ("duration: 1e300 ms  statement: SELECT 1", Said::Nothing),
+            ("duration: -1.000 ms  statement: SELECT 1", Said::Nothing),
+            ("duration: NaN ms", Said::Nothing),
             ("duration: 1.000 ms  bind S_1: SELECT $1", Said::Nothing),
             ("duration: 1.000 ms  plan:\nQuery Text: SELECT 1", Said::Nothing),
             ("duration: 1.000 ms  fastpath function call: \"f\" (OID 1)", Said::Nothing),
