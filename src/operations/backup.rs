@@ -73,7 +73,7 @@ pub fn profile_of(path: &str) -> Result<Profile, ErrorReport> {
                 let length = file.read(&mut piece).map_err(|cause| {
                     error::new(
                         SqlState::IoError,
-                        format!("could not read file \"{path}\": {cause}"),
+                        format!("could not read file \"{path}\": {}", error::of_system(&cause)),
                         None,
                         None,
                     )

@@ -140,7 +140,12 @@ impl Server {
 
 fn read(path: &str, format: Format, database: &str) -> Result<LogReader, ErrorReport> {
     let failed = |cause: std::io::Error| {
-        error::new(SqlState::IoError, format!("could not read file \"{path}\": {cause}"), None, None)
+        error::new(
+            SqlState::IoError,
+            format!("could not read file \"{path}\": {}", error::of_system(&cause)),
+            None,
+            None,
+        )
     };
     // A pipe would keep the open waiting for its writer.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;

@@ -32,6 +32,15 @@ pub fn new(
     built
 }
 
+/// What the system says of a failure, as the server would show it: without the number.
+pub fn of_system(cause: &std::io::Error) -> String {
+    let text = cause.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
 /// Tells the client something that is no failure.
 pub fn notice(message: String, hint: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_presplit")

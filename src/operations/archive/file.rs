@@ -34,7 +34,12 @@ pub enum Dump {
 pub fn open(path: &str, instead: &str) -> Result<Dump, ErrorReport> {
     check_role("pg_read_server_files", "read files of the server", instead)?;
     let failed = |cause: std::io::Error| {
-        error::new(SqlState::IoError, format!("could not read file \"{path}\": {cause}"), None, None)
+        error::new(
+            SqlState::IoError,
+            format!("could not read file \"{path}\": {}", error::of_system(&cause)),
+            None,
+            None,
+        )
     };
     let meta = std::fs::metadata(path).map_err(failed)?;
     if meta.is_dir() {
