@@ -92,9 +92,11 @@ fn existing() -> Result<Existing, ErrorReport> {
 /// An interval in microseconds, counted from the moment of the profile.
 pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport> {
     let captured = profile.captured_at.as_str();
+    // What is longer, even infinite, is refused by the forecast in its own words.
     let micros = with_pinned_search_path(|| {
         spi::one::<i64>(
-            "SELECT (extract(epoch FROM ($1::timestamptz + $2) - $1::timestamptz) * 1000000)::bigint",
+            "SELECT (greatest(-1e12, least(1e12,
+                 extract(epoch FROM ($1::timestamptz + $2) - $1::timestamptz))) * 1000000)::bigint",
             &[captured.into(), interval.into()],
         )
     })?;
