@@ -7,25 +7,9 @@
 //! stands for. All else stays as it is, inside quotes and comments above all.
 
 use crate::model::name::quote_identifier;
-
-/// A part of a text that is neither space nor comment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Token<'a> {
-    kind: Kind,
-    text: &'a str,
-    start: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Word,
-    QuotedWord,
-    Number,
-    Parameter,
-    /// A string constant, however quoted.
-    Text,
-    Sign,
-}
+use crate::planning::workload::token::Kind;
+use crate::planning::workload::token::Token;
+use crate::planning::workload::token::tokens;
 
 /// Keywords that name a type by themselves.
 const TYPE_KEYWORDS: &[&str] = &[
@@ -104,20 +88,20 @@ pub fn repair(text: &str) -> String {
             continue;
         }
         if let Some(last) = unescape_after(&tokens, at) {
-            repaired.push_str(&text[done..end(token)]);
-            done = end(&tokens[last]);
+            repaired.push_str(&text[done..token.end()]);
+            done = tokens[last].end();
             continue;
         }
         if let Some(constant) = constant_for(&tokens, at) {
             repaired.push_str(&text[done..token.start]);
             repaired.push_str(constant);
-            done = end(token);
+            done = token.end();
             continue;
         }
         if let Some(start) = extract_before(&tokens, at, done) {
             repaired.push_str(&text[done..start]);
             repaired.push_str(&format!("pg_catalog.extract({},", token.text));
-            done = end(&tokens[at + 1]);
+            done = tokens[at + 1].end();
             continue;
         }
         let Some(first) = type_before(&tokens, at) else { continue };
@@ -125,19 +109,15 @@ pub fn repair(text: &str) -> String {
         if type_start < done {
             continue;
         }
-        let type_end = end(&tokens[at - 1]);
+        let type_end = tokens[at - 1].end();
         let after = units_after(&tokens, first, at);
-        let units = after.map_or("", |last| &text[end(token)..end(&tokens[last])]);
+        let units = after.map_or("", |last| &text[token.end()..tokens[last].end()]);
         repaired.push_str(&text[done..type_start]);
         repaired.push_str(&format!("CAST({} AS {}{units})", token.text, &text[type_start..type_end]));
-        done = after.map_or_else(|| end(token), |last| end(&tokens[last]));
+        done = after.map_or_else(|| token.end(), |last| tokens[last].end());
     }
     repaired.push_str(&text[done..]);
     repaired
-}
-
-const fn end(token: &Token<'_>) -> usize {
-    token.start + token.text.len()
 }
 
 /// Whether it was `N'…'`, of which `N$1` is left.
@@ -296,99 +276,6 @@ fn is_sign(tokens: &[Token<'_>], at: usize, sign: &str) -> bool {
 
 fn lower(token: &Token<'_>) -> String {
     token.text.to_ascii_lowercase()
-}
-
-fn tokens(text: &str) -> Vec<Token<'_>> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    while let Some(first) = text[start..].chars().next() {
-        let rest = &text[start..];
-        let (kind, length) = scan(rest, first);
-        if let Some(kind) = kind {
-            found.push(Token { kind, text: &rest[..length], start });
-        }
-        start += length;
-    }
-    found
-}
-
-/// Kind (none: space or comment) and length of the first token.
-fn scan(rest: &str, first: char) -> (Option<Kind>, usize) {
-    let second = rest[first.len_utf8()..].chars().next();
-    match (first, second) {
-        (space, _) if space.is_whitespace() => (None, first.len_utf8()),
-        ('-', Some('-')) => (None, rest.find('\n').unwrap_or(rest.len())),
-        ('/', Some('*')) => (None, comment(rest)),
-        ('\'', _) => (Some(Kind::Text), quoted(rest, 0, '\'', false)),
-        ('e' | 'E', Some('\'')) => (Some(Kind::Text), quoted(rest, 1, '\'', true)),
-        ('b' | 'B' | 'x' | 'X' | 'n' | 'N', Some('\'')) => (Some(Kind::Text), quoted(rest, 1, '\'', false)),
-        ('"', _) => (Some(Kind::QuotedWord), quoted(rest, 0, '"', false)),
-        ('$', Some(digit)) if digit.is_ascii_digit() => {
-            let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
-            (Some(Kind::Parameter), 1 + digits)
-        }
-        ('$', _) => match dollar(rest) {
-            Some(length) => (Some(Kind::Text), length),
-            None => (Some(Kind::Sign), 1),
-        },
-        (digit, _) if digit.is_ascii_digit() => {
-            let length =
-                rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'.').count();
-            (Some(Kind::Number), length)
-        }
-        (letter, _) if letter.is_alphabetic() || letter == '_' => {
-            let inside = |c: &char| c.is_alphanumeric() || *c == '_' || *c == '$';
-            (Some(Kind::Word), rest.chars().take_while(inside).map(char::len_utf8).sum())
-        }
-        _ => (Some(Kind::Sign), first.len_utf8()),
-    }
-}
-
-/// Length of a quoted part that opens after `prefix` bytes; doubled quotes
-/// and, with `escapes`, backslashes stay inside.
-fn quoted(rest: &str, prefix: usize, quote: char, escapes: bool) -> usize {
-    let mut characters = rest[prefix + 1..].char_indices().peekable();
-    while let Some((at, c)) = characters.next() {
-        if escapes && c == '\\' {
-            characters.next();
-        } else if c == quote {
-            if characters.peek().is_some_and(|(_, next)| *next == quote) {
-                characters.next();
-            } else {
-                return prefix + 1 + at + 1;
-            }
-        }
-    }
-    rest.len()
-}
-
-/// Length of a comment, which may hold others.
-fn comment(rest: &str) -> usize {
-    let bytes = rest.as_bytes();
-    let (mut at, mut depth) = (0, 0usize);
-    while at + 1 < bytes.len() {
-        match &bytes[at..at + 2] {
-            b"/*" => depth += 1,
-            b"*/" => depth -= 1,
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        at += 2;
-        if depth == 0 {
-            return at;
-        }
-    }
-    rest.len()
-}
-
-/// Length of `$tag$…$tag$`.
-fn dollar(rest: &str) -> Option<usize> {
-    let close = rest[1..].find('$')? + 2;
-    let tag = &rest[..close];
-    let named = tag[1..close - 1].chars().all(|c| c.is_alphanumeric() || c == '_');
-    named.then(|| rest[close..].find(tag).map_or(rest.len(), |at| close + at + tag.len()))
 }
 
 #[cfg(test)]
