@@ -134,8 +134,9 @@ fn unescape_after(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     (lower(word) == "uescape" && constant).then_some(at + 2)
 }
 
-/// A string to stand for the parameter at `at`, where the grammar takes
-/// nothing but one: marks of a CYCLE clause, and paths in JSON_TABLE.
+/// A constant to stand for the parameter at `at`, where the grammar takes
+/// nothing but one: marks of a CYCLE clause, which are booleans as a rule, and
+/// paths in JSON_TABLE.
 fn constant_for(tokens: &[Token<'_>], at: usize) -> Option<&'static str> {
     let word = |at: Option<usize>| at.and_then(|at| tokens.get(at)).filter(|token| token.kind == Kind::Word);
     let is = |at: Option<usize>, text: &str| word(at).is_some_and(|token| lower(token) == text);
@@ -145,11 +146,11 @@ fn constant_for(tokens: &[Token<'_>], at: usize) -> Option<&'static str> {
         return Some("'$'");
     }
     if is(before, "to") && is(Some(at + 1), "default") && parameter(at + 2) {
-        return Some("'1'");
+        return Some("true");
     }
-    let marked = at.checked_sub(2).is_some_and(|mark| parameter(mark) || tokens[mark].text == "'1'");
+    let marked = at.checked_sub(2).is_some_and(parameter);
     if is(before, "default") && marked && is(at.checked_sub(3), "to") {
-        return Some("'0'");
+        return Some("false");
     }
     (is_sign(tokens, before?, ",") && opens_json_table(tokens, before?)).then_some("'$'")
 }
@@ -306,7 +307,7 @@ mod tests {
             ("select U&$1 UESCAPE $2 || x", "select U&$1 || x"),
             (
                 "with recursive r (n) as (select $1) cycle n set c to $2 default $3 using p select $4",
-                "with recursive r (n) as (select $1) cycle n set c to '1' default '0' using p select $4",
+                "with recursive r (n) as (select $1) cycle n set c to true default false using p select $4",
             ),
             (
                 "select f($1, $2) from json_table(g(d, $3), $4 columns (a int path $5, b int path $6))",
