@@ -26,7 +26,8 @@
 //! ## The flow
 //!
 //! [`model::profile::Profile`] (facts of some tables and their statements, live
-//! or from a file) → analysis of the statements by PostgreSQL itself
+//! from a file, or of a dump by [`planning::backup`]; statements also from
+//! recorded readings, a log, or declared) → analysis of the statements by PostgreSQL itself
 //! (`pg::analyze`, [`planning::workload`]) and forecast of growth
 //! ([`planning::forecast`]) → [`planning::proposal`] (a
 //! [`model::layout::Layout`] with its reasons, stored) → arming
