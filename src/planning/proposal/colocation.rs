@@ -11,11 +11,11 @@ use crate::model::name::QualifiedName;
 use crate::model::profile::ConstraintKind;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::choice::Choice;
-use crate::planning::proposal::choice::Wanted;
-use crate::planning::proposal::choice::Weighed;
-use crate::planning::proposal::choice::range_plan;
-use crate::planning::proposal::choice::replanned;
 use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::option::Wanted;
+use crate::planning::proposal::option::Weighed;
+use crate::planning::proposal::option::range_plan;
+use crate::planning::proposal::option::replanned;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::subject::Subject;
 

@@ -10,13 +10,13 @@ use crate::planning::proposal::CostTerm;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::choice::Choice;
-use crate::planning::proposal::choice::Weighed;
 use crate::planning::proposal::choice::Whole;
-use crate::planning::proposal::choice::rows_scanned_share;
 use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::option::Weighed;
+use crate::planning::proposal::option::rows_scanned_share;
 use crate::planning::proposal::subject::Subject;
 
 /// The choice of a table as it is handed out.

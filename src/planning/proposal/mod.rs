@@ -3,7 +3,7 @@
 //! ```text
 //! subject (size, spreads, traffic) ─→ candidate ─→ legality
 //!                                        │            │
-//!                                  range, hash ─→ touch ─→ cost ─→ choice ─→ colocation ─→ explain
+//!                                  range, hash ─→ touch ─→ cost ─→ option ─→ choice ─→ colocation ─→ explain
 //! ```
 //!
 //! Here are the values that come in and go out, and the order of the steps.
@@ -26,6 +26,7 @@ mod error;
 mod explain;
 mod hash;
 mod legality;
+mod option;
 mod range;
 mod register;
 mod spread;
