@@ -261,6 +261,7 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         cache_bytes: 1e9,
         target_version_num: 150_000,
         constants: &constants,
+        disqualified: &[],
     });
     let Ok(proposal) = proposal else { return Ok(()) };
     for found in &proposal.relations {

@@ -176,6 +176,7 @@ impl Facts {
             cache_bytes: pages * PAGE_BYTES,
             target_version_num: server_major() * 10_000,
             constants: &constants,
+            disqualified: &[],
         })
     }
 

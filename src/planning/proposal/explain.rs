@@ -11,6 +11,7 @@ use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::choice::Choice;
 use crate::planning::proposal::choice::Whole;
+use crate::planning::proposal::choice::disqualified;
 use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::Cells;
@@ -84,7 +85,7 @@ fn summary(
         cost: rounded(cost),
         cost_share: rounded(share),
         legal: weighed.legal(),
-        reason: why_not(weighed, share),
+        reason: why_not(input, subject, weighed, share),
         generators: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.generators.clone()),
         terms: terms(&weighed.cost),
         layout,
@@ -105,7 +106,7 @@ pub fn cost_share(cost: f64, whole: f64) -> f64 {
 }
 
 /// The sentence of a candidate that was not chosen.
-fn why_not(weighed: &Weighed, share: f64) -> String {
+fn why_not(input: &ProposalInput, subject: &Subject, weighed: &Weighed, share: f64) -> String {
     let Some(candidate) = &weighed.candidate else {
         let (term, value) = largest_term(&weighed.cost);
         return format!(
@@ -121,10 +122,12 @@ fn why_not(weighed: &Weighed, share: f64) -> String {
     }
     let (term, value) = largest_term(&weighed.cost);
     let price = format!("It costs {} of the whole table, {} of it {term}.", percent(share), rate(value));
-    if weighed.verdict.obstacles.is_empty() {
-        format!("{from} {price}")
-    } else {
-        format!("{from} {} {price}", weighed.verdict.obstacles.join(" "))
+    if !weighed.verdict.obstacles.is_empty() {
+        return format!("{from} {} {price}", weighed.verdict.obstacles.join(" "));
+    }
+    match disqualified(input, subject, weighed) {
+        Some(reason) => format!("{from} {reason} {price}"),
+        None => format!("{from} {price}"),
     }
 }
 
@@ -157,6 +160,13 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
                 format!(" The best, {}: {refused}", by(best))
             });
             format!("{size} at the horizon: no usable key.{why}")
+        }
+        Whole::Disqualified => {
+            let why = best.map_or(String::new(), |best| {
+                let reason = disqualified(input, subject, best).unwrap_or_default();
+                format!(" The best, {}: {reason}", by(best))
+            });
+            format!("{size} at the horizon: no key that stood the test.{why}")
         }
         Whole::Small => format!(
             "{size} at the horizon: too small for two shards of {}; a scan of it all costs {}.",
@@ -259,7 +269,9 @@ fn about_workload(input: &ProposalInput, subject: &Subject, choice: &Choice) -> 
 /// What is to be known of a key.
 fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec<String> {
     let Some(candidate) = &weighed.candidate else { return Vec::new() };
-    let mut warnings = weighed.verdict.warnings.clone();
+    let mut warnings: Vec<String> =
+        disqualified(input, subject, weighed).map(str::to_owned).into_iter().collect();
+    warnings.extend(weighed.verdict.warnings.iter().cloned());
     if weighed.impossible.is_some() {
         return warnings;
     }

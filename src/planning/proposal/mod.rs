@@ -89,6 +89,19 @@ pub struct ProposalInput<'a> {
     /// legal depends on it.
     pub target_version_num: u32,
     pub constants: &'a CostConstants,
+    /// Ways that are listed but not chosen.
+    pub disqualified: &'a [Disqualification],
+}
+
+/// A way to cut a table that PostgreSQL's planner showed to be worse than it
+/// looked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Disqualification {
+    pub relation: QualifiedName,
+    pub strategy: Strategy,
+    pub shard_key: Vec<String>,
+    /// One or more full sentences.
+    pub reason: String,
 }
 
 /// What is proposed for some tables. Its JSON is what is stored; the digest
@@ -127,6 +140,22 @@ impl Proposal {
             }
         }
         None
+    }
+
+    /// The tables that are to be sharded, those of a colocation group
+    /// together; by the first of each.
+    #[must_use]
+    pub fn sharded_together(&self) -> Vec<Vec<&RelationProposal>> {
+        let mut together: Vec<Vec<&RelationProposal>> = Vec::new();
+        for proposed in self.relations.iter().filter(|proposed| proposed.layout.is_some()) {
+            let group = proposed.colocation_group;
+            let begun = together.iter_mut().find(|one| group.is_some() && one[0].colocation_group == group);
+            match begun {
+                Some(begun) => begun.push(proposed),
+                None => together.push(vec![proposed]),
+            }
+        }
+        together
     }
 }
 

@@ -31,6 +31,7 @@ use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Observation;
 use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalError;
@@ -66,6 +67,7 @@ pub struct Fixture {
     pub hash_values: HashValues,
     pub version: u32,
     pub constants: CostConstants,
+    pub disqualified: Vec<Disqualification>,
 }
 
 impl Fixture {
@@ -96,6 +98,7 @@ impl Fixture {
             hash_values: HashValues::new(),
             version: 150_000,
             constants: CostConstants::default(),
+            disqualified: Vec::new(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Fixture {
             cache_bytes: 8.0 * GB,
             target_version_num: self.version,
             constants: &self.constants,
+            disqualified: &self.disqualified,
         }
     }
 

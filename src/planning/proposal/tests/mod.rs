@@ -3,6 +3,7 @@
 
 mod alignment;
 mod choices;
+mod disqualified;
 mod fixture;
 mod hand;
 mod laws;
