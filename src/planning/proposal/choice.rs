@@ -106,7 +106,7 @@ pub fn disqualified<'a>(input: &ProposalInput<'a>, subject: &Subject, weighed: &
     let found = input.disqualified.iter().find(|one| {
         one.relation == subject.name
             && one.strategy == candidate.strategy
-            && one.shard_key.as_slice() == std::slice::from_ref(&candidate.column)
+            && one.shard_key == candidate.key.columns()
     });
     found.map(|one| one.reason.as_str())
 }

@@ -30,6 +30,7 @@ mod legality;
 mod option;
 mod range;
 mod register;
+mod search;
 mod spread;
 mod stem;
 mod subject;
