@@ -29,6 +29,7 @@ mod legality;
 mod option;
 mod range;
 mod register;
+mod server;
 mod spread;
 mod stem;
 mod subject;
@@ -61,6 +62,7 @@ pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
 pub use crate::planning::proposal::error::ProposalError;
 pub use crate::planning::proposal::register::by_hand;
+pub use crate::planning::proposal::server::ServerFacts;
 
 /// Hash values of the most common values of columns, in the order of
 /// `common_values`: PostgreSQL's own extended hash, combined as a partition
@@ -85,6 +87,8 @@ pub struct ProposalInput<'a> {
     pub cores: u32,
     /// Bytes of pages that it keeps in memory.
     pub cache_bytes: f64,
+    /// Its settings that decide what a layout gains.
+    pub server: ServerFacts,
     /// `server_version_num` of the server that will hold the shards: what is
     /// legal depends on it.
     pub target_version_num: u32,

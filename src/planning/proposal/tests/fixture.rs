@@ -36,6 +36,7 @@ use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalError;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::ServerFacts;
 use crate::planning::proposal::propose;
 use crate::planning::workload::AnalyzedStatement;
 use crate::planning::workload::AnalyzedWorkload;
@@ -64,6 +65,8 @@ pub struct Fixture {
     pub horizon_days: i64,
     pub settings: Settings,
     pub hash_values: HashValues,
+    pub cores: u32,
+    pub server: ServerFacts,
     pub version: u32,
     pub constants: CostConstants,
 }
@@ -94,6 +97,8 @@ impl Fixture {
             horizon_days: 90,
             settings: Settings::default(),
             hash_values: HashValues::new(),
+            cores: 4,
+            server: ServerFacts::default(),
             version: 150_000,
             constants: CostConstants::default(),
         }
@@ -146,8 +151,9 @@ impl Fixture {
             horizon_micros: self.horizon_days * DAY,
             settings: &self.settings,
             hash_values: &self.hash_values,
-            cores: 4,
+            cores: self.cores,
             cache_bytes: 8.0 * GB,
+            server: self.server,
             target_version_num: self.version,
             constants: &self.constants,
         }
