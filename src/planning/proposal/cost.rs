@@ -93,7 +93,11 @@ impl Cost {
         }
         self.routing = subject.inserted_per_second * constants.route_ms;
         let elsewhere = 1.0 - division.concentration();
-        let moving = subject.traffic.uses.iter().filter(|one| one.updated.contains(&division.column));
+        let moving = subject
+            .traffic
+            .uses
+            .iter()
+            .filter(|one| one.updated.iter().any(|column| division.key.contains(column)));
         for one in moving {
             let rows = one.calls_per_second * one.rows_per_call.max(1.0);
             self.row_movement += rows * elsewhere * constants.move_ms;
@@ -172,7 +176,7 @@ fn by_index(
     let (rows, descents, hot_share) = if one.walks.as_deref() == Some(leading) && index.method == "btree" {
         let rows = if one.rows_per_call > 0.0 { one.rows_per_call } else { constants.limit_rows };
         // Ranges of the ordering column are read one after the other.
-        let in_order = matches!(division.cells, Cells::Range { .. }) && division.column == leading;
+        let in_order = matches!(division.cells, Cells::Range { .. }) && division.key.leading() == leading;
         (rows, if in_order { 1.0 } else { touch.opened }, rows / subject.size.rows.max(1.0))
     } else {
         narrowed(subject, division, one, touch, index)?
@@ -206,7 +210,7 @@ fn narrowed(
         let Some(narrowing) = column.as_ref().and_then(|column| one.narrowings.get(column)) else { break };
         used += 1;
         selectivity *= narrowing.selectivity;
-        holds_key |= column.as_ref() == Some(&division.column);
+        holds_key |= column.as_ref().is_some_and(|column| division.key.contains(column));
         match &narrowing.window {
             Window::Values { count, .. } => values *= count,
             Window::Newest(share) => {

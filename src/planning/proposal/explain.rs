@@ -4,6 +4,7 @@
 //! choice was made with, and has its unit beside it.
 
 use crate::model::name::quote_identifier;
+use crate::model::name::quote_identifiers;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
 use crate::planning::proposal::CostTerm;
@@ -76,7 +77,7 @@ fn summary(
     CandidateSummary {
         rank,
         strategy: weighed.strategy(),
-        shard_key: weighed.candidate.iter().map(|candidate| candidate.column.clone()).collect(),
+        shard_key: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.key.columns()),
         shard_count: match weighed.impossible {
             Some(_) => 0,
             None => weighed.division.shard_count(),
@@ -177,21 +178,28 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
     }
 }
 
+/// The columns of a key as a sentence shows them.
+fn shown_key(weighed: &Weighed) -> String {
+    let columns = weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.key.columns());
+    quote_identifiers(&columns)
+}
+
 fn by(weighed: &Weighed) -> String {
-    format!("{} by {}", weighed.strategy().word(), quote_identifier(weighed.column()))
+    format!("{} by {}", weighed.strategy().word(), shown_key(weighed))
 }
 
 fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
     let chosen = choice.chosen();
-    let column = quote_identifier(chosen.column());
+    let column = shown_key(chosen);
     let division = &chosen.division;
     let measure = if subject.traffic.weighed_by_time { "execution time" } else { "calls" };
     let filtered = subject
         .traffic
-        .share_of_reads(|one| one.narrowings.get(&division.column).is_some_and(|found| found.prunable))
+        .share_of_reads(|one| one.narrowings.get(division.key.leading()).is_some_and(|found| found.prunable))
         .filter(|share| !subject.traffic.assumed && *share > 0.0);
     let kind = match &division.cells {
-        Cells::Range { unit, .. } => format!("{} ranges", unit.adjective()),
+        Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
+        Cells::Range { .. } => "ranges".to_owned(),
         _ => "hash shards".to_owned(),
     };
     let largest = bytes(subject.size.bytes * division.largest_share());
@@ -263,16 +271,18 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
     if weighed.impossible.is_some() {
         return warnings;
     }
-    let column = quote_identifier(&candidate.column);
+    let column = quote_identifier(candidate.key.leading());
     match &weighed.division.cells {
         Cells::Range { follows, .. } => {
             warnings.extend(about_time(input, subject, &column, *follows));
             warnings.extend(about_default(subject, &weighed.division, &column));
         }
         Cells::Hash { .. } => {
-            let known = input.hash_values.contains_key(&(subject.name.clone(), candidate.column.clone()));
-            let common =
-                subject.statistics(&candidate.column).is_some_and(|found| !found.common_fractions.is_empty());
+            let known =
+                input.hash_values.contains_key(&(subject.name.clone(), candidate.key.leading().to_owned()));
+            let common = subject
+                .statistics(candidate.key.leading())
+                .is_some_and(|found| !found.common_fractions.is_empty());
             if common && !known {
                 warnings.push(format!(
                     "The profile has no hash values of {column}: the skew is estimated from its heaviest value."

@@ -25,6 +25,7 @@ mod division;
 mod error;
 mod explain;
 mod hash;
+mod key;
 mod legality;
 mod option;
 mod range;
