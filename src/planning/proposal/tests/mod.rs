@@ -5,6 +5,7 @@ mod alignment;
 mod choices;
 mod fixture;
 mod hand;
+mod joins;
 mod laws;
 mod rules;
 mod words;

@@ -4,6 +4,15 @@
 //! Numbers come from `CostConstants` alone. Not here: which division is
 //! chosen. Invariant: every term is finite and not negative.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "for the search over several tables"))]
+mod gain;
+mod join;
+
+#[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
+pub use crate::planning::proposal::cost::gain::join_gain;
+#[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
+pub use crate::planning::proposal::cost::gain::join_gain_possible;
+
 use crate::model::profile::Index;
 use crate::planning::proposal::CostTerm;
 use crate::planning::proposal::ProposalInput;
@@ -29,6 +38,8 @@ pub struct Cost {
     pub pages: f64,
     /// Evaluating rows and descending indexes.
     pub cpu: f64,
+    /// Hashing rows for joins, and what of them goes to disk and back.
+    pub join: f64,
     /// Finding the shards of inserted rows.
     pub routing: f64,
     /// Moving rows whose key is updated.
@@ -46,12 +57,13 @@ impl Cost {
         self.named().iter().map(|(_, value)| value).sum()
     }
 
-    const fn named(&self) -> [(&'static str, f64); 9] {
+    const fn named(&self) -> [(&'static str, f64); 10] {
         [
             ("planning", self.planning),
             ("opening", self.opening),
             ("pages", self.pages),
             ("cpu", self.cpu),
+            ("join", self.join),
             ("routing", self.routing),
             ("row_movement", self.row_movement),
             ("write_locality", self.write_locality),
@@ -78,6 +90,7 @@ impl Cost {
             cost.pages += one.calls_per_second * access.pages;
             cost.cpu += one.calls_per_second * access.cpu;
         }
+        cost.join = join::joins(input, subject);
         cost.add_writes(input, subject, division);
         cost.upkeep = upkeep(input, subject, division);
         let stretched = cost.pages + cost.cpu + cost.write_locality + cost.upkeep;
