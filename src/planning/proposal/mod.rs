@@ -62,6 +62,9 @@ pub use crate::planning::proposal::calendar::Interval;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
 pub use crate::planning::proposal::error::ProposalError;
+pub use crate::planning::proposal::legality::Price;
+pub use crate::planning::proposal::legality::Weakened;
+pub use crate::planning::proposal::legality::WidenedKey;
 pub use crate::planning::proposal::register::by_hand;
 pub use crate::planning::proposal::server::ServerFacts;
 
@@ -211,6 +214,9 @@ pub struct CandidateSummary {
     /// What suggested the key.
     pub generators: Vec<Generator>,
     pub terms: Vec<CostTerm>,
+    /// What it takes to have the key beside its shards.
+    #[serde(default, skip_serializing_if = "Price::is_nothing")]
+    pub price: Price,
     pub layout: Option<Layout>,
     /// As in the proposal, if this one is chosen.
     pub rows_scanned_share: f64,

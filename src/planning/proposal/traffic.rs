@@ -167,6 +167,11 @@ impl Rate {
     }
 }
 
+/// Calls per second of calls counted.
+pub fn per_second(input: &ProposalInput, calls: f64) -> f64 {
+    calls * Rate::of(input).per_call
+}
+
 fn read_use(
     input: &ProposalInput,
     subject: &Subject,

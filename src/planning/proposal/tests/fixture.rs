@@ -125,7 +125,12 @@ impl Fixture {
             calls,
             exec_ms,
             rows: calls,
-            analysis: Analysis::Facts(StatementFacts { mentions, limited: false, aggregated: true }),
+            analysis: Analysis::Facts(StatementFacts {
+                mentions,
+                arbiters: Vec::new(),
+                limited: false,
+                aggregated: true,
+            }),
         });
         self
     }

@@ -7,5 +7,6 @@ mod fixture;
 mod hand;
 mod joins;
 mod laws;
+mod prices;
 mod rules;
 mod words;
