@@ -88,6 +88,7 @@ fn summary(
         legal: weighed.legal(),
         reason: why_not(input, subject, weighed, share),
         generators: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.generators.clone()),
+        price: weighed.verdict.price.clone(),
         terms: terms(&weighed.cost),
         layout,
         rows_scanned_share: rounded(rows_scanned_share(subject, &weighed.division)),
@@ -123,12 +124,18 @@ fn why_not(input: &ProposalInput, subject: &Subject, weighed: &Weighed, share: f
     }
     let (term, value) = largest_term(&weighed.cost);
     let price = format!("It costs {} of the whole table, {} of it {term}.", percent(share), rate(value));
+<<<<<<< HEAD
     if !weighed.verdict.obstacles.is_empty() {
         return format!("{from} {} {price}", weighed.verdict.obstacles.join(" "));
     }
     match disqualified(input, subject, weighed) {
         Some(reason) => format!("{from} {reason} {price}"),
         None => format!("{from} {price}"),
+=======
+    match weighed.verdict.told() {
+        told if told.is_empty() => format!("{from} {price}"),
+        told => format!("{from} {told} {price}"),
+>>>>>>> h4
     }
 }
 
@@ -157,7 +164,7 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
         ),
         Whole::NoLegalKey => {
             let why = best.map_or(String::new(), |best| {
-                let refused = best.impossible.clone().unwrap_or_else(|| best.verdict.obstacles.join(" "));
+                let refused = best.impossible.clone().unwrap_or_else(|| best.verdict.told());
                 format!(" The best, {}: {refused}", by(best))
             });
             format!("{size} at the horizon: no usable key.{why}")
@@ -348,7 +355,7 @@ fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<
         "A better key is not legal: {} would cost {} of the whole table. {}",
         by(blocked),
         percent(cost_share(blocked.cost.total(), choice.whole_cost())),
-        blocked.verdict.obstacles.join(" ")
+        blocked.verdict.told()
     ))
 }
 

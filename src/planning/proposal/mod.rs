@@ -31,6 +31,7 @@ mod option;
 mod range;
 mod register;
 mod search;
+mod server;
 mod spread;
 mod stem;
 mod subject;
@@ -62,7 +63,11 @@ pub use crate::planning::proposal::calendar::Interval;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
 pub use crate::planning::proposal::error::ProposalError;
+pub use crate::planning::proposal::legality::Price;
+pub use crate::planning::proposal::legality::Weakened;
+pub use crate::planning::proposal::legality::WidenedKey;
 pub use crate::planning::proposal::register::by_hand;
+pub use crate::planning::proposal::server::ServerFacts;
 
 /// Hash values of the most common values of columns, in the order of
 /// `common_values`: PostgreSQL's own extended hash, combined as a partition
@@ -87,6 +92,8 @@ pub struct ProposalInput<'a> {
     pub cores: u32,
     /// Bytes of pages that it keeps in memory.
     pub cache_bytes: f64,
+    /// Its settings that decide what a layout gains.
+    pub server: ServerFacts,
     /// `server_version_num` of the server that will hold the shards: what is
     /// legal depends on it.
     pub target_version_num: u32,
@@ -237,6 +244,9 @@ pub struct CandidateSummary {
     /// What suggested the key.
     pub generators: Vec<Generator>,
     pub terms: Vec<CostTerm>,
+    /// What it takes to have the key beside its shards.
+    #[serde(default, skip_serializing_if = "Price::is_nothing")]
+    pub price: Price,
     pub layout: Option<Layout>,
     /// As in the proposal, if this one is chosen.
     pub rows_scanned_share: f64,

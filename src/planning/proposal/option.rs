@@ -65,11 +65,7 @@ pub fn whole(input: &ProposalInput, subject: &Subject) -> Weighed {
 
 /// Every way but the whole table, in the order of the candidates.
 pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
-    let rules = Rules {
-        profile: input.profile,
-        unique_policy: input.settings.unique_policy,
-        target_version_num: input.target_version_num,
-    };
+    let rules = Rules::of(input);
     candidates(subject, input.constants)
         .into_iter()
         .filter_map(|candidate| weigh(input, subject, &rules, candidate))
@@ -78,7 +74,7 @@ pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
 
 fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Option<Weighed> {
     let column = subject.table.column(candidate.key.leading())?;
-    let verdict = rules.judge(subject.table, &candidate.key.columns());
+    let verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
     let limit = shards_max(input, subject, &column.name, candidate.strategy);
     let divided = match candidate.strategy {
         Strategy::Range => best_range(input, subject, column, limit),

@@ -6,6 +6,8 @@ mod choices;
 mod disqualified;
 mod fixture;
 mod hand;
+mod joins;
 mod laws;
+mod prices;
 mod rules;
 mod words;
