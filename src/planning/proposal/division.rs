@@ -127,6 +127,7 @@ impl Division {
             bytes: (rows * bytes_per_row).round(),
             tablespace: None,
             future,
+            of: None,
         };
         let shards: Option<Vec<Shard>> = match &self.cells {
             Cells::Whole => None,

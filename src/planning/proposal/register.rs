@@ -411,6 +411,7 @@ impl Hand<'_> {
             bytes: (rows * per_row).round(),
             tablespace: None,
             future: false,
+            of: None,
             bound,
         };
         shards.into_iter().map(shard).collect()
