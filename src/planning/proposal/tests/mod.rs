@@ -10,4 +10,5 @@ mod joins;
 mod laws;
 mod prices;
 mod rules;
+mod tpcc;
 mod words;
