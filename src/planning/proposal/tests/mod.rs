@@ -11,4 +11,5 @@ mod laws;
 mod prices;
 mod rules;
 mod tpcc;
+mod tpch;
 mod words;

@@ -196,15 +196,15 @@ fn told(fixture: &Fixture) -> Vec<String> {
 fn all_but_the_items_are_hashed_by_warehouse_together() {
     let found = told(&transactions(tables(1000.0), 20.0));
     let expected = [
-        "customer hash(c_w_id) x 64 Some(1)",
-        "district hash(d_w_id) x 64 Some(1)",
-        "history hash(h_w_id) x 64 Some(1)",
+        "customer hash(c_w_id) x 8 Some(1)",
+        "district hash(d_w_id) x 8 Some(1)",
+        "history hash(h_c_w_id) x 8 Some(1)",
         "item none None",
-        "new_order hash(no_w_id) x 64 Some(1)",
-        "order_line hash(ol_w_id) x 64 Some(1)",
-        "orders hash(o_w_id) x 64 Some(1)",
-        "stock hash(s_w_id) x 64 Some(1)",
-        "warehouse hash(w_id) x 64 Some(1)",
+        "new_order hash(no_w_id) x 8 Some(1)",
+        "order_line hash(ol_w_id) x 8 Some(1)",
+        "orders hash(o_w_id) x 8 Some(1)",
+        "stock hash(s_w_id) x 8 Some(1)",
+        "warehouse hash(w_id) x 8 Some(1)",
     ];
     assert_eq!(found, expected);
 }
