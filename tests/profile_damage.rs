@@ -264,6 +264,7 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         target_version_num: 150_000,
         constants: &constants,
         disqualified: &[],
+        applied: &BTreeMap::new(),
     });
     let Ok(proposal) = proposal else { return Ok(()) };
     for found in &proposal.relations {

@@ -11,9 +11,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::profiles;
+use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
@@ -144,6 +146,8 @@ pub struct Facts {
     growth: BTreeMap<QualifiedName, Growth>,
     hashes: proposal::HashValues,
     horizon_micros: i64,
+    /// Tables that are cut here already.
+    applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Facts {
@@ -156,7 +160,8 @@ impl Facts {
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
-        Ok(Self { profile, workload, growth, hashes, horizon_micros })
+        let applied = proposals::applied()?;
+        Ok(Self { profile, workload, growth, hashes, horizon_micros, applied })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
@@ -179,12 +184,13 @@ impl Facts {
             target_version_num: server_major() * 10_000,
             constants: &constants,
             disqualified: &[],
+            applied: &self.applied,
         })
     }
 
     /// Proposes shards for one table or for all.
     pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, |input| on_threads(|| proposal::propose(input)))?)
+        Ok(self.with_input(only, |input| on_threads(|stop| proposal::propose_unless(input, stop)))?)
     }
 
     /// A proposal made by hand, checked by the same laws.

@@ -32,6 +32,7 @@ mod key;
 mod legality;
 mod link;
 mod option;
+mod present;
 mod range;
 mod register;
 mod search;
@@ -111,6 +112,9 @@ pub struct ProposalInput<'a> {
     pub constants: &'a CostConstants,
     /// Ways that are listed but not chosen.
     pub disqualified: &'a [Disqualification],
+    /// How tables are cut already; a table without an entry is whole, or cut
+    /// by someone else.
+    pub applied: &'a BTreeMap<QualifiedName, Layout>,
 }
 
 /// A way to cut a table that PostgreSQL's planner showed to be worse than it

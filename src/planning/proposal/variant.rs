@@ -23,27 +23,28 @@ use crate::planning::proposal::option::replanned;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::subject::Subject;
 
-/// A way that may be taken, and whether it is only there for the sake of
-/// other tables.
+/// Why a way may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The table is cut so now.
+    Present,
+    /// It suits the table.
+    Own,
+    /// It is there for the sake of other tables.
+    Variant,
+}
+
+/// A way that may be taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
     pub weighed: Weighed,
-    pub variant: bool,
+    pub role: Role,
 }
 
 /// The ways of each table that may be taken, with variants.
 pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &[Link]) -> Vec<Vec<Open>> {
-    let mut open: Vec<Vec<Open>> = subjects
-        .iter()
-        .zip(ways)
-        .map(|(subject, ways)| {
-            let good = ways
-                .cut
-                .iter()
-                .filter(|one| ways.stays.is_none() && Standing::of(input, subject, one) == Standing::Good);
-            good.map(|one| Open { weighed: one.clone(), variant: false }).collect()
-        })
-        .collect();
+    let mut open: Vec<Vec<Open>> =
+        subjects.iter().zip(ways).map(|(subject, ways)| own(input, subject, ways)).collect();
     for kin in kindred(&open, links) {
         let wanted = wanted(&open, &kin);
         for (table, at) in kin {
@@ -52,16 +53,31 @@ pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &
                 else {
                     continue;
                 };
-                let known = open[table].iter().any(|other| {
-                    same_key(&other.weighed, &found) && same_bounds(&other.weighed.division, &found.division)
-                });
-                if !known {
-                    open[table].push(Open { weighed: found, variant: true });
+                if !open[table].iter().any(|other| same_way(&other.weighed, &found)) {
+                    open[table].push(Open { weighed: found, role: Role::Variant });
                 }
             }
         }
     }
     open
+}
+
+fn own(input: &ProposalInput, subject: &Subject, ways: &Ways) -> Vec<Open> {
+    let mut open: Vec<Open> = Vec::new();
+    open.extend(ways.present.iter().map(|one| Open { weighed: one.clone(), role: Role::Present }));
+    let good = |one: &&Weighed| ways.stays.is_none() && Standing::of(input, subject, one) == Standing::Good;
+    let own = ways.cut.iter().filter(good).map(|one| (one, Role::Own));
+    let other = ways.other.iter().filter(good).map(|one| (one, Role::Variant));
+    for (one, role) in own.chain(other) {
+        if !open.iter().any(|known| same_way(&known.weighed, one)) {
+            open.push(Open { weighed: one.clone(), role });
+        }
+    }
+    open
+}
+
+fn same_way(a: &Weighed, b: &Weighed) -> bool {
+    same_key(a, b) && same_bounds(&a.division, &b.division)
 }
 
 /// A table and one of its ways, the first of its key.

@@ -10,6 +10,7 @@ use crate::model::access::StatementFacts;
 use crate::model::bound::Bound;
 use crate::model::key::KeyType;
 use crate::model::key::KeyValue;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
@@ -71,6 +72,7 @@ pub struct Fixture {
     pub version: u32,
     pub constants: CostConstants,
     pub disqualified: Vec<Disqualification>,
+    pub applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Fixture {
@@ -104,6 +106,7 @@ impl Fixture {
             version: 150_000,
             constants: CostConstants::default(),
             disqualified: Vec::new(),
+            applied: BTreeMap::new(),
         }
     }
 
@@ -165,6 +168,7 @@ impl Fixture {
             target_version_num: self.version,
             constants: &self.constants,
             disqualified: &self.disqualified,
+            applied: &self.applied,
         }
     }
 

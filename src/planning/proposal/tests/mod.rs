@@ -10,6 +10,7 @@ mod joins;
 mod laws;
 mod prices;
 mod rules;
+mod stability;
 mod tpcc;
 mod tpch;
 mod words;

@@ -3,6 +3,9 @@
 //! Not here: decisions. Invariant: every number in a sentence is one that the
 //! choice was made with, and has its unit beside it.
 
+mod change;
+mod words;
+
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
 use crate::planning::proposal::CandidateSummary;
@@ -19,9 +22,16 @@ use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::explain::words::duration;
+use crate::planning::proposal::explain::words::milliseconds;
+use crate::planning::proposal::explain::words::percent;
+use crate::planning::proposal::explain::words::rate;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::rows_scanned_share;
 use crate::planning::proposal::subject::Subject;
+
+pub use crate::planning::proposal::explain::words::bytes;
+pub use crate::planning::proposal::explain::words::rounded;
 
 /// The choice of a table as it is handed out.
 pub fn relation_proposal(
@@ -164,9 +174,13 @@ fn largest_term(cost: &Cost) -> (String, f64) {
 }
 
 fn reason(input: &ProposalInput, subject: &Subject, choice: &Choice) -> String {
-    match &choice.whole {
+    let reason = match &choice.whole {
         Some(whole) => reason_whole(input, subject, choice, whole),
         None => reason_sharded(subject, choice),
+    };
+    match change::told(input, subject, choice) {
+        Some(told) => format!("{told} {reason}"),
+        None => reason,
     }
 }
 
@@ -375,55 +389,4 @@ fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<
         percent(cost_share(blocked.cost.total(), choice.whole_cost())),
         blocked.verdict.told()
     ))
-}
-
-/// A number with six significant digits: what is stored reads back the same.
-pub fn rounded(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
-}
-
-/// A number with two significant digits.
-fn short(value: f64) -> String {
-    let value = if value.abs() < 1e-9 { 0.0 } else { value };
-    match value.abs() {
-        size if size >= 10.0 || size == 0.0 => format!("{value:.0}"),
-        size if size >= 1.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
-        size if size >= 0.1 => format!("{value:.2}"),
-        _ => format!("{value:.1e}"),
-    }
-}
-
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent > 0.0 && percent < 0.1 {
-        "less than 0.1 %".to_owned()
-    } else {
-        format!("{} %", short(percent))
-    }
-}
-
-fn rate(value: f64) -> String {
-    format!("{} {}", short(value), cost::UNIT)
-}
-
-fn milliseconds(value: f64) -> String {
-    format!("{} ms", short(value))
-}
-
-/// Bytes as `pg_size_pretty` writes them: units of 1024.
-pub fn bytes(bytes: f64) -> String {
-    let mut value = bytes;
-    for unit in ["bytes", "kB", "MB", "GB"] {
-        if value < 1024.0 {
-            return format!("{} {unit}", short(value));
-        }
-        value /= 1024.0;
-    }
-    format!("{} TB", short(value))
-}
-
-fn duration(micros: i64) -> String {
-    const DAY: f64 = 86_400e6;
-    let days = micros as f64 / DAY;
-    if days >= 365.25 { format!("{:.1} years", days / 365.25) } else { format!("{} days", short(days)) }
 }
