@@ -3,8 +3,10 @@
 
 mod alignment;
 mod choices;
-mod fixture;
+pub mod fixture;
 mod hand;
 mod laws;
+mod odd;
 mod rules;
+mod strategies;
 mod words;
