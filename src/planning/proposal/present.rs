@@ -12,6 +12,7 @@ use crate::model::layout::Layout;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::calendar::CalendarUnit;
 use crate::planning::proposal::candidate::Candidate;
+use crate::planning::proposal::candidate::Generator;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::legality::Verdict;
 use crate::planning::proposal::option::Wanted;
@@ -24,7 +25,7 @@ use crate::planning::proposal::subject::Subject;
 /// The present way of a table, if it has shards of a form that is priced
 /// here: hash by one column, calendar ranges, or exactly one of `cut`.
 pub fn of(input: &ProposalInput, subject: &Subject, cut: &[Weighed]) -> Option<Weighed> {
-    let layout = input.applied.get(&subject.name)?;
+    let Some(layout) = input.applied.get(&subject.name) else { return by_someone_else(cut) };
     let known = cut.iter().find(|one| {
         let key = one.candidate.as_ref().map(|candidate| candidate.key.columns());
         one.strategy() == layout.strategy() && key.as_deref() == Some(layout.key_columns().as_slice())
@@ -53,9 +54,19 @@ pub fn of(input: &ProposalInput, subject: &Subject, cut: &[Weighed]) -> Option<W
     replanned(input, subject, &way, wanted).map(accepted)
 }
 
+/// A table that is partitioned without us is taken to be cut as we would by
+/// its key: the profile does not have its bounds.
+fn by_someone_else(cut: &[Weighed]) -> Option<Weighed> {
+    let there = cut.iter().find(|one| {
+        let candidate = one.candidate.as_ref();
+        candidate.is_some_and(|found| found.generators.contains(&Generator::PresentKey))
+    });
+    there.filter(|one| one.impossible.is_none()).cloned().map(accepted)
+}
+
 /// A key that nothing suggests but its being there.
 fn unsuggested(strategy: Strategy, key: ShardKey) -> Candidate {
-    Candidate { strategy, key, generators: Vec::new() }
+    Candidate { strategy, key, generators: vec![Generator::PresentKey], stands_for: None }
 }
 
 /// What is there is legal.

@@ -4,13 +4,15 @@
 mod alignment;
 mod choices;
 mod disqualified;
-mod fixture;
+pub mod fixture;
 mod hand;
 mod joins;
 mod laws;
+mod odd;
 mod prices;
 mod rules;
 mod stability;
+mod strategies;
 mod tpcc;
 mod tpch;
 mod words;
