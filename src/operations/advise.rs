@@ -11,9 +11,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::profiles;
+use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
@@ -32,6 +34,7 @@ use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::ServerFacts;
 use crate::planning::workload;
 use crate::planning::workload::AnalyzedWorkload;
 use crate::planning::workload::shadow;
@@ -143,6 +146,8 @@ pub struct Facts {
     growth: BTreeMap<QualifiedName, Growth>,
     hashes: proposal::HashValues,
     horizon_micros: i64,
+    /// Tables that are cut here already.
+    applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Facts {
@@ -155,7 +160,8 @@ impl Facts {
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
-        Ok(Self { profile, workload, growth, hashes, horizon_micros })
+        let applied = proposals::applied()?;
+        Ok(Self { profile, workload, growth, hashes, horizon_micros, applied })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
@@ -174,14 +180,17 @@ impl Facts {
             hash_values: &self.hashes,
             cores: server::cores(),
             cache_bytes: pages * PAGE_BYTES,
+            server: server_facts(),
             target_version_num: server_major() * 10_000,
             constants: &constants,
+            disqualified: &[],
+            applied: &self.applied,
         })
     }
 
     /// Proposes shards for one table or for all.
     pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, |input| on_threads(|| proposal::propose(input)))?)
+        Ok(self.with_input(only, |input| on_threads(|stop| proposal::propose_unless(input, stop)))?)
     }
 
     /// A proposal made by hand, checked by the same laws.
@@ -195,7 +204,32 @@ impl Facts {
         let relations: Vec<RelationProposal> = vec![
             self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
         ];
-        Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
+        Ok(Proposal {
+            settings: guc::settings(),
+            horizon_micros: self.horizon_micros,
+            relations,
+            search: None,
+        })
+    }
+}
+
+/// Settings of this server, in this session.
+fn server_facts() -> ServerFacts {
+    const KILOBYTE: f64 = 1024.0;
+    let on = |name| guc::core_text(name) == "on";
+    let number = |name| guc::core_text(name).parse::<f64>().ok().filter(|value| *value > 0.0);
+    let work_mem_bytes = number(c"work_mem").map_or(0.0, |kilobytes| kilobytes * KILOBYTE);
+    let connections = number(c"max_connections").unwrap_or(1.0);
+    let transactions = connections + number(c"max_prepared_transactions").unwrap_or(0.0);
+    let each = number(c"max_parallel_workers_per_gather").unwrap_or(0.0);
+    ServerFacts {
+        partitionwise_join: on(c"enable_partitionwise_join"),
+        partitionwise_aggregate: on(c"enable_partitionwise_aggregate"),
+        work_mem_bytes,
+        hash_mem_bytes: work_mem_bytes * number(c"hash_mem_multiplier").unwrap_or(1.0),
+        lock_slots: number(c"max_locks_per_transaction").unwrap_or(1.0) * transactions,
+        connections,
+        parallel_workers: each.min(number(c"max_parallel_workers").unwrap_or(0.0)) as u32,
     }
 }
 

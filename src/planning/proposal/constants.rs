@@ -39,6 +39,8 @@ pub struct CostConstants {
     pub page_random_ms: f64,
     /// Milliseconds to evaluate one row (10 million per second); prior.
     pub row_ms: f64,
+    /// Milliseconds to hash a row of a join and to probe with it; prior.
+    pub hash_row_ms: f64,
     /// Milliseconds of one descent of a btree, cached; prior.
     pub descent_ms: f64,
     /// Milliseconds to find the shard of an inserted row; prior.
@@ -111,6 +113,20 @@ pub struct CostConstants {
     pub unit_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,
+    /// Share of the cost of the present way that another one must save; policy.
+    pub change_gain_min: f64,
+    /// Milliseconds to move one row into new shards, with its index entries
+    /// (100,000 rows per second); prior.
+    pub change_row_ms: f64,
+    /// Seconds within which a move has to pay for itself; policy, 30 days.
+    pub change_payback_seconds: f64,
+    /// Part of what a join shard by shard would save that two aligned tables
+    /// are credited with although the server does not join so: it can be told
+    /// to; policy.
+    pub colocation_share: f64,
+    /// Milliseconds per second that any two joined tables are credited with if
+    /// they are aligned: a tie-break; policy.
+    pub colocation_gain: f64,
     /// Share of the rows at either end that may be left to DEFAULT where they
     /// stretch the range of values; policy.
     pub outlier_share: f64,
@@ -125,6 +141,30 @@ pub struct CostConstants {
     pub calls_trusted: f64,
     /// Keys tried per table; policy.
     pub candidates_max: usize,
+    /// Share of a table's execution time below which a statement suggests no
+    /// key; policy, as AutoAdmin prunes groups of columns by cost.
+    pub suggesting_share: f64,
+    /// Sampled executions from which their values are believed; policy.
+    pub samples_trusted: f64,
+    /// |correlation| with the order of rows from which a column that
+    /// statements use is tried for ranges; policy.
+    pub range_correlation: f64,
+    /// Most distinct values of a key of lists; policy.
+    pub list_values_max: f64,
+    /// Share of the rows that the values known must have for a key of lists;
+    /// policy: the others go to DEFAULT.
+    pub list_covered_share: f64,
+    /// Share of the rows from which a single value is heavy enough to be set
+    /// apart; policy.
+    pub heavy_share: f64,
+    /// Pairs of columns tried per table and kind of key; policy.
+    pub pairs_max: usize,
+    /// Share of a table's execution time that each column of a pair must be
+    /// used in; policy: a second column makes every unique constraint wider.
+    pub pair_share: f64,
+    /// Share of a range within which an edge moves to a constant that
+    /// statements compare with; policy.
+    pub edge_near_share: f64,
 }
 
 impl Default for CostConstants {
@@ -139,6 +179,7 @@ impl Default for CostConstants {
             page_read_ms: 0.008,
             page_random_ms: 0.1,
             row_ms: 0.0001,
+            hash_row_ms: 0.0001,
             descent_ms: 0.005,
             route_ms: 0.0003,
             move_ms: 0.02,
@@ -169,12 +210,26 @@ impl Default for CostConstants {
             gain_min: 0.1,
             unit_tolerance: 0.1,
             colocation_tolerance: 0.15,
+            change_gain_min: 0.15,
+            change_row_ms: 0.01,
+            change_payback_seconds: 30.0 * 86_400.0,
+            colocation_share: 0.05,
+            colocation_gain: 0.001,
             outlier_share: 0.005,
             outlier_stretch: 4.0,
             follow_share: 0.1,
             distinct_per_shard: 2.0,
             calls_trusted: 1000.0,
             candidates_max: 32,
+            suggesting_share: 0.01,
+            samples_trusted: 100.0,
+            range_correlation: 0.5,
+            list_values_max: 200.0,
+            list_covered_share: 0.95,
+            heavy_share: 0.05,
+            pairs_max: 3,
+            pair_share: 0.2,
+            edge_near_share: 0.25,
         }
     }
 }

@@ -3,8 +3,16 @@
 
 mod alignment;
 mod choices;
-mod fixture;
+mod disqualified;
+pub mod fixture;
 mod hand;
+mod joins;
 mod laws;
+mod odd;
+mod prices;
 mod rules;
+mod stability;
+mod strategies;
+mod tpcc;
+mod tpch;
 mod words;
