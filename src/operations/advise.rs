@@ -32,6 +32,7 @@ use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::ServerFacts;
 use crate::planning::workload;
 use crate::planning::workload::AnalyzedWorkload;
 use crate::planning::workload::shadow;
@@ -174,8 +175,10 @@ impl Facts {
             hash_values: &self.hashes,
             cores: server::cores(),
             cache_bytes: pages * PAGE_BYTES,
+            server: server_facts(),
             target_version_num: server_major() * 10_000,
             constants: &constants,
+            disqualified: &[],
         })
     }
 
@@ -196,6 +199,26 @@ impl Facts {
             self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
         ];
         Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
+    }
+}
+
+/// Settings of this server, in this session.
+fn server_facts() -> ServerFacts {
+    const KILOBYTE: f64 = 1024.0;
+    let on = |name| guc::core_text(name) == "on";
+    let number = |name| guc::core_text(name).parse::<f64>().ok().filter(|value| *value > 0.0);
+    let work_mem_bytes = number(c"work_mem").map_or(0.0, |kilobytes| kilobytes * KILOBYTE);
+    let connections = number(c"max_connections").unwrap_or(1.0);
+    let transactions = connections + number(c"max_prepared_transactions").unwrap_or(0.0);
+    let each = number(c"max_parallel_workers_per_gather").unwrap_or(0.0);
+    ServerFacts {
+        partitionwise_join: on(c"enable_partitionwise_join"),
+        partitionwise_aggregate: on(c"enable_partitionwise_aggregate"),
+        work_mem_bytes,
+        hash_mem_bytes: work_mem_bytes * number(c"hash_mem_multiplier").unwrap_or(1.0),
+        lock_slots: number(c"max_locks_per_transaction").unwrap_or(1.0) * transactions,
+        connections,
+        parallel_workers: each.min(number(c"max_parallel_workers").unwrap_or(0.0)) as u32,
     }
 }
 

@@ -16,6 +16,7 @@
 //! before.
 
 mod alternatives;
+mod arbiter;
 mod build;
 mod condition;
 mod facts;

@@ -2,18 +2,18 @@
 //!
 //! A candidate comes from something that was seen: a predicate, a join, a
 //! key, an event time. Not here: whether it is legal, or what it costs.
-//! Invariant: every candidate's column exists, is not generated, and has the
+//! Invariant: every candidate's columns exist, are not generated, and have the
 //! operator class that its strategy needs; at most `candidates_max` of them.
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::model::key::KeyType;
 use crate::model::key::Strategy;
 use crate::model::profile::Column;
 use crate::model::profile::ConstraintKind;
 use crate::model::profile::TableKind;
 use crate::planning::proposal::constants::CostConstants;
+use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic::Use;
 use crate::planning::proposal::traffic::Window;
@@ -50,8 +50,7 @@ impl Generator {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     pub strategy: Strategy,
-    pub column: String,
-    pub key_type: KeyType,
+    pub key: ShardKey,
     /// Sorted, never empty.
     pub generators: Vec<Generator>,
 }
@@ -83,7 +82,7 @@ pub fn candidates(subject: &Subject, constants: &CostConstants) -> Vec<Candidate
         let key_type = column.type_name.key_type();
         let mut add = |strategy, generators: Vec<Generator>| {
             if !generators.is_empty() {
-                let candidate = Candidate { strategy, column: column.name.clone(), key_type, generators };
+                let candidate = Candidate { strategy, key: ShardKey::of(column), generators };
                 weighed.push((weight(subject, &column.name), candidate));
             }
         };

@@ -19,6 +19,8 @@ pub enum Whole {
     NoKey,
     /// Every key that was suggested is refused.
     NoLegalKey,
+    /// The keys that are legal were disqualified.
+    Disqualified,
     /// It is too small for two shards.
     Small,
     /// No key saves enough.
@@ -28,7 +30,7 @@ pub enum Whole {
 /// What was weighed for one table and what was taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// The chosen one first, then by legality and cost.
+    /// The chosen one first, then by standing and cost.
     pub weighed: Vec<Weighed>,
     /// Why the first one is the whole table, if it is.
     pub whole: Option<Whole>,
@@ -42,12 +44,13 @@ impl Choice {
             return Self { weighed: vec![whole], whole: Some(Whole::Never(reason)) };
         }
         let mut weighed = option::options(input, subject);
-        weighed.sort_by(|a, b| order(a).cmp(&order(b)).then(a.cost.total().total_cmp(&b.cost.total())));
+        let standing = |one: &Weighed| Standing::of(input, subject, one);
+        weighed.sort_by(|a, b| standing(a).cmp(&standing(b)).then(a.cost.total().total_cmp(&b.cost.total())));
         let reason = reason_to_stay(input, subject, &whole, &weighed);
         let place = usize::from(reason.is_none());
         // The whole table stands first if chosen, else among the legal by cost.
         let before = weighed[place..].iter().take_while(|other| {
-            reason.is_none() && other.legal() && other.cost.total() <= whole.cost.total()
+            reason.is_none() && standing(other) == Standing::Good && other.cost.total() <= whole.cost.total()
         });
         let at = place + before.count();
         weighed.insert(at, whole);
@@ -73,9 +76,39 @@ impl Choice {
     }
 }
 
-/// Legal ones first, impossible ones last.
-fn order(weighed: &Weighed) -> u8 {
-    u8::from(!weighed.legal()) + u8::from(weighed.impossible.is_some())
+/// Whether a way may be taken, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Good,
+    /// By a person only.
+    Disqualified,
+    Illegal,
+    Impossible,
+}
+
+impl Standing {
+    fn of(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Self {
+        if weighed.impossible.is_some() {
+            Self::Impossible
+        } else if !weighed.legal() {
+            Self::Illegal
+        } else if disqualified(input, subject, weighed).is_some() {
+            Self::Disqualified
+        } else {
+            Self::Good
+        }
+    }
+}
+
+/// Why a way must not be chosen here, though it is legal.
+pub fn disqualified<'a>(input: &ProposalInput<'a>, subject: &Subject, weighed: &Weighed) -> Option<&'a str> {
+    let candidate = weighed.candidate.as_ref()?;
+    let found = input.disqualified.iter().find(|one| {
+        one.relation == subject.name
+            && one.strategy == candidate.strategy
+            && one.shard_key == candidate.key.columns()
+    });
+    found.map(|one| one.reason.as_str())
 }
 
 fn reason_to_stay(
@@ -89,8 +122,10 @@ fn reason_to_stay(
     if subject.size.bytes_p90 < 2.0 * constants.shard_bytes_min {
         return Some(Whole::Small);
     }
-    if !best.legal() {
-        return Some(Whole::NoLegalKey);
+    match Standing::of(input, subject, best) {
+        Standing::Good => {}
+        Standing::Disqualified => return Some(Whole::Disqualified),
+        Standing::Illegal | Standing::Impossible => return Some(Whole::NoLegalKey),
     }
     let worth = whole.cost.total() * (1.0 - constants.gain_min);
     (best.cost.total() >= worth).then_some(Whole::NoGain)

@@ -39,6 +39,8 @@ pub struct CostConstants {
     pub page_random_ms: f64,
     /// Milliseconds to evaluate one row (10 million per second); prior.
     pub row_ms: f64,
+    /// Milliseconds to hash a row of a join and to probe with it; prior.
+    pub hash_row_ms: f64,
     /// Milliseconds of one descent of a btree, cached; prior.
     pub descent_ms: f64,
     /// Milliseconds to find the shard of an inserted row; prior.
@@ -111,6 +113,13 @@ pub struct CostConstants {
     pub unit_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,
+    /// Part of what a join shard by shard would save that two aligned tables
+    /// are credited with although the server does not join so: it can be told
+    /// to; policy.
+    pub colocation_share: f64,
+    /// Milliseconds per second that any two joined tables are credited with if
+    /// they are aligned: a tie-break; policy.
+    pub colocation_gain: f64,
     /// Share of the rows at either end that may be left to DEFAULT where they
     /// stretch the range of values; policy.
     pub outlier_share: f64,
@@ -139,6 +148,7 @@ impl Default for CostConstants {
             page_read_ms: 0.008,
             page_random_ms: 0.1,
             row_ms: 0.0001,
+            hash_row_ms: 0.0001,
             descent_ms: 0.005,
             route_ms: 0.0003,
             move_ms: 0.02,
@@ -169,6 +179,8 @@ impl Default for CostConstants {
             gain_min: 0.1,
             unit_tolerance: 0.1,
             colocation_tolerance: 0.15,
+            colocation_share: 0.05,
+            colocation_gain: 0.001,
             outlier_share: 0.005,
             outlier_stretch: 4.0,
             follow_share: 0.1,

@@ -6,13 +6,13 @@
 
 use crate::model::bound::Bound;
 use crate::model::bound::RangeDatum;
-use crate::model::key::KeyType;
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::layout::Shard;
 use crate::model::name::default_shard_name;
 use crate::model::name::shard_name;
 use crate::planning::proposal::calendar::CalendarUnit;
+use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::subject::Subject;
 
 /// How a table is cut.
@@ -20,7 +20,8 @@ use crate::planning::proposal::subject::Subject;
 pub enum Cells {
     Whole,
     Range {
-        unit: CalendarUnit,
+        /// None where the edges do not lie on the calendar.
+        unit: Option<CalendarUnit>,
         /// One more than there are shards; microseconds.
         edges: Vec<i64>,
         /// Shards that begin after it hold nothing yet.
@@ -41,9 +42,7 @@ pub enum Cells {
 /// A table cut by a key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Division {
-    /// Empty if whole.
-    pub column: String,
-    pub key_type: KeyType,
+    pub key: ShardKey,
     pub cells: Cells,
     /// Rows of each shard at the horizon, without DEFAULT.
     pub rows: Vec<f64>,
@@ -53,13 +52,7 @@ pub struct Division {
 impl Division {
     /// The table as it is.
     pub fn whole(rows: f64) -> Self {
-        Self {
-            column: String::new(),
-            key_type: KeyType::Other,
-            cells: Cells::Whole,
-            rows: vec![rows],
-            default_rows: 0.0,
-        }
+        Self { key: ShardKey::default(), cells: Cells::Whole, rows: vec![rows], default_rows: 0.0 }
     }
 
     pub const fn strategy(&self) -> Strategy {
@@ -134,15 +127,16 @@ impl Division {
             bytes: (rows * bytes_per_row).round(),
             tablespace: None,
             future,
+            of: None,
         };
         let shards: Option<Vec<Shard>> = match &self.cells {
             Cells::Whole => None,
             Cells::Range { edges, future_from, .. } => {
+                let key_type = self.key.first.first()?.key_type;
                 let ranges = edges.windows(2).zip(&self.rows).enumerate();
                 let mut shards: Vec<Shard> = ranges
                     .map(|(at, (edge, rows))| {
-                        let point =
-                            |micros| Some(vec![RangeDatum::Value(self.key_type.write_moment(micros)?)]);
+                        let point = |micros| Some(vec![RangeDatum::Value(key_type.write_moment(micros)?)]);
                         let bound = Bound::Range { lower: point(edge[0])?, upper: point(edge[1])? };
                         let future = edge[0] > *future_from;
                         Some(shard(shard_name(subject.stem, at + 1), bound, *rows, future))
@@ -162,6 +156,6 @@ impl Division {
                     .collect(),
             ),
         };
-        Layout::new(self.strategy(), vec![self.column.clone()], vec![self.key_type], shards?).ok()
+        Layout::new(self.strategy(), self.key.columns(), self.key.key_types(), shards?).ok()
     }
 }

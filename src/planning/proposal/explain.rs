@@ -4,6 +4,7 @@
 //! choice was made with, and has its unit beside it.
 
 use crate::model::name::quote_identifier;
+use crate::model::name::quote_identifiers;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
 use crate::planning::proposal::CostTerm;
@@ -11,6 +12,7 @@ use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::choice::Choice;
 use crate::planning::proposal::choice::Whole;
+use crate::planning::proposal::choice::disqualified;
 use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::Cells;
@@ -76,7 +78,7 @@ fn summary(
     CandidateSummary {
         rank,
         strategy: weighed.strategy(),
-        shard_key: weighed.candidate.iter().map(|candidate| candidate.column.clone()).collect(),
+        shard_key: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.key.columns()),
         shard_count: match weighed.impossible {
             Some(_) => 0,
             None => weighed.division.shard_count(),
@@ -84,8 +86,9 @@ fn summary(
         cost: rounded(cost),
         cost_share: rounded(share),
         legal: weighed.legal(),
-        reason: why_not(weighed, share),
+        reason: why_not(input, subject, weighed, share),
         generators: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.generators.clone()),
+        price: weighed.verdict.price.clone(),
         terms: terms(&weighed.cost),
         layout,
         rows_scanned_share: rounded(rows_scanned_share(subject, &weighed.division)),
@@ -105,7 +108,7 @@ pub fn cost_share(cost: f64, whole: f64) -> f64 {
 }
 
 /// The sentence of a candidate that was not chosen.
-fn why_not(weighed: &Weighed, share: f64) -> String {
+fn why_not(input: &ProposalInput, subject: &Subject, weighed: &Weighed, share: f64) -> String {
     let Some(candidate) = &weighed.candidate else {
         let (term, value) = largest_term(&weighed.cost);
         return format!(
@@ -121,10 +124,18 @@ fn why_not(weighed: &Weighed, share: f64) -> String {
     }
     let (term, value) = largest_term(&weighed.cost);
     let price = format!("It costs {} of the whole table, {} of it {term}.", percent(share), rate(value));
-    if weighed.verdict.obstacles.is_empty() {
-        format!("{from} {price}")
-    } else {
-        format!("{from} {} {price}", weighed.verdict.obstacles.join(" "))
+<<<<<<< HEAD
+    if !weighed.verdict.obstacles.is_empty() {
+        return format!("{from} {} {price}", weighed.verdict.obstacles.join(" "));
+    }
+    match disqualified(input, subject, weighed) {
+        Some(reason) => format!("{from} {reason} {price}"),
+        None => format!("{from} {price}"),
+=======
+    match weighed.verdict.told() {
+        told if told.is_empty() => format!("{from} {price}"),
+        told => format!("{from} {told} {price}"),
+>>>>>>> h4
     }
 }
 
@@ -153,10 +164,17 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
         ),
         Whole::NoLegalKey => {
             let why = best.map_or(String::new(), |best| {
-                let refused = best.impossible.clone().unwrap_or_else(|| best.verdict.obstacles.join(" "));
+                let refused = best.impossible.clone().unwrap_or_else(|| best.verdict.told());
                 format!(" The best, {}: {refused}", by(best))
             });
             format!("{size} at the horizon: no usable key.{why}")
+        }
+        Whole::Disqualified => {
+            let why = best.map_or(String::new(), |best| {
+                let reason = disqualified(input, subject, best).unwrap_or_default();
+                format!(" The best, {}: {reason}", by(best))
+            });
+            format!("{size} at the horizon: no key that stood the test.{why}")
         }
         Whole::Small => format!(
             "{size} at the horizon: too small for two shards of {}; a scan of it all costs {}.",
@@ -177,21 +195,28 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
     }
 }
 
+/// The columns of a key as a sentence shows them.
+fn shown_key(weighed: &Weighed) -> String {
+    let columns = weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.key.columns());
+    quote_identifiers(&columns)
+}
+
 fn by(weighed: &Weighed) -> String {
-    format!("{} by {}", weighed.strategy().word(), quote_identifier(weighed.column()))
+    format!("{} by {}", weighed.strategy().word(), shown_key(weighed))
 }
 
 fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
     let chosen = choice.chosen();
-    let column = quote_identifier(chosen.column());
+    let column = shown_key(chosen);
     let division = &chosen.division;
     let measure = if subject.traffic.weighed_by_time { "execution time" } else { "calls" };
     let filtered = subject
         .traffic
-        .share_of_reads(|one| one.narrowings.get(&division.column).is_some_and(|found| found.prunable))
+        .share_of_reads(|one| one.narrowings.get(division.key.leading()).is_some_and(|found| found.prunable))
         .filter(|share| !subject.traffic.assumed && *share > 0.0);
     let kind = match &division.cells {
-        Cells::Range { unit, .. } => format!("{} ranges", unit.adjective()),
+        Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
+        Cells::Range { .. } => "ranges".to_owned(),
         _ => "hash shards".to_owned(),
     };
     let largest = bytes(subject.size.bytes * division.largest_share());
@@ -259,20 +284,24 @@ fn about_workload(input: &ProposalInput, subject: &Subject, choice: &Choice) -> 
 /// What is to be known of a key.
 fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec<String> {
     let Some(candidate) = &weighed.candidate else { return Vec::new() };
-    let mut warnings = weighed.verdict.warnings.clone();
+    let mut warnings: Vec<String> =
+        disqualified(input, subject, weighed).map(str::to_owned).into_iter().collect();
+    warnings.extend(weighed.verdict.warnings.iter().cloned());
     if weighed.impossible.is_some() {
         return warnings;
     }
-    let column = quote_identifier(&candidate.column);
+    let column = quote_identifier(candidate.key.leading());
     match &weighed.division.cells {
         Cells::Range { follows, .. } => {
             warnings.extend(about_time(input, subject, &column, *follows));
             warnings.extend(about_default(subject, &weighed.division, &column));
         }
         Cells::Hash { .. } => {
-            let known = input.hash_values.contains_key(&(subject.name.clone(), candidate.column.clone()));
-            let common =
-                subject.statistics(&candidate.column).is_some_and(|found| !found.common_fractions.is_empty());
+            let known =
+                input.hash_values.contains_key(&(subject.name.clone(), candidate.key.leading().to_owned()));
+            let common = subject
+                .statistics(candidate.key.leading())
+                .is_some_and(|found| !found.common_fractions.is_empty());
             if common && !known {
                 warnings.push(format!(
                     "The profile has no hash values of {column}: the skew is estimated from its heaviest value."
@@ -326,7 +355,7 @@ fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<
         "A better key is not legal: {} would cost {} of the whole table. {}",
         by(blocked),
         percent(cost_share(blocked.cost.total(), choice.whole_cost())),
-        blocked.verdict.obstacles.join(" ")
+        blocked.verdict.told()
     ))
 }
 

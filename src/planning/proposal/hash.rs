@@ -10,6 +10,7 @@ use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::constants::CostConstants;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::subject::Subject;
 
 /// The modulus for a column, from the bytes that are not exceeded with 90 %
@@ -85,8 +86,7 @@ pub fn divide(input: &ProposalInput, subject: &Subject, column: &Column, modulus
     let alone = heaviest + (1.0 - heaviest) / count;
     let skew = (largest.max(alone) * count - 1.0).max(0.0) + uneven;
     Division {
-        column: column.name.clone(),
-        key_type: column.type_name.key_type(),
+        key: ShardKey::of(column),
         cells: Cells::Hash { modulus, skew: skew.min(count - 1.0) },
         rows: placed.into_iter().map(|share| share * rows_total).collect(),
         default_rows: 0.0,

@@ -25,10 +25,13 @@ mod division;
 mod error;
 mod explain;
 mod hash;
+mod key;
 mod legality;
 mod option;
 mod range;
 mod register;
+mod search;
+mod server;
 mod spread;
 mod stem;
 mod subject;
@@ -60,7 +63,11 @@ pub use crate::planning::proposal::calendar::Interval;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
 pub use crate::planning::proposal::error::ProposalError;
+pub use crate::planning::proposal::legality::Price;
+pub use crate::planning::proposal::legality::Weakened;
+pub use crate::planning::proposal::legality::WidenedKey;
 pub use crate::planning::proposal::register::by_hand;
+pub use crate::planning::proposal::server::ServerFacts;
 
 /// Hash values of the most common values of columns, in the order of
 /// `common_values`: PostgreSQL's own extended hash, combined as a partition
@@ -85,10 +92,25 @@ pub struct ProposalInput<'a> {
     pub cores: u32,
     /// Bytes of pages that it keeps in memory.
     pub cache_bytes: f64,
+    /// Its settings that decide what a layout gains.
+    pub server: ServerFacts,
     /// `server_version_num` of the server that will hold the shards: what is
     /// legal depends on it.
     pub target_version_num: u32,
     pub constants: &'a CostConstants,
+    /// Ways that are listed but not chosen.
+    pub disqualified: &'a [Disqualification],
+}
+
+/// A way to cut a table that PostgreSQL's planner showed to be worse than it
+/// looked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Disqualification {
+    pub relation: QualifiedName,
+    pub strategy: Strategy,
+    pub shard_key: Vec<String>,
+    /// One or more full sentences.
+    pub reason: String,
 }
 
 /// What is proposed for some tables. Its JSON is what is stored; the digest
@@ -127,6 +149,22 @@ impl Proposal {
             }
         }
         None
+    }
+
+    /// The tables that are to be sharded, those of a colocation group
+    /// together; by the first of each.
+    #[must_use]
+    pub fn sharded_together(&self) -> Vec<Vec<&RelationProposal>> {
+        let mut together: Vec<Vec<&RelationProposal>> = Vec::new();
+        for proposed in self.relations.iter().filter(|proposed| proposed.layout.is_some()) {
+            let group = proposed.colocation_group;
+            let begun = together.iter_mut().find(|one| group.is_some() && one[0].colocation_group == group);
+            match begun {
+                Some(begun) => begun.push(proposed),
+                None => together.push(vec![proposed]),
+            }
+        }
+        together
     }
 }
 
@@ -206,6 +244,9 @@ pub struct CandidateSummary {
     /// What suggested the key.
     pub generators: Vec<Generator>,
     pub terms: Vec<CostTerm>,
+    /// What it takes to have the key beside its shards.
+    #[serde(default, skip_serializing_if = "Price::is_nothing")]
+    pub price: Price,
     pub layout: Option<Layout>,
     /// As in the proposal, if this one is chosen.
     pub rows_scanned_share: f64,

@@ -45,8 +45,9 @@ impl Weighed {
         self.candidate.as_ref().map_or(Strategy::None, |candidate| candidate.strategy)
     }
 
+    /// The leading column of the key; empty for the whole table.
     pub fn column(&self) -> &str {
-        self.candidate.as_ref().map_or("", |candidate| candidate.column.as_str())
+        self.candidate.as_ref().map_or("", |candidate| candidate.key.leading())
     }
 }
 
@@ -64,11 +65,7 @@ pub fn whole(input: &ProposalInput, subject: &Subject) -> Weighed {
 
 /// Every way but the whole table, in the order of the candidates.
 pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
-    let rules = Rules {
-        profile: input.profile,
-        unique_policy: input.settings.unique_policy,
-        target_version_num: input.target_version_num,
-    };
+    let rules = Rules::of(input);
     candidates(subject, input.constants)
         .into_iter()
         .filter_map(|candidate| weigh(input, subject, &rules, candidate))
@@ -76,9 +73,9 @@ pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
 }
 
 fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Option<Weighed> {
-    let column = subject.table.column(&candidate.column)?;
-    let verdict = rules.judge(subject.table, std::slice::from_ref(&candidate.column));
-    let limit = shards_max(input, subject, &candidate.column, candidate.strategy);
+    let column = subject.table.column(candidate.key.leading())?;
+    let verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
+    let limit = shards_max(input, subject, &column.name, candidate.strategy);
     let divided = match candidate.strategy {
         Strategy::Range => best_range(input, subject, column, limit),
         _ => hash::modulus(input, subject, column, limit)
@@ -182,7 +179,7 @@ pub enum Wanted {
 pub fn range_plan(division: &Division) -> Option<RangePlan> {
     match &division.cells {
         Cells::Range { unit, edges, .. } => {
-            let unit: CalendarUnit = *unit;
+            let unit: CalendarUnit = (*unit)?;
             Some(RangePlan { unit, first: *edges.first()?, end: *edges.last()? })
         }
         Cells::Whole | Cells::Hash { .. } => None,

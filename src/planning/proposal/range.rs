@@ -12,6 +12,7 @@ use crate::planning::proposal::calendar::CalendarUnit;
 use crate::planning::proposal::constants::CostConstants;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
 
@@ -160,12 +161,11 @@ pub fn divide(
     let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
     let newest = spread.last() as i64;
     let cells = Cells::Range {
-        unit: plan.unit,
+        unit: Some(plan.unit),
         edges,
         future_from: if follows { subject.origin.max(newest.min(plan.end)) } else { newest },
         closed_until: if follows { subject.horizon_end } else { i64::MAX },
         follows,
     };
-    let key_type = column.type_name.key_type();
-    Some(Division { column: column.name.clone(), key_type, cells, rows, default_rows })
+    Some(Division { key: ShardKey::of(column), cells, rows, default_rows })
 }

@@ -53,7 +53,7 @@ impl<'a> Pruning<'a> {
     /// What one use touches.
     pub fn touch(&self, one: &Use) -> Touch {
         let all = Touch { planned: self.count, opened: self.count, share: 1.0 };
-        let Some(narrowing) = one.narrowings.get(&self.division.column) else { return all };
+        let Some(narrowing) = one.narrowings.get(self.division.key.leading()) else { return all };
         if narrowing.at_run_time && self.count > 1.0 {
             return Touch { planned: self.count, opened: 1.0, share: self.random };
         }

@@ -31,11 +31,13 @@ use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Observation;
 use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalError;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::ServerFacts;
 use crate::planning::proposal::propose;
 use crate::planning::workload::AnalyzedStatement;
 use crate::planning::workload::AnalyzedWorkload;
@@ -64,8 +66,11 @@ pub struct Fixture {
     pub horizon_days: i64,
     pub settings: Settings,
     pub hash_values: HashValues,
+    pub cores: u32,
+    pub server: ServerFacts,
     pub version: u32,
     pub constants: CostConstants,
+    pub disqualified: Vec<Disqualification>,
 }
 
 impl Fixture {
@@ -94,8 +99,11 @@ impl Fixture {
             horizon_days: 90,
             settings: Settings::default(),
             hash_values: HashValues::new(),
+            cores: 4,
+            server: ServerFacts::default(),
             version: 150_000,
             constants: CostConstants::default(),
+            disqualified: Vec::new(),
         }
     }
 
@@ -120,7 +128,12 @@ impl Fixture {
             calls,
             exec_ms,
             rows: calls,
-            analysis: Analysis::Facts(StatementFacts { mentions, limited: false, aggregated: true }),
+            analysis: Analysis::Facts(StatementFacts {
+                mentions,
+                arbiters: Vec::new(),
+                limited: false,
+                aggregated: true,
+            }),
         });
         self
     }
@@ -146,10 +159,12 @@ impl Fixture {
             horizon_micros: self.horizon_days * DAY,
             settings: &self.settings,
             hash_values: &self.hash_values,
-            cores: 4,
+            cores: self.cores,
             cache_bytes: 8.0 * GB,
+            server: self.server,
             target_version_num: self.version,
             constants: &self.constants,
+            disqualified: &self.disqualified,
         }
     }
 

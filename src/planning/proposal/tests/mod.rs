@@ -3,8 +3,11 @@
 
 mod alignment;
 mod choices;
+mod disqualified;
 mod fixture;
 mod hand;
+mod joins;
 mod laws;
+mod prices;
 mod rules;
 mod words;

@@ -4,11 +4,22 @@
 //! Numbers come from `CostConstants` alone. Not here: which division is
 //! chosen. Invariant: every term is finite and not negative.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "for the search over several tables"))]
+mod gain;
+mod join;
+
+#[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
+pub use crate::planning::proposal::cost::gain::join_gain;
+#[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
+pub use crate::planning::proposal::cost::gain::join_gain_possible;
+
 use crate::model::profile::Index;
+use crate::model::settings::UniquePolicy;
 use crate::planning::proposal::CostTerm;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::legality::index_growth;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::touch::Touch;
@@ -29,12 +40,16 @@ pub struct Cost {
     pub pages: f64,
     /// Evaluating rows and descending indexes.
     pub cpu: f64,
+    /// Hashing rows for joins, and what of them goes to disk and back.
+    pub join: f64,
     /// Finding the shards of inserted rows.
     pub routing: f64,
     /// Moving rows whose key is updated.
     pub row_movement: f64,
     /// Reading index pages that inserted rows need and memory no longer has.
     pub write_locality: f64,
+    /// Keeping the unique indexes that grow by the shard key.
+    pub widening: f64,
     /// Cleanups, by the size of their units, and the shards' own upkeep.
     pub upkeep: f64,
     /// What the largest shard makes worse than the mean.
@@ -46,15 +61,17 @@ impl Cost {
         self.named().iter().map(|(_, value)| value).sum()
     }
 
-    const fn named(&self) -> [(&'static str, f64); 9] {
+    const fn named(&self) -> [(&'static str, f64); 11] {
         [
             ("planning", self.planning),
             ("opening", self.opening),
             ("pages", self.pages),
             ("cpu", self.cpu),
+            ("join", self.join),
             ("routing", self.routing),
             ("row_movement", self.row_movement),
             ("write_locality", self.write_locality),
+            ("widening", self.widening),
             ("upkeep", self.upkeep),
             ("skew", self.skew),
         ]
@@ -78,7 +95,9 @@ impl Cost {
             cost.pages += one.calls_per_second * access.pages;
             cost.cpu += one.calls_per_second * access.cpu;
         }
+        cost.join = join::joins(input, subject);
         cost.add_writes(input, subject, division);
+        cost.widening = widening(input, subject, division);
         cost.upkeep = upkeep(input, subject, division);
         let stretched = cost.pages + cost.cpu + cost.write_locality + cost.upkeep;
         cost.skew = input.constants.skew_weight * division.skew() * stretched;
@@ -93,7 +112,11 @@ impl Cost {
         }
         self.routing = subject.inserted_per_second * constants.route_ms;
         let elsewhere = 1.0 - division.concentration();
-        let moving = subject.traffic.uses.iter().filter(|one| one.updated.contains(&division.column));
+        let moving = subject
+            .traffic
+            .uses
+            .iter()
+            .filter(|one| one.updated.iter().any(|column| division.key.contains(column)));
         for one in moving {
             let rows = one.calls_per_second * one.rows_per_call.max(1.0);
             self.row_movement += rows * elsewhere * constants.move_ms;
@@ -172,7 +195,7 @@ fn by_index(
     let (rows, descents, hot_share) = if one.walks.as_deref() == Some(leading) && index.method == "btree" {
         let rows = if one.rows_per_call > 0.0 { one.rows_per_call } else { constants.limit_rows };
         // Ranges of the ordering column are read one after the other.
-        let in_order = matches!(division.cells, Cells::Range { .. }) && division.column == leading;
+        let in_order = matches!(division.cells, Cells::Range { .. }) && division.key.leading() == leading;
         (rows, if in_order { 1.0 } else { touch.opened }, rows / subject.size.rows.max(1.0))
     } else {
         narrowed(subject, division, one, touch, index)?
@@ -206,7 +229,7 @@ fn narrowed(
         let Some(narrowing) = column.as_ref().and_then(|column| one.narrowings.get(column)) else { break };
         used += 1;
         selectivity *= narrowing.selectivity;
-        holds_key |= column.as_ref() == Some(&division.column);
+        holds_key |= column.as_ref().is_some_and(|column| division.key.contains(column));
         match &narrowing.window {
             Window::Values { count, .. } => values *= count,
             Window::Newest(share) => {
@@ -256,6 +279,22 @@ fn write_locality(input: &ProposalInput, subject: &Subject, division: &Division)
     let cache = input.cache_bytes * constants.index_cache_share;
     let missed = miss(cache, each * scattered * written);
     subject.inserted_per_second * scattered * missed * constants.page_random_ms
+}
+
+/// Writing and cleaning the bytes by which unique indexes grow if they take
+/// the shard key in: also where the policy forbids it, as its price.
+fn widening(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 {
+    let key = division.key.columns();
+    if key.is_empty() || input.settings.unique_policy == UniquePolicy::PerShard {
+        return 0.0;
+    }
+    let constants = input.constants;
+    let each = index_growth(subject.table, &key);
+    let standing = match changes(subject, constants.rewritten_share) {
+        Changes::None => 0.0,
+        _ => subject.size.rows * each / constants.upkeep_seconds,
+    };
+    (standing + subject.inserted_per_second * each) * constants.upkeep_ms_per_byte
 }
 
 /// Cleanups of the units that are written. A unit larger than the knee is
