@@ -27,6 +27,8 @@ pub struct Supposed {
     pub relation: QualifiedName,
     /// Name of the shard; none = the table itself.
     pub shard: Option<String>,
+    /// Shards that this one stands for.
+    pub stands_for: f64,
     pub rows: f64,
     /// Pages of the heap.
     pub pages: f64,

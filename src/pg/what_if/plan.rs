@@ -80,8 +80,8 @@ impl Reader<'_> {
         for (leaf, reached) in &self.leaves {
             if let Some(relation) = self.world.relation(pg_sys::Oid::from(*leaf)) {
                 let one = touched.entry(relation.supposed.relation.clone()).or_default();
-                one.shards += reached;
-                one.planned += 1.0;
+                one.shards += reached * relation.supposed.stands_for;
+                one.planned += relation.supposed.stands_for;
             }
         }
         for (relation, rows) in &self.rows {

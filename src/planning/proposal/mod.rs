@@ -23,6 +23,7 @@ mod constants;
 mod cost;
 mod division;
 mod error;
+pub mod evidence;
 mod explain;
 mod hash;
 mod key;
