@@ -13,6 +13,7 @@ use crate::pg::error;
 use crate::pg::spi;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::SearchSummary;
 
 /// A proposal as it was stored.
 pub struct Stored {
@@ -48,8 +49,11 @@ pub fn shards_json(layout: Option<&Layout>) -> Value {
 /// Stores a proposal; the number of the one with the same content if the user
 /// has made it before.
 pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
-    let settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
+    let mut settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
                           "unique_policy": proposal.settings.unique_policy});
+    if let Some(search) = &proposal.search {
+        settings["search"] = json!(search);
+    }
     let content: Vec<Value> = proposal.relations.iter().map(|relation| json!(relation)).collect();
     let identity = json!([user, settings, content]).to_string();
     as_extension_owner(|| {
@@ -101,6 +105,8 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
     struct Header {
         settings: Settings,
         horizon_micros: i64,
+        #[serde(default)]
+        search: Option<SearchSummary>,
     }
     let (header, relations) = as_extension_owner(|| {
         let header = spi::rows::<Header>(
@@ -123,6 +129,7 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
             Some("View \"presplit.proposals\" lists the proposals that you may see.".to_owned()),
         ));
     };
-    let proposal = Proposal { settings: header.settings, horizon_micros: header.horizon_micros, relations };
+    let Header { settings, horizon_micros, search } = header;
+    let proposal = Proposal { settings, horizon_micros, relations, search };
     Ok(Stored { proposal_id, proposal })
 }

@@ -39,6 +39,8 @@ pub enum SqlState {
     ProgramLimitExceeded,
     /// 55000
     ObjectNotInPrerequisiteState,
+    /// 57014
+    QueryCanceled,
     /// 58030
     IoError,
     /// 38000
@@ -68,6 +70,7 @@ impl SqlState {
             Self::InvalidObjectDefinition => "42P17",
             Self::ProgramLimitExceeded => "54000",
             Self::ObjectNotInPrerequisiteState => "55000",
+            Self::QueryCanceled => "57014",
             Self::IoError => "58030",
             Self::ExternalRoutineException => "38000",
             Self::DataCorrupted => "XX001",

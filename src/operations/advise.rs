@@ -198,7 +198,12 @@ impl Facts {
         let relations: Vec<RelationProposal> = vec![
             self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
         ];
-        Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
+        Ok(Proposal {
+            settings: guc::settings(),
+            horizon_micros: self.horizon_micros,
+            relations,
+            search: None,
+        })
     }
 }
 

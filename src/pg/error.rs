@@ -74,6 +74,7 @@ const fn code(state: SqlState) -> PgSqlErrorCode {
         SqlState::InvalidObjectDefinition => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
         SqlState::ProgramLimitExceeded => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         SqlState::ObjectNotInPrerequisiteState => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        SqlState::QueryCanceled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
         SqlState::IoError => PgSqlErrorCode::ERRCODE_IO_ERROR,
         SqlState::ExternalRoutineException => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
         SqlState::DataCorrupted => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,

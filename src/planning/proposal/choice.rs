@@ -1,8 +1,8 @@
-//! The candidates of one table weighed, and one of them taken.
+//! The ways to cut one table, and the one that was taken.
 //!
-//! Not here: agreement between tables (`colocation`) and words (`explain`).
-//! Invariant: the whole table is always among what was weighed, and what is
-//! chosen is legal and can be laid out.
+//! Not here: which one is taken (`joint`), agreement on bounds (`colocation`)
+//! and words (`explain`). Invariant: the whole table is always among what was
+//! weighed, and what is taken is legal and can be laid out.
 
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::candidate::never_sharded;
@@ -27,58 +27,9 @@ pub enum Whole {
     NoGain,
 }
 
-/// What was weighed for one table and what was taken.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
-    /// The chosen one first, then by standing and cost.
-    pub weighed: Vec<Weighed>,
-    /// Why the first one is the whole table, if it is.
-    pub whole: Option<Whole>,
-}
-
-impl Choice {
-    /// Weighs every candidate of a table.
-    pub fn make(input: &ProposalInput, subject: &Subject) -> Self {
-        let whole = option::whole(input, subject);
-        if let Some(reason) = never_sharded(subject) {
-            return Self { weighed: vec![whole], whole: Some(Whole::Never(reason)) };
-        }
-        let mut weighed = option::options(input, subject);
-        let standing = |one: &Weighed| Standing::of(input, subject, one);
-        weighed.sort_by(|a, b| standing(a).cmp(&standing(b)).then(a.cost.total().total_cmp(&b.cost.total())));
-        let reason = reason_to_stay(input, subject, &whole, &weighed);
-        let place = usize::from(reason.is_none());
-        // The whole table stands first if chosen, else among the legal by cost.
-        let before = weighed[place..].iter().take_while(|other| {
-            reason.is_none() && standing(other) == Standing::Good && other.cost.total() <= whole.cost.total()
-        });
-        let at = place + before.count();
-        weighed.insert(at, whole);
-        Self { weighed, whole: reason }
-    }
-
-    pub fn chosen(&self) -> &Weighed {
-        &self.weighed[0]
-    }
-
-    pub fn whole_cost(&self) -> f64 {
-        let whole = self.weighed.iter().find(|weighed| weighed.candidate.is_none());
-        whole.map_or(0.0, |whole| whole.cost.total())
-    }
-
-    /// The cheapest key that rules forbid, if it were worth choosing.
-    pub fn blocked(&self, gain_min: f64) -> Option<&Weighed> {
-        let worth = self.chosen().cost.total() * (1.0 - gain_min);
-        let blocked = self.weighed.iter().filter(|one| one.impossible.is_none() && !one.legal());
-        blocked
-            .min_by(|a, b| a.cost.total().total_cmp(&b.cost.total()))
-            .filter(|one| one.cost.total() <= worth)
-    }
-}
-
 /// Whether a way may be taken, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+pub enum Standing {
     Good,
     /// By a person only.
     Disqualified,
@@ -87,7 +38,7 @@ enum Standing {
 }
 
 impl Standing {
-    fn of(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Self {
+    pub fn of(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Self {
         if weighed.impossible.is_some() {
             Self::Impossible
         } else if !weighed.legal() {
@@ -111,22 +62,100 @@ pub fn disqualified<'a>(input: &ProposalInput<'a>, subject: &Subject, weighed: &
     found.map(|one| one.reason.as_str())
 }
 
-fn reason_to_stay(
-    input: &ProposalInput,
-    subject: &Subject,
-    whole: &Weighed,
-    weighed: &[Weighed],
-) -> Option<Whole> {
-    let constants = input.constants;
-    let Some(best) = weighed.first() else { return Some(Whole::NoKey) };
-    if subject.size.bytes_p90 < 2.0 * constants.shard_bytes_min {
-        return Some(Whole::Small);
+/// Every way to leave or to cut one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ways {
+    pub whole: Weighed,
+    /// By standing and cost.
+    pub cut: Vec<Weighed>,
+    /// Why it is not to be cut whatever that costs.
+    pub stays: Option<Whole>,
+}
+
+impl Ways {
+    /// Weighs every candidate of a table.
+    pub fn of(input: &ProposalInput, subject: &Subject) -> Self {
+        let whole = option::whole(input, subject);
+        if let Some(reason) = never_sharded(subject) {
+            return Self { whole, cut: Vec::new(), stays: Some(Whole::Never(reason)) };
+        }
+        let mut cut = option::options(input, subject);
+        let standing = |one: &Weighed| Standing::of(input, subject, one);
+        cut.sort_by(|a, b| standing(a).cmp(&standing(b)).then(a.cost.total().total_cmp(&b.cost.total())));
+        let best = cut.first().map(standing);
+        let small = subject.size.bytes_p90 < 2.0 * input.constants.shard_bytes_min;
+        let stays = match best {
+            None => Some(Whole::NoKey),
+            Some(_) if small => Some(Whole::Small),
+            Some(Standing::Good) => None,
+            Some(Standing::Disqualified) => Some(Whole::Disqualified),
+            Some(Standing::Illegal | Standing::Impossible) => Some(Whole::NoLegalKey),
+        };
+        Self { whole, cut, stays }
     }
-    match Standing::of(input, subject, best) {
-        Standing::Good => {}
-        Standing::Disqualified => return Some(Whole::Disqualified),
-        Standing::Illegal | Standing::Impossible => return Some(Whole::NoLegalKey),
+
+    /// The best way of good standing, if it is worth it by itself.
+    pub fn worth(&self, input: &ProposalInput) -> Option<&Weighed> {
+        let best = self.cut.first().filter(|_| self.stays.is_none())?;
+        (best.cost.total() < self.whole.cost.total() * (1.0 - input.constants.gain_min)).then_some(best)
     }
-    let worth = whole.cost.total() * (1.0 - constants.gain_min);
-    (best.cost.total() >= worth).then_some(Whole::NoGain)
+}
+
+/// What was weighed for one table and what was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The chosen one first, then by standing and cost; of each key the best.
+    pub weighed: Vec<Weighed>,
+    /// Why the first one is the whole table, if it is.
+    pub whole: Option<Whole>,
+}
+
+impl Choice {
+    /// The way that was taken among the others; none = the whole table.
+    pub fn of(input: &ProposalInput, subject: &Subject, ways: Ways, taken: Option<Weighed>) -> Self {
+        let Ways { whole, cut, stays } = ways;
+        let reason = taken.is_none().then(|| stays.unwrap_or(Whole::NoGain));
+        // The whole table stands first if chosen, else among the legal by cost.
+        let cheaper = |other: &Weighed| {
+            reason.is_none()
+                && Standing::of(input, subject, other) == Standing::Good
+                && other.cost.total() <= whole.cost.total()
+        };
+        let mut weighed: Vec<Weighed> = Vec::new();
+        for one in taken.into_iter().chain(cut) {
+            if !weighed.iter().any(|other| same_key(other, &one)) {
+                weighed.push(one);
+            }
+        }
+        let taken = usize::from(reason.is_none());
+        let at = taken + weighed[taken..].iter().take_while(|other| cheaper(other)).count();
+        weighed.insert(at, whole);
+        Self { weighed, whole: reason }
+    }
+
+    pub fn chosen(&self) -> &Weighed {
+        &self.weighed[0]
+    }
+
+    pub fn whole_cost(&self) -> f64 {
+        let whole = self.weighed.iter().find(|weighed| weighed.candidate.is_none());
+        whole.map_or(0.0, |whole| whole.cost.total())
+    }
+
+    /// The cheapest key that rules forbid, if it were worth choosing.
+    pub fn blocked(&self, gain_min: f64) -> Option<&Weighed> {
+        let worth = self.chosen().cost.total() * (1.0 - gain_min);
+        let blocked = self.weighed.iter().filter(|one| one.impossible.is_none() && !one.legal());
+        blocked
+            .min_by(|a, b| a.cost.total().total_cmp(&b.cost.total()))
+            .filter(|one| one.cost.total() <= worth)
+    }
+}
+
+/// Whether two ways have the same strategy and key.
+pub fn same_key(a: &Weighed, b: &Weighed) -> bool {
+    match (&a.candidate, &b.candidate) {
+        (Some(a), Some(b)) => a.strategy == b.strategy && a.key == b.key,
+        (a, b) => a.is_none() && b.is_none(),
+    }
 }

@@ -8,8 +8,10 @@ use crate::model::name::quote_identifiers;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
 use crate::planning::proposal::CostTerm;
+use crate::planning::proposal::Method;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::SearchSummary;
 use crate::planning::proposal::choice::Choice;
 use crate::planning::proposal::choice::Whole;
 use crate::planning::proposal::choice::disqualified;
@@ -27,16 +29,21 @@ pub fn relation_proposal(
     subject: &Subject,
     choice: Choice,
     group: Option<u32>,
+    search: &SearchSummary,
 ) -> RelationProposal {
     let whole_cost = choice.whole_cost();
     let reason = reason(input, subject, &choice);
+    let weighed_reason = match group {
+        Some(_) => format!("{reason} {}", how_searched(search)),
+        None => reason.clone(),
+    };
     let candidates: Vec<CandidateSummary> = choice
         .weighed
         .iter()
         .zip(1_u32..)
         .map(|(weighed, rank)| summary(input, subject, weighed, rank, whole_cost))
         .map(|summary| match summary.rank {
-            1 => CandidateSummary { reason: reason.clone(), ..summary },
+            1 => CandidateSummary { reason: weighed_reason.clone(), ..summary },
             _ => summary,
         })
         .collect();
@@ -62,6 +69,24 @@ pub fn relation_proposal(
         reason,
         warnings,
         candidates,
+    }
+}
+
+/// How sure it is that no other choice of the tables together is better.
+fn how_searched(search: &SearchSummary) -> String {
+    let how = match search.method {
+        Method::Alone | Method::Elimination | Method::BranchAndBound => "an exact search",
+        Method::LargeNeighborhoods => "a search of large neighbourhoods",
+    };
+    let tables = search.tables;
+    if search.gap <= f64::EPSILON {
+        format!("Chosen together with the other tables by {how} of {tables} tables: no choice costs less.")
+    } else {
+        format!(
+            "Chosen together with the other tables by {how} of {tables} tables: no choice can cost less by \
+             more than {}.",
+            percent(search.gap)
+        )
     }
 }
 
@@ -124,19 +149,12 @@ fn why_not(input: &ProposalInput, subject: &Subject, weighed: &Weighed, share: f
     }
     let (term, value) = largest_term(&weighed.cost);
     let price = format!("It costs {} of the whole table, {} of it {term}.", percent(share), rate(value));
-<<<<<<< HEAD
-    if !weighed.verdict.obstacles.is_empty() {
-        return format!("{from} {} {price}", weighed.verdict.obstacles.join(" "));
-    }
-    match disqualified(input, subject, weighed) {
-        Some(reason) => format!("{from} {reason} {price}"),
-        None => format!("{from} {price}"),
-=======
-    match weighed.verdict.told() {
-        told if told.is_empty() => format!("{from} {price}"),
-        told => format!("{from} {told} {price}"),
->>>>>>> h4
-    }
+    let disqualified = disqualified(input, subject, weighed).unwrap_or_default().to_owned();
+    let told: Vec<String> = [from, weighed.verdict.told(), disqualified, price]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect();
+    told.join(" ")
 }
 
 fn largest_term(cost: &Cost) -> (String, f64) {
@@ -360,7 +378,7 @@ fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<
 }
 
 /// A number with six significant digits: what is stored reads back the same.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
 

@@ -8,7 +8,6 @@
 mod gain;
 mod join;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
 pub use crate::planning::proposal::cost::gain::join_gain;
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
 pub use crate::planning::proposal::cost::gain::join_gain_possible;

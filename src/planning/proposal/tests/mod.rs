@@ -10,4 +10,6 @@ mod joins;
 mod laws;
 mod prices;
 mod rules;
+mod tpcc;
+mod tpch;
 mod words;
