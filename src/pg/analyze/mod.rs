@@ -201,7 +201,8 @@ impl<'a> Analyzer<'a> {
             let lookups = &mut *self.lookups.borrow_mut();
             let mut reader = Reader { originals: &self.originals, promises: &self.promises, lookups };
             // SAFETY: queries that were just analysed, whose relations are locked.
-            let queries: Vec<_> = rewritten.queries.iter().map(|query| unsafe { reader.query(*query) }).collect();
+            let queries: Vec<_> =
+                rewritten.queries.iter().map(|query| unsafe { reader.query(*query) }).collect();
             Ok(Analysis::Facts(facts::facts(&queries)))
         };
         match self.statement(sql, path, &mut facts) {

@@ -66,7 +66,8 @@ pub unsafe fn of(node: *mut pg_sys::Node, analyzer: &Analyzer<'_>) -> Call {
             }
             NodeTag::T_SubscriptingRef => {
                 let container = (*node.cast::<pg_sys::SubscriptingRef>()).refcontainertype;
-                let plain = is_builtin(container) || pg_sys::get_element_type(container) != pg_sys::InvalidOid;
+                let plain =
+                    is_builtin(container) || pg_sys::get_element_type(container) != pg_sys::InvalidOid;
                 return if plain { Call::Own } else { Call::Foreign };
             }
             _ if !calls(node) => return Call::Own,
@@ -87,8 +88,14 @@ pub unsafe fn of(node: *mut pg_sys::Node, analyzer: &Analyzer<'_>) -> Call {
         let of_times = arguments.iter().chain([&result]).any(|of_type| is_time(*of_type))
             && arguments.iter().chain([&result]).all(|of_type| is_time(*of_type) || is_plain(*of_type));
         match (*node).type_ {
-            NodeTag::T_CoerceViaIO if !is_of_names(result) && !arguments.iter().any(|of| is_of_names(*of)) => {
-                if of_times { Call::OfTimes } else { Call::Own }
+            NodeTag::T_CoerceViaIO
+                if !is_of_names(result) && !arguments.iter().any(|of| is_of_names(*of)) =>
+            {
+                if of_times {
+                    Call::OfTimes
+                } else {
+                    Call::Own
+                }
             }
             NodeTag::T_Aggref | NodeTag::T_WindowFunc => Call::Own,
             _ if of_times => Call::OfTimes,

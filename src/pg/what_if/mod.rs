@@ -151,8 +151,7 @@ fn one_draw(
         sum
     };
     // SAFETY: what comes out is made of owned values.
-    let result =
-        context::in_rolled_back_subtransaction(|| unsafe { memory.switch_to(|_| work()) });
+    let result = context::in_rolled_back_subtransaction(|| unsafe { memory.switch_to(|_| work()) });
     result.map_err(|caught| Refusal::new(&caught.sqlstate, caught.message))
 }
 

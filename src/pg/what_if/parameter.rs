@@ -168,7 +168,8 @@ impl Found<'_> {
                 pg_sys::RTEKind::RTE_RELATION => {
                     let relation = self.world.relation((*entry).relid)?;
                     let name = pg_sys::get_attname((*entry).relid, (*var).varattno, true);
-                    Some((relation.supposed.relation.clone(), owned(name))).filter(|found| !found.1.is_empty())
+                    Some((relation.supposed.relation.clone(), owned(name)))
+                        .filter(|found| !found.1.is_empty())
                 }
                 pg_sys::RTEKind::RTE_SUBQUERY => {
                     let subquery = (*entry).subquery;
@@ -204,7 +205,8 @@ impl Found<'_> {
 unsafe fn output(query: *mut pg_sys::Query, number: usize) -> Option<*mut pg_sys::Node> {
     // SAFETY: the caller's promise.
     unsafe {
-        let targets = if (*query).returningList.is_null() { (*query).targetList } else { (*query).returningList };
+        let targets =
+            if (*query).returningList.is_null() { (*query).targetList } else { (*query).returningList };
         let target = *pointers::<pg_sys::TargetEntry>(targets).get(number)?;
         Some((*target).expr.cast())
     }

@@ -102,9 +102,11 @@ impl Reader<'_> {
                 let Some(relation) = self.world.relation(oid) else { continue };
                 if (*self.statement).commandType == pg_sys::CmdType::CMD_INSERT && !relation.leaf {
                     let name = &relation.supposed.relation;
-                    let first = self.world.relations.iter().filter(|(_, other)| {
-                        other.leaf && other.supposed.relation == *name
-                    });
+                    let first = self
+                        .world
+                        .relations
+                        .iter()
+                        .filter(|(_, other)| other.leaf && other.supposed.relation == *name);
                     if let Some(leaf) = first.map(|(oid, _)| *oid).min() {
                         self.leaves.entry(leaf).or_insert(1.0);
                     }
@@ -194,7 +196,11 @@ impl Reader<'_> {
                 NodeTag::T_NestLoop => {
                     let outer = (*plan).lefttree;
                     self.node(outer, run);
-                    let inner = Run { loops: run.loops * (*outer).plan_rows.max(1.0) * run.pulled, pulled: 1.0, ..run };
+                    let inner = Run {
+                        loops: run.loops * (*outer).plan_rows.max(1.0) * run.pulled,
+                        pulled: 1.0,
+                        ..run
+                    };
                     self.node((*plan).righttree, inner);
                 }
                 NodeTag::T_Gather | NodeTag::T_GatherMerge => {
@@ -245,9 +251,8 @@ impl Reader<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             let (cost, rows) = ((*plan).total_cost, (*plan).plan_rows);
-            let fetched = |world: &World<'_>, _| {
-                world.fetched(IndexScan::new(index, cost, rows)).unwrap_or(rows)
-            };
+            let fetched =
+                |world: &World<'_>, _| world.fetched(IndexScan::new(index, cost, rows)).unwrap_or(rows);
             self.scan(plan, fetched, run);
         }
     }
@@ -373,8 +378,8 @@ unsafe fn share_of(pruning: *mut pg_sys::PartitionPruneInfo, parts: usize) -> f6
     unsafe {
         for table in pointers::<pg_sys::List>((*pruning).prune_infos) {
             for level in pointers::<pg_sys::PartitionedRelPruneInfo>(table) {
-                let [first, later] =
-                    [(*level).initial_pruning_steps, (*level).exec_pruning_steps].map(|steps| steps_share(steps, one));
+                let [first, later] = [(*level).initial_pruning_steps, (*level).exec_pruning_steps]
+                    .map(|steps| steps_share(steps, one));
                 share *= first.min(later);
             }
         }

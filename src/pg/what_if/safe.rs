@@ -94,9 +94,7 @@ impl<'a> Safe<'a> {
                     return relabelled.cast();
                 }
                 NodeTag::T_TableSampleClause
-                    if !is_builtin(
-                        (*node.cast::<pg_sys::TableSampleClause>()).tsmhandler,
-                    ) =>
+                    if !is_builtin((*node.cast::<pg_sys::TableSampleClause>()).tsmhandler) =>
                 {
                     return std::ptr::null_mut();
                 }

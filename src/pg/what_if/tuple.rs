@@ -51,12 +51,7 @@ struct Slot {
 
 /// The row of a column, in the current memory context. Values that cannot be
 /// read are left out.
-pub fn form(
-    shape: &Shape,
-    oid: pg_sys::Oid,
-    attribute: i16,
-    column: &SupposedColumn,
-) -> pg_sys::HeapTuple {
+pub fn form(shape: &Shape, oid: pg_sys::Oid, attribute: i16, column: &SupposedColumn) -> pg_sys::HeapTuple {
     let (mut of_type, mut modifier, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
     // SAFETY: a catalog look-up of a column that exists.
     unsafe { pg_sys::get_atttypetypmodcoll(oid, attribute, &mut of_type, &mut modifier, &mut collation) };
@@ -136,10 +131,8 @@ fn slots(reading: &Reading, column: &SupposedColumn) -> Vec<Slot> {
 
 /// An array of values in text form.
 fn array(reading: &Reading, texts: &[String]) -> pg_sys::Datum {
-    let mut values: Vec<pg_sys::Datum> = texts
-        .iter()
-        .map(|text| reading.read(&CString::new(text.as_str()).unwrap_or_default()))
-        .collect();
+    let mut values: Vec<pg_sys::Datum> =
+        texts.iter().map(|text| reading.read(&CString::new(text.as_str()).unwrap_or_default())).collect();
     // SAFETY: as many values of that type as are said.
     unsafe {
         let made = pg_sys::construct_array(

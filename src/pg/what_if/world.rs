@@ -73,7 +73,8 @@ impl<'s> World<'s> {
         let mut divided = Vec::new();
         for one in supposed {
             let root = relation_oid(shadow, &one.relation, &one.relation.name);
-            let Some(oid) = relation_oid(shadow, &one.relation, one.shard.as_ref().unwrap_or(&one.relation.name))
+            let Some(oid) =
+                relation_oid(shadow, &one.relation, one.shard.as_ref().unwrap_or(&one.relation.name))
             else {
                 continue;
             };

@@ -69,6 +69,7 @@ pub fn relation_proposal(
         reason,
         warnings,
         candidates,
+        evidence: Vec::new(),
     }
 }
 

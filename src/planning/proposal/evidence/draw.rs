@@ -141,13 +141,19 @@ impl Asked<'_> {
                 }
                 (!known.is_empty()).then(|| array(&known))
             }
-            ParameterUse::Lower => self.sampled(Access::RangeLower).or_else(|| self.quantile(self.window().0)),
-            ParameterUse::Upper => self.sampled(Access::RangeUpper).or_else(|| self.quantile(self.window().1)),
+            ParameterUse::Lower => {
+                self.sampled(Access::RangeLower).or_else(|| self.quantile(self.window().0))
+            }
+            ParameterUse::Upper => {
+                self.sampled(Access::RangeUpper).or_else(|| self.quantile(self.window().1))
+            }
             ParameterUse::Ago => {
                 let moment = self.source.profile.captured_micros()?;
                 let (from, _) = self.window();
                 match self.column.type_name.key_type().read(&self.quantile(from)?)? {
-                    KeyValue::Micros(at) => Some(format!("{} microseconds", moment.saturating_sub(at).max(0))),
+                    KeyValue::Micros(at) => {
+                        Some(format!("{} microseconds", moment.saturating_sub(at).max(0)))
+                    }
                     _ => None,
                 }
             }
@@ -159,7 +165,10 @@ impl Asked<'_> {
     /// same column.
     fn before(&self, used: ParameterUse) -> usize {
         let same = (used, Some((self.table.name(), self.column.name.clone())));
-        self.all.iter().filter(|other| other.number < self.parameter.number && other.uses.contains(&same)).count()
+        self.all
+            .iter()
+            .filter(|other| other.number < self.parameter.number && other.uses.contains(&same))
+            .count()
     }
 
     fn statistics(&self) -> Option<&ColumnStatistics> {
@@ -229,9 +238,8 @@ impl Asked<'_> {
     fn window(&self) -> (f64, f64) {
         let constants = self.source.constants;
         let column = Some((self.table.name(), self.column.name.clone()));
-        let has = |used: ParameterUse| {
-            self.all.iter().any(|other| other.uses.contains(&(used, column.clone())))
-        };
+        let has =
+            |used: ParameterUse| self.all.iter().any(|other| other.uses.contains(&(used, column.clone())));
         let returned = self.returned();
         match (has(ParameterUse::Lower), has(ParameterUse::Upper)) {
             (true, true) => {
@@ -252,11 +260,13 @@ impl Asked<'_> {
     /// what its one predicate leaves.
     fn returned(&self) -> Option<f64> {
         let Analysis::Facts(facts) = self.source.analysis else { return None };
-        let StatementFacts { mentions, limited, aggregated } = facts;
+        let StatementFacts { mentions, limited, aggregated, .. } = facts;
         let [mention] = &mentions[..] else { return None };
-        let alone = mention.accesses.iter().filter(|access| access.kind.narrows()).all(|access| {
-            access.columns.first() == Some(&self.column.name)
-        });
+        let alone = mention
+            .accesses
+            .iter()
+            .filter(|access| access.kind.narrows())
+            .all(|access| access.columns.first() == Some(&self.column.name));
         let statement = self.source.statement;
         let tells = alone && !limited && !aggregated && statement.calls > 0.0 && statement.rows > 0.0;
         (tells && self.table.rows > 0.0)
@@ -307,8 +317,7 @@ fn interpolated(histogram: &[String], at: usize, fraction: f64, kind: KeyType) -
 
 /// An array in text form.
 fn array(values: &[&String]) -> String {
-    let quoted = values.iter().map(|value| {
-        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-    });
+    let quoted =
+        values.iter().map(|value| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }

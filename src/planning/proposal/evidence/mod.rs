@@ -101,7 +101,8 @@ fn sentence(message: &str) -> &str {
 }
 
 /// The statements, by their numbers, that mention one of `relations` and
-/// together make up most of the time of those that do; the weightiest first.
+/// together make up most of the time of those that do, the weightiest first;
+/// and those that a unique key of theirs could fail, however rare.
 #[must_use]
 pub fn weighty(
     workload: &AnalyzedWorkload,
@@ -123,16 +124,17 @@ pub fn weighty(
     weights.sort_by(|a, b| b.1.total_cmp(&a.1));
     let total: f64 = weights.iter().map(|weight| weight.1).sum();
     let mut covered = 0.0;
-    weights
-        .into_iter()
-        .take(constants.evidence_statements_max)
-        .take_while(|(_, weight)| {
-            let wanted = covered < total * constants.evidence_share || total <= 0.0;
-            covered += weight;
-            wanted
-        })
-        .map(|(at, _)| at)
-        .collect()
+    let decides = |at: usize| match &workload.statements[at].analysis {
+        Analysis::Facts(facts) => !facts.arbiters.is_empty(),
+        Analysis::Refused { .. } => false,
+    };
+    let wanted = |(at, weight): &(usize, f64)| {
+        let wanted = covered < total * constants.evidence_share || total <= 0.0;
+        covered += weight;
+        wanted || decides(*at)
+    };
+    let wanted: Vec<usize> = weights.into_iter().filter(wanted).map(|(at, _)| at).collect();
+    wanted.into_iter().take(constants.evidence_statements_max).collect()
 }
 
 /// What the evidence of a table says against its layout, in full sentences;
@@ -173,11 +175,8 @@ fn worsening(one: &Evidence, constants: &CostConstants) -> Option<f64> {
     let measured = if one.calls > 0.0 { one.exec_ms / one.calls } else { 0.0 };
     // What a unit of cost takes follows from the time that the statement takes
     // today; else it is a page that is read.
-    let unit_ms = if measured > 0.0 && before.cost > 0.0 {
-        measured / before.cost
-    } else {
-        constants.page_read_ms
-    };
+    let unit_ms =
+        if measured > 0.0 && before.cost > 0.0 { measured / before.cost } else { constants.page_read_ms };
     let planning = |shards: f64| constants.planning_ms(shards, false);
     let total = |side: Side| side.cost * unit_ms + planning(side.planned);
     (total(before) > 0.0).then(|| total(after) / total(before) - 1.0)
@@ -228,7 +227,10 @@ mod tests {
         assert_eq!(objection(&[good.clone()], &constants), None);
         let worse = evidence(1e5, Some(side(100.0, 1.0)), Some(side(125.0, 8.0)));
         let told = objection(&[good.clone(), worse], &constants).unwrap();
-        assert!(told.contains("would get 25 % worse: planner cost 100.00 becomes 125.00, on 8 shards."), "{told}");
+        assert!(
+            told.contains("would get 25 % worse: planner cost 100.00 becomes 125.00, on 8 shards."),
+            "{told}"
+        );
         // One that hardly weighs is none, nor one within the tolerance.
         let cold = evidence(100.0, Some(side(100.0, 1.0)), Some(side(900.0, 8.0)));
         let little = evidence(1e5, Some(side(100.0, 1.0)), Some(side(105.0, 2.0)));
@@ -281,7 +283,7 @@ mod tests {
         };
         let constants = CostConstants::default();
         assert_eq!(weighty(&workload, &[&name], &constants), [2, 3]);
-        assert_eq!(weighty(&workload, &[&name, &other], &constants), [1]);
+        assert_eq!(weighty(&workload, &[&name, &other], &constants), [1, 2]);
         let few = CostConstants { evidence_statements_max: 1, ..constants };
         assert_eq!(weighty(&workload, &[&name], &few), [2]);
     }

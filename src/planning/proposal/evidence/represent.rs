@@ -219,7 +219,8 @@ mod tests {
     fn hash_shards_become_fewer_and_are_counted_as_all() {
         let shards = (0..256).map(|at| shard(at, Bound::Hash { modulus: 256, remainder: at as u32 }, false));
         let layout =
-            Layout::new(Strategy::Hash, vec!["k".to_owned()], vec![KeyType::Integer], shards.collect()).unwrap();
+            Layout::new(Strategy::Hash, vec!["k".to_owned()], vec![KeyType::Integer], shards.collect())
+                .unwrap();
         let found = represent(&layout, 50).unwrap();
         assert_eq!(found.layout.shards().len(), 32);
         assert_eq!((found.scaled(1.0), found.scaled(32.0)), (1.0, 256.0));
@@ -234,7 +235,8 @@ mod tests {
             one
         });
         let layout =
-            Layout::new(Strategy::List, vec!["k".to_owned()], vec![KeyType::Integer], shards.collect()).unwrap();
+            Layout::new(Strategy::List, vec!["k".to_owned()], vec![KeyType::Integer], shards.collect())
+                .unwrap();
         let found = represent(&layout, 10).unwrap();
         assert_eq!(found.layout.shards().len(), 10);
         assert_eq!(found.stands_for[9], 91.0);

@@ -69,7 +69,7 @@ pub fn divided(
             relation: table.name(),
             shard: Some(shard.name.clone()),
             stands_for: *stands_for,
-            rows: (root.rows * share).round(),
+            rows: root.rows * share,
             pages: root.pages * share,
             columns,
         });
@@ -159,11 +159,15 @@ impl<'a> Parts<'a> {
                 let upper = if to > spread.last() { 1.0 } else { below(to, 1.0) };
                 Some((upper - below(from, 0.0)).max(0.0) * not_null)
             }
-            Bound::List { values } => Some(values.iter().map(|value| self.share_of_value(value.as_ref())).sum()),
+            Bound::List { values } => {
+                Some(values.iter().map(|value| self.share_of_value(value.as_ref())).sum())
+            }
             Bound::Hash { modulus, remainder } => {
                 let key = self.key.filter(|_| self.layout.shard_key().len() == 1);
                 let here: f64 = self.common(key, *modulus, *remainder).map(|(_, share)| share).sum();
-                let all: f64 = key.filter(|_| !self.hashes.is_empty()).map_or(0.0, |key| key.common_fractions.iter().sum());
+                let all: f64 = key
+                    .filter(|_| !self.hashes.is_empty())
+                    .map_or(0.0, |key| key.common_fractions.iter().sum());
                 Some(here + (1.0 - all).max(0.0) / f64::from((*modulus).max(1)))
             }
             // What the others leave, which a branch does not tell.
@@ -240,9 +244,7 @@ impl<'a> Parts<'a> {
         let inside = |text: &&String| read(text).is_some_and(|at| at >= from && at < to);
         let mut histogram: Vec<String> = key.histogram.iter().filter(inside).cloned().collect();
         // Ends of the bound within the histogram are ends of what is left of it.
-        let reaches = |ends: (Option<f64>, Option<f64>), at: f64| {
-            matches!(ends, (Some(low), Some(high)) if low < at && at < high)
-        };
+        let reaches = |ends: (Option<f64>, Option<f64>), at: f64| matches!(ends, (Some(low), Some(high)) if low < at && at < high);
         let ends = (key.histogram.first().and_then(read), key.histogram.last().and_then(read));
         if let Some(RangeDatum::Value(text)) = lower.first()
             && reaches(ends, from)
