@@ -8,6 +8,7 @@
 //! | facts | `facts` | `capture_profile`, `import_profile`, `analyze_workload`, `workload_coverage`, `predict_growth`, `forecast_series` |
 //! | backup | `backup` | `profile_backup` |
 //! | proposals | `proposals` | `propose_shards`, `explain_proposal`, `choose_alternative`, `proposal_ddl`, `export_proposal`, `import_proposal`, `register_proposal` |
+//! | evidence | `evidence` | `proposal_evidence` |
 //! | restore | `restore` | `check_restore`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
 //! | workloads | `workload` | `declare_workload`, `import_log` |
 //! | views | `views` | what the views of schema `presplit` read |
@@ -16,6 +17,7 @@
 //! without a schema must be found exactly once in the database.
 
 pub mod backup;
+pub mod evidence;
 pub mod facts;
 pub mod proposals;
 pub mod restore;
