@@ -17,6 +17,7 @@ use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
+use crate::model::retention::RetentionPolicy;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
@@ -41,7 +42,12 @@ use crate::planning::workload::shadow::Existing;
 /// Part of the names of the shadow schemas.
 const SHADOW_TAG: &str = "of_profile";
 
-crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError, proposal::AlternativeError);
+crate::pg::error::reports!(
+    forecast::ForecastError,
+    proposal::ProposalError,
+    proposal::AlternativeError,
+    crate::model::retention::RetentionError
+);
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
@@ -142,6 +148,7 @@ pub struct Facts {
     pub profile: Profile,
     workload: AnalyzedWorkload,
     growth: BTreeMap<QualifiedName, Growth>,
+    retention: BTreeMap<QualifiedName, RetentionPolicy>,
     hashes: proposal::HashValues,
     horizon_micros: i64,
 }
@@ -150,13 +157,16 @@ impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let mut growth = BTreeMap::new();
+        let (mut growth, mut retention) = (BTreeMap::new(), BTreeMap::new());
         for table in &profile.tables {
             growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
+            if let Some(policy) = settings::load(&table.name())?.get("data_retention_policy") {
+                retention.insert(table.name(), RetentionPolicy::parse(policy.as_str().unwrap_or_default())?);
+            }
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
-        Ok(Self { profile, workload, growth, hashes, horizon_micros })
+        Ok(Self { profile, workload, growth, retention, hashes, horizon_micros })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
@@ -172,6 +182,7 @@ impl Facts {
             only,
             horizon_micros: self.horizon_micros,
             settings: &settings,
+            retention: &self.retention,
             hash_values: &self.hashes,
             cores: server::cores(),
             cache_bytes: pages * PAGE_BYTES,

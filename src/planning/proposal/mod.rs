@@ -27,6 +27,7 @@ mod explain;
 mod hash;
 mod key;
 mod legality;
+mod limits;
 mod option;
 mod range;
 mod register;
@@ -52,6 +53,7 @@ use crate::model::layout::Layout;
 use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::Growth;
 use crate::planning::workload::AnalyzedWorkload;
@@ -85,6 +87,9 @@ pub struct ProposalInput<'a> {
     /// Microseconds from each table's `Growth::origin`.
     pub horizon_micros: i64,
     pub settings: &'a Settings,
+    /// How long the data of single tables are kept; the others follow the
+    /// settings.
+    pub retention: &'a BTreeMap<QualifiedName, RetentionPolicy>,
     /// Columns may be missing; the skew is then an upper estimate.
     pub hash_values: &'a HashValues,
     /// Cores of the server that will hold the shards.

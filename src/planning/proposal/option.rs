@@ -18,10 +18,12 @@ use crate::planning::proposal::division::Division;
 use crate::planning::proposal::hash;
 use crate::planning::proposal::legality::Rules;
 use crate::planning::proposal::legality::Verdict;
+use crate::planning::proposal::limits;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
+use crate::planning::proposal::traffic::Use;
 use crate::planning::proposal::traffic::Window;
 
 /// One candidate with its division and cost.
@@ -120,15 +122,18 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, column: &str, strate
     let constants = input.constants;
     let reads = || subject.traffic.uses.iter().filter(|one| one.reads);
     let calls: f64 = reads().map(|one| one.calls_per_second).sum();
-    let unpruned = reads().any(|one| {
-        let pruned = one.narrowings.get(column).is_some_and(|narrowing| {
+    let pruned = |one: &Use| {
+        one.narrowings.get(column).is_some_and(|narrowing| {
             narrowing.prunable
                 && (strategy == Strategy::Range || matches!(narrowing.window, Window::Values { .. }))
-        });
-        !pruned && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
+        })
+    };
+    let unpruned = reads().any(|one| {
+        !pruned(one) && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
     });
     let most = if unpruned { constants.shards_unpruned_max } else { constants.shards_pruned_max };
-    most.min(input.settings.shards_per_table_max)
+    let carried = limits::shards_max(input, subject, |one| one.reads && !pruned(one));
+    most.min(carried).min(input.settings.shards_per_table_max)
 }
 
 /// Share of the rows that the reads of a table look at, by their weight.

@@ -7,6 +7,7 @@ mod fixture;
 mod hand;
 mod joins;
 mod laws;
+mod predicted;
 mod prices;
 mod rules;
 mod words;
