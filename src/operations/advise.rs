@@ -10,6 +10,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalog::calibration;
 use crate::catalog::profiles;
 use crate::catalog::relations;
 use crate::catalog::settings;
@@ -150,6 +151,7 @@ pub struct Facts {
     growth: BTreeMap<QualifiedName, Growth>,
     retention: BTreeMap<QualifiedName, RetentionPolicy>,
     hashes: proposal::HashValues,
+    constants: CostConstants,
     horizon_micros: i64,
 }
 
@@ -166,14 +168,14 @@ impl Facts {
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
-        Ok(Self { profile, workload, growth, retention, hashes, horizon_micros })
+        let constants = CostConstants::calibrated(&calibration::load()?);
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
         /// `effective_cache_size` counts pages of this many bytes.
         const PAGE_BYTES: f64 = 8192.0;
         let settings = guc::settings();
-        let constants = CostConstants::default();
         let pages = guc::core_text(c"effective_cache_size").parse::<f64>().unwrap_or(0.0);
         work(&ProposalInput {
             profile: &self.profile,
@@ -188,7 +190,7 @@ impl Facts {
             cache_bytes: pages * PAGE_BYTES,
             server: server_facts(),
             target_version_num: server_major() * 10_000,
-            constants: &constants,
+            constants: &self.constants,
         })
     }
 
@@ -213,7 +215,7 @@ impl Facts {
 }
 
 /// Settings of this server, in this session.
-fn server_facts() -> ServerFacts {
+pub fn server_facts() -> ServerFacts {
     const KILOBYTE: f64 = 1024.0;
     let on = |name| guc::core_text(name) == "on";
     let number = |name| guc::core_text(name).parse::<f64>().ok().filter(|value| *value > 0.0);

@@ -45,6 +45,8 @@ pub struct CostConstants {
     pub descent_ms: f64,
     /// Milliseconds to find the shard of an inserted row; prior.
     pub route_ms: f64,
+    /// Milliseconds to copy a row into new shards with an index; prior.
+    pub split_row_ms: f64,
     /// Milliseconds to find and delete a row, and to vacuum its place and its
     /// index entries later; prior.
     pub delete_row_ms: f64,
@@ -172,6 +174,7 @@ impl Default for CostConstants {
             hash_row_ms: 0.0001,
             descent_ms: 0.005,
             route_ms: 0.0003,
+            split_row_ms: 0.005,
             delete_row_ms: 0.03,
             drop_shard_ms: 50.0,
             worker_gain: 0.7,

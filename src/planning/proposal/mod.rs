@@ -16,6 +16,7 @@
 
 mod alternative;
 mod calendar;
+mod calibration;
 mod candidate;
 mod choice;
 mod colocation;
@@ -61,6 +62,11 @@ use crate::planning::workload::AnalyzedWorkload;
 pub use crate::planning::proposal::alternative::AlternativeError;
 pub use crate::planning::proposal::calendar::CalendarUnit;
 pub use crate::planning::proposal::calendar::Interval;
+pub use crate::planning::proposal::calibration::PLANNED_SHARDS;
+pub use crate::planning::proposal::calibration::Settled;
+pub use crate::planning::proposal::calibration::TimedScan;
+pub use crate::planning::proposal::calibration::page_and_row;
+pub use crate::planning::proposal::calibration::settled;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
 pub use crate::planning::proposal::error::ProposalError;
