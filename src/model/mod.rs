@@ -21,5 +21,6 @@ pub mod sample;
 pub mod settings;
 pub mod shadow;
 pub mod signature;
+pub mod size;
 pub mod statistics;
 pub mod utility;

@@ -12,11 +12,10 @@ use serde_json::Value;
 
 use crate::catalog::profiles;
 use crate::catalog::relations;
-use crate::catalog::settings;
 use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
-use crate::model::profile::Table;
+use crate::operations::growth;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
@@ -103,13 +102,6 @@ pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport>
     Ok(micros.unwrap_or(0))
 }
 
-/// What is expected of one table.
-pub fn growth_of(profile: &Profile, table: &Table, horizon_micros: i64) -> Result<Growth, ErrorReport> {
-    let declared = settings::load(&table.name())?.get("expected_rows_per_day").and_then(Value::as_f64);
-    let captured = profile.captured_micros().unwrap_or(0);
-    Ok(forecast::growth(table, &profile.history, captured, horizon_micros, declared)?)
-}
-
 /// Hash values of the common values of columns that could be a hash key.
 fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
     let mut values = BTreeMap::new();
@@ -149,10 +141,7 @@ impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let mut growth = BTreeMap::new();
-        for table in &profile.tables {
-            growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
-        }
+        let growth = growth::all(&profile, horizon_micros)?;
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
         Ok(Self { profile, workload, growth, hashes, horizon_micros })
