@@ -1,11 +1,12 @@
-//! Laws of layouts and names, over generated input.
+//! Laws of layouts, over generated input.
 //!
 //! A layout that exists sends every key to exactly one shard, and stays what
-//! it is on its way through JSON; names and literals are read back as they
-//! were written. The shards that a key belongs to are counted here one by
-//! one, so that the law does not rest on the code that it is about.
+//! it is on its way through JSON. The shards that a key belongs to are counted
+//! here one by one, so that the law does not rest on the code that it is about.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod layouts;
 
 use std::collections::BTreeSet;
 
@@ -16,81 +17,30 @@ use pg_presplit::model::key::Strategy as Division;
 use pg_presplit::model::layout::Layout;
 use pg_presplit::model::layout::LayoutError;
 use pg_presplit::model::layout::Shard;
-use pg_presplit::model::name::IDENTIFIER_BYTES_MAX;
-use pg_presplit::model::name::QualifiedName;
-use pg_presplit::model::name::WrittenName;
-use pg_presplit::model::name::cut;
-use pg_presplit::model::name::default_shard_name;
-use pg_presplit::model::name::quote_literal;
 use pg_presplit::model::name::shard_name;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::sample::select;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value;
 use serde_json::json;
+
+use layouts::Plan;
+use layouts::kind;
+use layouts::layout;
+use layouts::list_hash;
+use layouts::number;
+use layouts::pair;
+use layouts::range;
+use layouts::range_hash;
+use layouts::takers;
+use layouts::two_levels;
+use layouts::within;
+use layouts::written;
 
 /// What broke once is tried again: the seeds are kept beside this file.
 fn config() -> ProptestConfig {
     let beside = FileFailurePersistence::WithSource("proptest-regressions");
     ProptestConfig { failure_persistence: Some(Box::new(beside)), ..ProptestConfig::default() }
-}
-
-fn shards(bounds: Vec<Bound>) -> Vec<Shard> {
-    let shard = |(number, bound)| Shard {
-        name: shard_name("orders", number),
-        bound,
-        rows: 1.0,
-        bytes: 8192.0,
-        tablespace: None,
-        future: false,
-    };
-    (1..).zip(bounds).map(shard).collect()
-}
-
-fn layout(strategy: Division, kinds: &[KeyType], bounds: Vec<Bound>) -> Result<Layout, LayoutError> {
-    let key = (0..kinds.len()).map(|at| format!("k{at}")).collect();
-    Layout::new(strategy, key, kinds.to_vec(), shards(bounds))
-}
-
-/// A number on the line of a type, as the type writes it: an integer, or a
-/// count of seconds from 2000 on.
-fn written(kind: KeyType, number: i64) -> String {
-    if kind.is_time() {
-        let step = if kind == KeyType::Date { 86_400 } else { 1 };
-        kind.write_moment((946_684_800 + number * step) * 1_000_000).unwrap()
-    } else {
-        number.to_string()
-    }
-}
-
-fn datum(kind: KeyType, end: Option<i64>, open: &RangeDatum) -> RangeDatum {
-    end.map_or_else(|| open.clone(), |number| RangeDatum::Value(written(kind, number)))
-}
-
-/// A range between two numbers; none is an open end.
-fn range(kind: KeyType, (lower, upper): (Option<i64>, Option<i64>)) -> Bound {
-    Bound::Range {
-        lower: vec![datum(kind, lower, &RangeDatum::MinValue)],
-        upper: vec![datum(kind, upper, &RangeDatum::MaxValue)],
-    }
-}
-
-fn within((lower, upper): (Option<i64>, Option<i64>), number: i64) -> bool {
-    lower.is_none_or(|lower| lower <= number) && upper.is_none_or(|upper| number < upper)
-}
-
-fn kind() -> impl Strategy<Value = KeyType> {
-    select(vec![KeyType::Integer, KeyType::Date, KeyType::Timestamp, KeyType::TimestampTz])
-}
-
-/// Ends of ranges, few enough to meet each other.
-fn number() -> impl Strategy<Value = i64> {
-    prop_oneof![-20_i64..20, -40_000_i64..40_000]
-}
-
-fn pair() -> impl Strategy<Value = (Option<i64>, Option<i64>)> {
-    (prop::option::weighted(0.9, number()), prop::option::weighted(0.9, number()))
 }
 
 /// A valid layout of any strategy, with anything in the fields beside the
@@ -119,13 +69,21 @@ fn any_layout() -> impl Strategy<Value = Layout> {
     });
     let size = || prop_oneof![0.0..1e15_f64, any::<u64>().prop_map(|bits| bits as f64 / 7.0)];
     let beside = (size(), size(), any::<Option<String>>(), any::<bool>());
-    (prop_oneof![ranges, lists, hashes], beside).prop_map(|(found, (rows, bytes, tablespace, future))| {
-        let changed = found.shards().iter().cloned();
-        let changed =
-            changed.map(|shard| Shard { rows, bytes, tablespace: tablespace.clone(), future, ..shard });
-        let (key, kinds) = (found.shard_key().to_vec(), found.key_types().to_vec());
-        Layout::new(found.strategy(), key, kinds, changed.collect()).unwrap()
-    })
+    let nested = prop_oneof![range_hash().prop_map(|(_, found)| found), list_hash()];
+    (prop_oneof![ranges, lists, hashes, nested], beside).prop_map(
+        |(found, (rows, bytes, tablespace, future))| {
+            let changed = found.shards().iter().cloned();
+            let changed =
+                changed.map(|shard| Shard { rows, bytes, tablespace: tablespace.clone(), future, ..shard });
+            let (key, kinds) = (found.shard_key().to_vec(), found.key_types().to_vec());
+            if found.branches().is_empty() {
+                Layout::new(found.strategy(), key, kinds, changed.collect()).unwrap()
+            } else {
+                let branches = found.branches().to_vec();
+                Layout::two_level(found.strategy(), key, kinds, branches, changed.collect()).unwrap()
+            }
+        },
+    )
 }
 
 /// The JSON of a layout made wrong in one of many ways; what was done.
@@ -144,7 +102,8 @@ fn tampered(mut value: Value, way: usize, at: Index) -> (Value, &'static str) {
             "no key"
         }
         2 => {
-            value["strategy"] = json!("range_hash");
+            let two = value["strategy"].as_str().unwrap().ends_with("_hash");
+            value["strategy"] = json!(if two { "hash" } else { "range_hash" });
             "another strategy"
         }
         3 => {
@@ -160,7 +119,7 @@ fn tampered(mut value: Value, way: usize, at: Index) -> (Value, &'static str) {
         5 => {
             let mut twin = value["shards"][at].clone();
             twin["name"] = json!("another");
-            value["shards"].as_array_mut().unwrap().push(twin);
+            value["shards"].as_array_mut().unwrap().insert(at, twin);
             "a bound twice"
         }
         6 => {
@@ -188,47 +147,61 @@ fn tampered(mut value: Value, way: usize, at: Index) -> (Value, &'static str) {
 
 const WAYS: usize = 10;
 
-/// What the server reads: a literal of either form, and nothing after it.
-fn unquoted(sql: &str) -> Option<String> {
-    let sql = sql.trim_start_matches(' ');
-    let (escapes, body) = match sql.strip_prefix('E') {
-        Some(body) => (true, body),
-        None => (false, sql),
-    };
-    let mut characters = body.strip_prefix('\'')?.chars();
-    let mut value = String::new();
-    loop {
-        match characters.next()? {
-            '\'' => match characters.next() {
-                Some('\'') => value.push('\''),
-                None => return Some(value),
-                Some(_) => return None,
-            },
-            '\\' if escapes => match characters.next()? {
-                '\\' => value.push('\\'),
-                _ => return None,
-            },
-            // With standard_conforming_strings off it would be an escape.
-            '\\' => return None,
-            other => value.push(other),
+/// The JSON of a layout of two levels made wrong in ways of its own.
+fn tampered_branches(mut value: Value, way: usize, at: Index) -> (Value, &'static str) {
+    let of = |shard: &Value| shard["of"].as_u64();
+    let branches = value["branches"].as_array().unwrap().len();
+    let at = at.index(branches);
+    let leaf = value["shards"].as_array().unwrap().iter().position(|one| of(one) == Some(at as u64)).unwrap();
+    let what = match way {
+        0 => {
+            value["branches"] = json!([]);
+            "shards of no branch"
         }
-    }
+        1 => {
+            value["shards"][leaf]["of"] = json!(branches);
+            "a branch that is not there"
+        }
+        2 => {
+            value["shards"].as_array_mut().unwrap().remove(leaf);
+            "a remainder missing"
+        }
+        3 => {
+            value["shards"][leaf].as_object_mut().unwrap().remove("of");
+            "a hash shard on the first level"
+        }
+        4 => {
+            value["branches"][at]["name"] = value["shards"][leaf]["name"].clone();
+            "a branch and a shard of one name"
+        }
+        5 => {
+            value["branches"][at]["shard_key"] = json!([]);
+            "a branch without a key"
+        }
+        6 => {
+            value["branches"][at]["bound"] = json!({"hash": {"modulus": 2, "remainder": 0}});
+            "a branch by hash"
+        }
+        7 => {
+            let twin = value["branches"][at].clone();
+            value["branches"].as_array_mut().unwrap().push(twin);
+            value["branches"][branches]["name"] = json!("another");
+            "a branch without shards"
+        }
+        8 => {
+            value["shards"][leaf]["of"] = json!(-1);
+            "a branch below the first"
+        }
+        _ => {
+            value["shard_key"] = json!(["k0", "k1", "k2"]);
+            value["key_types"] = json!(["integer", "integer", "integer"]);
+            "a key of three columns"
+        }
+    };
+    (value, what)
 }
 
-/// A name as the catalogs may hold it: of any characters but NUL.
-fn identifier() -> impl Strategy<Value = String> {
-    let any_text = prop_oneof![
-        "[a-z_][a-z0-9_$]{0,62}",
-        "[A-Za-z \"'.$\\\\]{1,63}",
-        "\\PC{1,63}",
-        prop::collection::vec(any::<char>(), 1..63).prop_map(|all| all.into_iter().collect::<String>()),
-        select(vec!["select", "user", "none", "\"", "\"\"", "E", "a.b", " ", "ü", "\u{2028}"])
-            .prop_map(str::to_owned),
-    ];
-    any_text
-        .prop_map(|name| cut(&name.replace('\0', ""), IDENTIFIER_BYTES_MAX).to_owned())
-        .prop_filter("a name has a character", |name| !name.is_empty())
-}
+const BRANCH_WAYS: usize = 10;
 
 proptest! {
     #![proptest_config(config())]
@@ -351,6 +324,76 @@ proptest! {
         }
     }
 
+    /// A row of two levels has one shard: its range's part by its hash.
+    #[test]
+    fn hashed_ranges_cover_every_row_once(
+        (kind, found) in range_hash(),
+        keys in prop::collection::vec((number(), any::<u64>()), 1..40),
+    ) {
+        let defaults = found.first_level().iter().filter(|part| *part.bound == Bound::Default).count();
+        for (key, hash) in keys {
+            let of = vec![RangeDatum::Value(written(kind, key))];
+            let first = |bound: &Bound| match bound {
+                Bound::Range { lower, upper } => {
+                    let order = |a: &[RangeDatum], b: &[RangeDatum]| a[0].compare(&b[0], kind).unwrap();
+                    order(lower, &of).is_le() && order(&of, upper).is_lt()
+                }
+                _ => false,
+            };
+            prop_assert_eq!(takers(&found, &first, true, hash), 1);
+            // Of NULL there is no range.
+            prop_assert_eq!(takers(&found, &|_| false, true, hash), defaults);
+        }
+        prop_assert_eq!(found.key_columns(), ["k0", "k1"]);
+        prop_assert_eq!(found.first_key(), ["k0"]);
+    }
+
+    #[test]
+    fn hashed_lists_cover_every_row_once(
+        found in list_hash(),
+        keys in prop::collection::vec((prop::option::weighted(0.9, -12_i64..12), any::<u64>()), 1..40),
+    ) {
+        for (key, hash) in keys {
+            let first = |bound: &Bound| match bound {
+                Bound::List { values } => values.contains(&key.map(|key| key.to_string())),
+                _ => false,
+            };
+            prop_assert_eq!(takers(&found, &first, true, hash), 1);
+        }
+        let columns = found.key_columns();
+        prop_assert_eq!(columns.iter().collect::<BTreeSet<_>>().len(), columns.len());
+        prop_assert!(found.branches().iter().flat_map(|one| &one.shard_key).all(|one| columns.contains(one)));
+    }
+
+    #[test]
+    fn tampered_branches_are_refused(
+        found in prop_oneof![range_hash().prop_map(|(_, found)| found), list_hash()],
+        way in 0..BRANCH_WAYS,
+        at in any::<Index>(),
+    ) {
+        let (value, what) = tampered_branches(serde_json::to_value(&found).unwrap(), way, at);
+        prop_assert!(serde_json::from_value::<Layout>(value).is_err(), "{what}");
+    }
+
+    /// Whatever shards are said to be of which branch: they stand side by
+    /// side, in the order of the branches, or are refused.
+    #[test]
+    fn scattered_shards_are_refused(found in list_hash(), swap in any::<(Index, Index)>()) {
+        let mut shards = found.shards().to_vec();
+        let (a, b) = (swap.0.index(shards.len()), swap.1.index(shards.len()));
+        shards.swap(a, b);
+        let order: Vec<_> = shards.iter().map(|shard| shard.of).collect();
+        let before: Vec<_> = found.shards().iter().map(|shard| shard.of).collect();
+        let key = found.shard_key().to_vec();
+        let kinds = found.key_types().to_vec();
+        let read = Layout::two_level(Division::ListHash, key, kinds, found.branches().to_vec(), shards);
+        let mut seen: Vec<_> = order.clone();
+        seen.dedup();
+        let seen: Vec<_> = seen.into_iter().flatten().collect();
+        prop_assert_eq!(read.is_ok(), seen.windows(2).all(|two| two[0] < two[1]), "{:?}", read);
+        prop_assert!(order != before || read.is_ok());
+    }
+
     #[test]
     fn layouts_come_back_from_json_unchanged(found in any_layout()) {
         let text = serde_json::to_string(&found).unwrap();
@@ -367,60 +410,42 @@ proptest! {
         prop_assert!(serde_json::from_value::<Layout>(value).is_err(), "{what}");
     }
 
-    #[test]
-    fn shard_names_fit_and_differ(table in identifier()) {
-        let mut seen = BTreeSet::from([default_shard_name(&table)]);
-        for number in 0..=9999 {
-            let name = shard_name(&table, number);
-            prop_assert!(name.len() <= IDENTIFIER_BYTES_MAX, "{name}");
-            prop_assert!(!name.is_empty() && !name.contains('\0'));
-            prop_assert!(seen.insert(name), "{number} has the name of another");
-        }
-    }
+}
 
-    #[test]
-    fn names_are_read_as_they_are_written(schema in identifier(), name in identifier()) {
-        let written = QualifiedName::new(&schema, &name).to_string();
-        let read = WrittenName::parse(&written);
-        prop_assert_eq!(read, Ok(WrittenName { schema: Some(schema), name }), "{}", written);
-    }
-
-    #[test]
-    fn any_text_is_read_as_a_name_or_refused(text in "[a-zA-Z\". $0-9ü\u{0}]{0,90}") {
-        if let Ok(read) = WrittenName::parse(&text) {
-            for part in [read.schema.as_ref(), Some(&read.name)].into_iter().flatten() {
-                prop_assert!(!part.is_empty() && part.len() <= IDENTIFIER_BYTES_MAX);
-                prop_assert!(!part.contains('\0'));
-            }
-        }
-    }
-
-    #[test]
-    fn literals_are_read_as_they_are_written(
-        value in prop_oneof!["['\\\\E a]{0,20}", any::<String>()],
-    ) {
-        let sql = quote_literal(&value);
-        prop_assert_eq!(unquoted(&sql), Some(value), "{}", sql);
-    }
-
-    /// Values of bounds are literals too, whatever they contain.
-    #[test]
-    fn bounds_quote_their_values(values in prop::collection::vec("['\\\\a, )]{0,8}", 1..4)) {
-        let bound = Bound::List { values: values.iter().cloned().map(Some).collect() };
-        let literals: Vec<_> = values.iter().map(|value| quote_literal(value).trim_start().to_owned()).collect();
-        prop_assert_eq!(bound.sql(), format!("FOR VALUES IN ({})", literals.join(", ")));
-        for (value, literal) in values.iter().zip(&literals) {
-            prop_assert_eq!(unquoted(literal), Some(value.clone()));
-        }
-    }
+/// What was stored before there were two levels is read, and written, as it was.
+#[test]
+fn layouts_of_one_level_have_no_word_of_branches() {
+    let text = r#"{"strategy":"hash","shard_key":["k"],"key_types":["integer"],"shards":[{"name":"t_s0001","bound":{"hash":{"modulus":1,"remainder":0}},"rows":1.0,"bytes":2.0,"tablespace":null,"future":false}]}"#;
+    let read: Layout = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), text);
 }
 
 #[test]
-fn the_reader_of_literals_refuses_what_is_none() {
-    for wrong in ["", "a", "'a", "'a'b'", "'a\\b'", "E'a\\b'", "'a''", "E'\\"] {
-        assert_eq!(unquoted(wrong), None, "{wrong}");
+fn levels_fit_the_strategy() {
+    let ranges = |moduli: [Option<u32>; 3]| {
+        let column = |modulus: u32| (modulus, vec!["k1".to_owned()]);
+        let ends = [(None, Some(1)), (Some(1), Some(2)), (Some(2), None)];
+        let plans = ends.into_iter().zip(moduli);
+        plans.map(|(ends, modulus)| (range(KeyType::Integer, ends), modulus.map(column))).collect::<Vec<_>>()
+    };
+    let kinds = [KeyType::Integer, KeyType::Other];
+    let wrong = LayoutError::WrongLevels(Division::RangeHash);
+    let made = |plans: &[Plan]| two_levels(Division::RangeHash, &["k0", "k1"], &kinds, plans).map(|_| ());
+    assert_eq!(made(&ranges([Some(2), Some(2), Some(2)])), Ok(()));
+    assert_eq!(made(&ranges([Some(2), Some(4), Some(2)])), Err(wrong.clone()));
+    assert_eq!(made(&ranges([Some(2), None, Some(2)])), Err(wrong.clone()));
+    assert_eq!(made(&ranges([None, None, None])), Err(wrong.clone()));
+    let mut other = ranges([Some(2), Some(2), Some(2)]);
+    other[1].1 = Some((2, vec!["k2".to_owned()]));
+    assert_eq!(made(&other), Err(wrong));
+    for strategy in [Division::Range, Division::Hash, Division::List, Division::None] {
+        let found = two_levels(strategy, &["k0"], &kinds[..1], &ranges([Some(2), Some(2), Some(2)]));
+        assert_eq!(found, Err(LayoutError::WrongLevels(strategy)));
     }
-    assert_eq!(unquoted(" E'a\\\\''b'").as_deref(), Some("a\\'b"));
+    for strategy in [Division::RangeHash, Division::ListHash, Division::None] {
+        let found = layout(strategy, &kinds, vec![Bound::Default]);
+        assert_eq!(found, Err(LayoutError::WrongLevels(strategy)));
+    }
 }
 
 #[test]

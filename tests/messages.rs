@@ -93,6 +93,13 @@ fn of_the_model() -> Vec<Example> {
         Overlap => [LayoutError::Overlap { first: text("orders_s0001"), second: text("orders_s0002") }],
         Remainders => [LayoutError::Remainders { modulus: 4, found: 3 }],
         NoKey => [LayoutError::NoKey],
+        WrongKey => [LayoutError::WrongKey(Strategy::RangeHash), LayoutError::WrongKey(Strategy::ListHash)],
+        WrongLevels => [
+            LayoutError::WrongLevels(Strategy::RangeHash),
+            LayoutError::WrongLevels(Strategy::ListHash),
+            LayoutError::WrongLevels(Strategy::Hash),
+        ],
+        Scattered => [LayoutError::Scattered(text("orders_b0001"))],
     }));
     all
 }

@@ -372,7 +372,14 @@ pub fn shard_name(table: &str, number: usize) -> String {
     derived_name(table, &format!("s{number:04}"))
 }
 
-/// The name of the shard that takes what no other shard accepts.
+/// The name of the `number`th partition of a table that is itself divided:
+/// `orders_b0003`.
+#[must_use]
+pub fn branch_name(table: &str, number: usize) -> String {
+    derived_name(table, &format!("b{number:04}"))
+}
+
+/// The name of the partition that takes what no other shard accepts.
 #[must_use]
 pub fn default_shard_name(table: &str) -> String {
     derived_name(table, "default")

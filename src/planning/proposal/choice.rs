@@ -41,7 +41,7 @@ impl Choice {
         if let Some(reason) = never_sharded(subject) {
             return Self { weighed: vec![whole], whole: Some(Whole::Never(reason)) };
         }
-        let mut weighed = option::options(input, subject);
+        let mut weighed = option::foremost(option::options(input, subject));
         weighed.sort_by(|a, b| order(a).cmp(&order(b)).then(a.cost.total().total_cmp(&b.cost.total())));
         let reason = reason_to_stay(input, subject, &whole, &weighed);
         let place = usize::from(reason.is_none());

@@ -157,6 +157,30 @@ pub struct CostConstants {
     pub calls_trusted: f64,
     /// Keys tried per table; policy.
     pub candidates_max: usize,
+    /// Share of a table's execution time below which a statement suggests no
+    /// key; policy, as AutoAdmin prunes groups of columns by cost.
+    pub suggesting_share: f64,
+    /// Sampled executions from which their values are believed; policy.
+    pub samples_trusted: f64,
+    /// |correlation| with the order of rows from which a column that
+    /// statements use is tried for ranges; policy.
+    pub range_correlation: f64,
+    /// Most distinct values of a key of lists; policy.
+    pub list_values_max: f64,
+    /// Share of the rows that the values known must have for a key of lists;
+    /// policy: the others go to DEFAULT.
+    pub list_covered_share: f64,
+    /// Share of the rows from which a single value is heavy enough to be set
+    /// apart; policy.
+    pub heavy_share: f64,
+    /// Pairs of columns tried per table and kind of key; policy.
+    pub pairs_max: usize,
+    /// Share of a table's execution time that each column of a pair must be
+    /// used in; policy: a second column makes every unique constraint wider.
+    pub pair_share: f64,
+    /// Share of a range within which an edge moves to a constant that
+    /// statements compare with; policy.
+    pub edge_near_share: f64,
 }
 
 impl Default for CostConstants {
@@ -219,6 +243,15 @@ impl Default for CostConstants {
             distinct_per_shard: 2.0,
             calls_trusted: 1000.0,
             candidates_max: 32,
+            suggesting_share: 0.01,
+            samples_trusted: 100.0,
+            range_correlation: 0.5,
+            list_values_max: 200.0,
+            list_covered_share: 0.95,
+            heavy_share: 0.05,
+            pairs_max: 3,
+            pair_share: 0.2,
+            edge_near_share: 0.25,
         }
     }
 }

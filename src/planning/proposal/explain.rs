@@ -200,6 +200,7 @@ fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
     let kind = match &division.cells {
         Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
         Cells::Range { .. } => "ranges".to_owned(),
+        Cells::List { .. } => "lists".to_owned(),
         _ => "hash shards".to_owned(),
     };
     let largest = bytes(subject.size.bytes * division.largest_share());
@@ -274,6 +275,9 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
     warnings.extend(cost::gain_forgone(input, subject, &weighed.division));
     let column = quote_identifier(candidate.key.leading());
     match &weighed.division.cells {
+        Cells::Range { unit, .. } if unit.is_none() || candidate.stands_for.is_some() => {
+            warnings.extend(about_default(subject, &weighed.division, &column));
+        }
         Cells::Range { follows, .. } => {
             warnings.extend(about_time(input, subject, &column, *follows));
             warnings.extend(about_default(subject, &weighed.division, &column));
@@ -296,7 +300,7 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
                 );
             }
         }
-        Cells::Whole => {}
+        Cells::List { .. } | Cells::Whole => {}
     }
     warnings
 }

@@ -190,7 +190,7 @@ impl Hand<'_> {
         };
         self.limited(modulus as usize)?;
         let rows = match self.columns.as_slice() {
-            [column] => hash::divide(self.input, self.subject, column, modulus).rows,
+            [column] => hash::divide(self.input, self.subject, &[column], modulus).rows,
             _ => vec![self.subject.size.rows / f64::from(modulus); modulus as usize],
         };
         let bounds = (0..modulus).map(|remainder| Bound::Hash { modulus, remainder });
@@ -411,6 +411,7 @@ impl Hand<'_> {
             bytes: (rows * per_row).round(),
             tablespace: None,
             future: false,
+            of: None,
             bound,
         };
         shards.into_iter().map(shard).collect()

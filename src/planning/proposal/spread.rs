@@ -6,9 +6,9 @@
 
 use std::cmp::Ordering;
 
-use crate::model::key::KeyType;
 use crate::model::profile::ColumnStatistics;
 use crate::planning::forecast::Observation;
+use crate::planning::proposal::edge::Scale;
 
 /// Shares of the rows (without NULLs) along the number line of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,24 +38,26 @@ impl Spread {
     /// From most common values and histogram; `None` where there are no
     /// values that have an order here.
     #[must_use]
-    pub fn of_statistics(statistics: &ColumnStatistics, key_type: KeyType) -> Option<Self> {
-        let position = |text: &String| key_type.read(text).map(|value| value.position());
+    pub fn of_statistics(statistics: &ColumnStatistics, scale: &Scale) -> Option<Self> {
+        let position = |text: &String| scale.position(text);
         let mut common: Vec<_> = statistics
             .common_values
             .iter()
             .zip(&statistics.common_fractions)
-            .filter_map(|(value, share)| Some((position(value)?, share.max(0.0))))
+            .filter_map(|(value, share)| Some((position(value)?, share.clamp(0.0, 1.0))))
             .collect();
         common.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let bounds: Vec<_> = statistics.histogram.iter().filter_map(position).collect();
+        // A histogram that comes from elsewhere need not be sorted.
+        let mut bounds: Vec<_> = statistics.histogram.iter().filter_map(position).collect();
+        bounds.sort_by(f64::total_cmp);
         let in_common: f64 = common.iter().map(|value| value.1).sum();
         let rest = if bounds.is_empty() {
             0.0
         } else {
-            (1.0 - statistics.null_fraction - in_common).max(f64::EPSILON)
+            (1.0 - statistics.null_fraction.clamp(0.0, 1.0) - in_common).max(f64::EPSILON)
         };
         let total = in_common + rest;
-        if total <= 0.0 {
+        if !total.is_finite() || total <= 0.0 {
             return None;
         }
         for value in &mut common {
@@ -67,6 +69,36 @@ impl Spread {
             (*bound, done * rest / total)
         });
         Self::checked(curve.collect(), common)
+    }
+
+    /// From values, each as heavy as any other.
+    #[must_use]
+    pub fn of_values(mut values: Vec<f64>) -> Option<Self> {
+        values.retain(|value| value.is_finite());
+        values.sort_by(f64::total_cmp);
+        let count = values.len() as f64;
+        if values.first() == values.last() {
+            return Self::checked(Vec::new(), vec![(*values.first()?, 1.0)]);
+        }
+        let place = |(at, value): (usize, &f64)| (*value, at as f64 / (count - 1.0));
+        Self::checked(values.iter().enumerate().map(place).collect(), Vec::new())
+    }
+
+    /// Of values with their shares, and a spread that has the rest.
+    #[must_use]
+    pub fn mixed(mut common: Vec<(f64, f64)>, rest: Option<&Self>, rest_share: f64) -> Option<Self> {
+        let mut curve = Vec::new();
+        if let Some(rest) = rest {
+            curve = rest.curve.iter().map(|point| (point.0, point.1 * rest_share)).collect();
+            common.extend(rest.common.iter().map(|value| (value.0, value.1 * rest_share)));
+        }
+        common.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total = common.iter().map(|value| value.1).sum::<f64>() + curve.last().map_or(0.0, |last| last.1);
+        if !total.is_finite() || total <= 0.0 {
+            return None;
+        }
+        curve.iter_mut().chain(&mut common).for_each(|point| point.1 /= total);
+        Self::checked(curve, common)
     }
 
     fn checked(curve: Vec<(f64, f64)>, common: Vec<(f64, f64)>) -> Option<Self> {
@@ -138,6 +170,7 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::key::KeyType;
 
     fn near(found: f64, expected: f64) {
         assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
@@ -152,7 +185,7 @@ mod tests {
             histogram: ["0", "10", "30"].map(str::to_owned).to_vec(),
             ..ColumnStatistics::default()
         };
-        let spread = Spread::of_statistics(&statistics, KeyType::Integer).unwrap();
+        let spread = Spread::of_statistics(&statistics, &Scale::Typed(KeyType::Integer)).unwrap();
         near(spread.below(0.0), 0.0);
         near(spread.below(5.0), 0.125);
         near(spread.below(5.1), 0.1275 + 0.5);
@@ -170,8 +203,11 @@ mod tests {
             histogram: ["infinity", "never"].map(str::to_owned).to_vec(),
             ..ColumnStatistics::default()
         };
-        assert_eq!(Spread::of_statistics(&statistics, KeyType::Date), None);
-        assert_eq!(Spread::of_statistics(&ColumnStatistics::default(), KeyType::Integer), None);
+        assert_eq!(Spread::of_statistics(&statistics, &Scale::Typed(KeyType::Date)), None);
+        assert_eq!(
+            Spread::of_statistics(&ColumnStatistics::default(), &Scale::Typed(KeyType::Integer)),
+            None
+        );
         assert_eq!(Spread::of_curve(&[]), None);
         assert_eq!(Spread::of_curve(&[Observation { at: 0, value: 0.0 }]), None);
     }

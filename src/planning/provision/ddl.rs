@@ -119,6 +119,7 @@ mod tests {
                 bytes: 0.0,
                 tablespace: (remainder == 1).then(|| "fast".to_owned()),
                 future: false,
+                of: None,
             })
             .collect();
         Layout::new(Strategy::Hash, vec!["order".to_owned()], vec![KeyType::Integer], shards).unwrap()

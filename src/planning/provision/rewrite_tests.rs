@@ -68,6 +68,7 @@ fn layout() -> Layout {
         bytes: 0.0,
         tablespace: None,
         future: false,
+        of: None,
     };
     let kinds = vec![KeyType::Integer, KeyType::Integer];
     Layout::new(Strategy::Hash, texts(&["tenant_id", "id"]), kinds, vec![shard(0), shard(1)]).unwrap()

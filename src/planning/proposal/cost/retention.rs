@@ -14,12 +14,12 @@ use crate::planning::proposal::subject::Subject;
 pub fn retention(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 {
     let Some(kept) = subject.kept else { return 0.0 };
     let constants = input.constants;
-    if let Cells::Range { edges, follows: true, .. } = &division.cells {
-        let shortest = edges.windows(2).map(|edge| edge[1].saturating_sub(edge[0])).min();
-        let seconds = shortest.map_or(0.0, |micros| micros as f64 / 1e6);
+    if let Cells::Range { unit, follows: true, .. } = &division.cells {
+        let seconds = unit.map_or(f64::INFINITY, |unit| unit.micros_min() as f64 / 1e6);
         // A shard that is longer than rows are kept never goes in time.
-        if seconds > 0.0 && seconds <= kept.seconds_max() {
-            return constants.drop_shard_ms / seconds;
+        if seconds <= kept.seconds_max() {
+            let shards = division.moduli.first().map_or(1.0, |modulus| f64::from(*modulus));
+            return constants.drop_shard_ms * shards / seconds;
         }
     } else if subject.growth.is_none_or(|growth| growth.event_time.is_none()) {
         return 0.0;

@@ -3,11 +3,13 @@
 
 mod alignment;
 mod choices;
-mod fixture;
+pub mod fixture;
 mod hand;
 mod joins;
 mod laws;
 mod predicted;
 mod prices;
+mod odd;
 mod rules;
+mod strategies;
 mod words;
