@@ -12,7 +12,7 @@ SELECT (SELECT count(*) FROM pg_class) - :relations AS relations, (SELECT count(
 SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation::regclass::text LIKE '%calibration.%';
 -- Planning of a few shards can be measured anywhere.
 SELECT constant, unit, measured_by = current_user AS by_me FROM presplit.calibration
-WHERE constant IN ('planning_scan_32_ms', 'planning_join_32_ms', 'row_ms') ORDER BY constant;
+WHERE constant IN ('planning_scan_32_ms', 'planning_join_32_ms') ORDER BY constant;
 ROLLBACK;
 SELECT count(*) FROM presplit.calibration;
 
