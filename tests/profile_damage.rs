@@ -257,6 +257,7 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         only: None,
         horizon_micros,
         settings: &settings,
+        retention: &BTreeMap::new(),
         hash_values: &hash_values,
         cores: 2,
         cache_bytes: 1e9,

@@ -10,6 +10,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalog::calibration;
 use crate::catalog::profiles;
 use crate::catalog::proposals;
 use crate::catalog::relations;
@@ -19,6 +20,7 @@ use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
+use crate::model::retention::RetentionPolicy;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
@@ -43,7 +45,12 @@ use crate::planning::workload::shadow::Existing;
 /// Part of the names of the shadow schemas.
 const SHADOW_TAG: &str = "of_profile";
 
-crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError, proposal::AlternativeError);
+crate::pg::error::reports!(
+    forecast::ForecastError,
+    proposal::ProposalError,
+    proposal::AlternativeError,
+    crate::model::retention::RetentionError
+);
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
@@ -144,7 +151,9 @@ pub struct Facts {
     pub profile: Profile,
     workload: AnalyzedWorkload,
     growth: BTreeMap<QualifiedName, Growth>,
+    retention: BTreeMap<QualifiedName, RetentionPolicy>,
     hashes: proposal::HashValues,
+    constants: CostConstants,
     horizon_micros: i64,
     /// Tables that are cut here already.
     applied: BTreeMap<QualifiedName, Layout>,
@@ -154,21 +163,24 @@ impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let mut growth = BTreeMap::new();
+        let (mut growth, mut retention) = (BTreeMap::new(), BTreeMap::new());
         for table in &profile.tables {
             growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
+            if let Some(policy) = settings::load(&table.name())?.get("data_retention_policy") {
+                retention.insert(table.name(), RetentionPolicy::parse(policy.as_str().unwrap_or_default())?);
+            }
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
+        let constants = CostConstants::calibrated(&calibration::load()?);
         let applied = proposals::applied()?;
-        Ok(Self { profile, workload, growth, hashes, horizon_micros, applied })
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
         /// `effective_cache_size` counts pages of this many bytes.
         const PAGE_BYTES: f64 = 8192.0;
         let settings = guc::settings();
-        let constants = CostConstants::default();
         let pages = guc::core_text(c"effective_cache_size").parse::<f64>().unwrap_or(0.0);
         work(&ProposalInput {
             profile: &self.profile,
@@ -177,12 +189,13 @@ impl Facts {
             only,
             horizon_micros: self.horizon_micros,
             settings: &settings,
+            retention: &self.retention,
             hash_values: &self.hashes,
             cores: server::cores(),
             cache_bytes: pages * PAGE_BYTES,
             server: server_facts(),
             target_version_num: server_major() * 10_000,
-            constants: &constants,
+            constants: &self.constants,
             disqualified: &[],
             applied: &self.applied,
         })
@@ -214,7 +227,7 @@ impl Facts {
 }
 
 /// Settings of this server, in this session.
-fn server_facts() -> ServerFacts {
+pub fn server_facts() -> ServerFacts {
     const KILOBYTE: f64 = 1024.0;
     let on = |name| guc::core_text(name) == "on";
     let number = |name| guc::core_text(name).parse::<f64>().ok().filter(|value| *value > 0.0);

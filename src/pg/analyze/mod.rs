@@ -33,6 +33,7 @@ mod scope;
 mod tests;
 mod tree;
 
+pub use build::define;
 pub use names::nodes_of;
 
 use std::cell::RefCell;

@@ -45,6 +45,17 @@ pub struct CostConstants {
     pub descent_ms: f64,
     /// Milliseconds to find the shard of an inserted row; prior.
     pub route_ms: f64,
+    /// Milliseconds to copy a row into new shards with an index; prior.
+    pub split_row_ms: f64,
+    /// Milliseconds to find and delete a row, and to vacuum its place and its
+    /// index entries later; prior.
+    pub delete_row_ms: f64,
+    /// Milliseconds to detach and drop a shard with its indexes; prior.
+    pub drop_shard_ms: f64,
+    /// Part of a core that each worker adds to a parallel scan; prior.
+    pub worker_gain: f64,
+    /// Bytes of a group in a hash table beside its columns; prior.
+    pub group_bytes: f64,
     /// Milliseconds to move a row whose key was updated (delete and insert
     /// with index entries); prior.
     pub move_ms: f64,
@@ -99,6 +110,18 @@ pub struct CostConstants {
     pub shard_bytes_target: f64,
     /// Bytes below which a shard is not worth having; policy.
     pub shard_bytes_min: f64,
+    /// Milliseconds per second from which a gain that the server forgoes is
+    /// named; policy.
+    pub gain_named_ms: f64,
+    /// Part of all cores' time that planning of unpruned statements may take
+    /// at peak; policy.
+    pub planning_budget_share: f64,
+    /// Shards that the budgets of planning and locks leave in any case: what
+    /// they cost is weighed then; policy.
+    pub shards_budget_min: usize,
+    /// Part of the lock table that the statements of one table may take;
+    /// policy.
+    pub lock_share: f64,
     /// Most shards where a hot statement cannot be pruned: 1 ms of planning.
     pub shards_unpruned_max: usize,
     /// Most shards otherwise.
@@ -182,6 +205,11 @@ impl Default for CostConstants {
             hash_row_ms: 0.0001,
             descent_ms: 0.005,
             route_ms: 0.0003,
+            split_row_ms: 0.005,
+            delete_row_ms: 0.03,
+            drop_shard_ms: 50.0,
+            worker_gain: 0.7,
+            group_bytes: 64.0,
             move_ms: 0.02,
             workload_seconds: SECONDS_SUPPOSED,
             lookups_per_second: 1.0,
@@ -203,6 +231,10 @@ impl Default for CostConstants {
             skew_weight: 0.1,
             shard_bytes_target: 10.0 * GIB,
             shard_bytes_min: GIB,
+            gain_named_ms: 1.0,
+            planning_budget_share: 0.05,
+            shards_budget_min: 16,
+            lock_share: 0.5,
             shards_unpruned_max: 128,
             shards_pruned_max: 1024,
             hot_share: 0.01,

@@ -18,6 +18,7 @@
 
 mod alternative;
 mod calendar;
+mod calibration;
 mod candidate;
 mod choice;
 mod colocation;
@@ -32,6 +33,7 @@ mod hash;
 mod joint;
 mod key;
 mod legality;
+mod limits;
 mod link;
 mod list;
 mod option;
@@ -64,6 +66,7 @@ use crate::model::layout::Layout;
 use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::choice::Choice;
@@ -74,6 +77,11 @@ use crate::planning::workload::AnalyzedWorkload;
 pub use crate::planning::proposal::alternative::AlternativeError;
 pub use crate::planning::proposal::calendar::CalendarUnit;
 pub use crate::planning::proposal::calendar::Interval;
+pub use crate::planning::proposal::calibration::PLANNED_SHARDS;
+pub use crate::planning::proposal::calibration::Settled;
+pub use crate::planning::proposal::calibration::TimedScan;
+pub use crate::planning::proposal::calibration::page_and_row;
+pub use crate::planning::proposal::calibration::settled;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
 pub use crate::planning::proposal::error::ProposalError;
@@ -102,6 +110,9 @@ pub struct ProposalInput<'a> {
     /// Microseconds from each table's `Growth::origin`.
     pub horizon_micros: i64,
     pub settings: &'a Settings,
+    /// How long the data of single tables are kept; the others follow the
+    /// settings.
+    pub retention: &'a BTreeMap<QualifiedName, RetentionPolicy>,
     /// Columns may be missing; the skew is then an upper estimate.
     pub hash_values: &'a HashValues,
     /// Cores of the server that will hold the shards.

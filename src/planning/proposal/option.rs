@@ -20,6 +20,7 @@ use crate::planning::proposal::key::KeyColumn;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::legality::Rules;
 use crate::planning::proposal::legality::Verdict;
+use crate::planning::proposal::limits;
 use crate::planning::proposal::list;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
@@ -27,6 +28,7 @@ use crate::planning::proposal::range::id;
 use crate::planning::proposal::range::quantile;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
+use crate::planning::proposal::traffic::Use;
 use crate::planning::proposal::two_level;
 
 /// One candidate with its division and cost.
@@ -182,7 +184,7 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, key: &ShardKey, stra
     let constants = input.constants;
     let reads = || subject.traffic.uses.iter().filter(|one| one.reads);
     let calls: f64 = reads().map(|one| one.calls_per_second).sum();
-    let unpruned = reads().any(|one| {
+    let pruned = |one: &Use| {
         let pruned_by = |column: &KeyColumn, strategy| {
             one.narrowings.get(&column.name).is_some_and(|narrowing| narrowing.prunes(strategy))
         };
@@ -190,13 +192,14 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, key: &ShardKey, stra
             Strategy::Hash => key.first.iter().all(|column| pruned_by(column, Strategy::Hash)),
             _ => key.first.iter().take(1).any(|column| pruned_by(column, strategy)),
         };
-        let second = key.second.iter().any(|column| pruned_by(column, Strategy::Hash));
-        !(first || second)
-            && one.calls_per_second > 0.0
-            && one.calls_per_second >= calls * constants.hot_share
+        first || key.second.iter().any(|column| pruned_by(column, Strategy::Hash))
+    };
+    let unpruned = reads().any(|one| {
+        !pruned(one) && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
     });
     let most = if unpruned { constants.shards_unpruned_max } else { constants.shards_pruned_max };
-    most.min(input.settings.shards_per_table_max)
+    let carried = limits::shards_max(input, subject, |one| one.reads && !pruned(one));
+    most.min(carried).min(input.settings.shards_per_table_max)
 }
 
 /// Share of the rows that the reads of a table look at, by their weight.

@@ -323,6 +323,7 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
     if weighed.impossible.is_some() {
         return warnings;
     }
+    warnings.extend(cost::gain_forgone(input, subject, &weighed.division));
     let column = quote_identifier(candidate.key.leading());
     match &weighed.division.cells {
         Cells::Range { unit, .. } if unit.is_none() || candidate.stands_for.is_some() => {

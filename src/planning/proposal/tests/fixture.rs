@@ -26,6 +26,7 @@ use crate::model::profile::TableKind;
 use crate::model::profile::TypeName;
 use crate::model::profile::VERSION;
 use crate::model::profile::Workload;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::EventTime;
 use crate::planning::forecast::ForecastPoint;
@@ -66,6 +67,7 @@ pub struct Fixture {
     pub only: Option<QualifiedName>,
     pub horizon_days: i64,
     pub settings: Settings,
+    pub retention: BTreeMap<QualifiedName, RetentionPolicy>,
     pub hash_values: HashValues,
     pub cores: u32,
     pub server: ServerFacts,
@@ -100,6 +102,7 @@ impl Fixture {
             only: None,
             horizon_days: 90,
             settings: Settings::default(),
+            retention: BTreeMap::new(),
             hash_values: HashValues::new(),
             cores: 4,
             server: ServerFacts::default(),
@@ -161,6 +164,7 @@ impl Fixture {
             only: self.only.clone(),
             horizon_micros: self.horizon_days * DAY,
             settings: &self.settings,
+            retention: &self.retention,
             hash_values: &self.hash_values,
             cores: self.cores,
             cache_bytes: 8.0 * GB,

@@ -36,7 +36,7 @@ fn measured<R>(
     let stems = stems(input.profile);
     let subjects = subjects(&input, &stems);
     let divided = |subject: &Subject, (column, modulus): (&str, u32)| {
-        hash::divide(&input, subject, subject.table.column(column).unwrap(), modulus)
+        hash::divide(&input, subject, &[subject.table.column(column).unwrap()], modulus)
     };
     let (a, b) = (&subjects[0], &subjects[1]);
     measure(&input, (a, &divided(a, customers)), (b, &divided(b, orders)))

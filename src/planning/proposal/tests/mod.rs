@@ -9,6 +9,7 @@ mod hand;
 mod joins;
 mod laws;
 mod odd;
+mod predicted;
 mod prices;
 mod rules;
 mod stability;
