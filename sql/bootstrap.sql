@@ -139,6 +139,15 @@ CREATE TABLE presplit.statement_texts (
     PRIMARY KEY (userid, queryid)
 );
 
+-- What calibrate() measured of this server, so no dump has it.
+CREATE TABLE presplit.calibration (
+    constant    text PRIMARY KEY,
+    value       float8 NOT NULL,
+    unit        text NOT NULL,
+    measured_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    measured_by name NOT NULL
+);
+
 CREATE TABLE presplit.table_settings (
     schema_name name NOT NULL,
     table_name  name NOT NULL,

@@ -38,6 +38,10 @@ COMMENT ON FUNCTION predict_growth(text, interval, text) IS
 COMMENT ON FUNCTION forecast_series(timestamptz[], float8[], interval) IS
     'the forecast of any series of observations, with a 90 percent interval';
 
+REVOKE ALL ON FUNCTION calibrate() FROM PUBLIC;
+COMMENT ON FUNCTION calibrate() IS
+    'measures on this server what the cost model takes as given, stores it for later proposals and returns it';
+
 -- Proposals ------------------------------------------------------------------
 
 REVOKE ALL ON FUNCTION propose_shards(text, text, interval) FROM PUBLIC;
@@ -182,6 +186,13 @@ COMMENT ON TABLE presplit.statement_texts IS 'texts of statements that readings 
 COMMENT ON COLUMN presplit.statement_texts.userid IS 'role that ran it';
 COMMENT ON COLUMN presplit.statement_texts.queryid IS 'identifier of the statement in pg_stat_statements';
 COMMENT ON COLUMN presplit.statement_texts.query IS 'normalised text; null for what is no part of a workload';
+
+COMMENT ON TABLE presplit.calibration IS 'constants of the cost model as calibrate() last measured them on this server';
+COMMENT ON COLUMN presplit.calibration.constant IS 'name of the constant';
+COMMENT ON COLUMN presplit.calibration.value IS 'what was measured';
+COMMENT ON COLUMN presplit.calibration.unit IS 'unit of the value';
+COMMENT ON COLUMN presplit.calibration.measured_at IS 'when';
+COMMENT ON COLUMN presplit.calibration.measured_by IS 'role that measured';
 
 COMMENT ON TABLE presplit.table_settings IS 'settings of single tables';
 COMMENT ON COLUMN presplit.table_settings.schema_name IS 'schema of the table';

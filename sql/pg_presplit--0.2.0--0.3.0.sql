@@ -2,3 +2,35 @@
 
 -- From 0.2.0 to 0.3.0. Afterwards everything is as after a fresh installation
 -- of 0.3.0, which the release test compares object by object.
+
+-- Calibration of the cost model ------------------------------------------------
+
+CREATE TABLE presplit.calibration (
+    constant    text PRIMARY KEY,
+    value       float8 NOT NULL,
+    unit        text NOT NULL,
+    measured_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    measured_by name NOT NULL
+);
+REVOKE ALL ON presplit.calibration FROM PUBLIC;
+
+COMMENT ON TABLE presplit.calibration IS 'constants of the cost model as calibrate() last measured them on this server';
+COMMENT ON COLUMN presplit.calibration.constant IS 'name of the constant';
+COMMENT ON COLUMN presplit.calibration.value IS 'what was measured';
+COMMENT ON COLUMN presplit.calibration.unit IS 'unit of the value';
+COMMENT ON COLUMN presplit.calibration.measured_at IS 'when';
+COMMENT ON COLUMN presplit.calibration.measured_by IS 'role that measured';
+
+CREATE  FUNCTION "calibrate"() RETURNS TABLE (
+	"constant" TEXT,  /* String */
+	"value" double precision,  /* f64 */
+	"unit" TEXT,  /* String */
+	"note" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'calibrate_wrapper';
+REVOKE ALL ON FUNCTION calibrate() FROM PUBLIC;
+COMMENT ON FUNCTION calibrate() IS
+    'measures on this server what the cost model takes as given, stores it for later proposals and returns it';

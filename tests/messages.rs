@@ -11,6 +11,7 @@ use pg_presplit::model::name::NameError;
 use pg_presplit::model::name::QualifiedName;
 use pg_presplit::model::profile::ProfileError;
 use pg_presplit::model::report::Report;
+use pg_presplit::model::retention::RetentionError;
 use pg_presplit::model::settings::SETTINGS;
 use pg_presplit::planning::forecast::ForecastError;
 use pg_presplit::planning::proposal::AlternativeError;
@@ -75,6 +76,13 @@ fn of_the_model() -> Vec<Example> {
         NotAProfile => [ProfileError::NotAProfile],
         Version => [ProfileError::Version(99)],
         Damaged => [ProfileError::Damaged(text("missing field `columns`"))],
+    }));
+    all.extend(examples!(RetentionError {
+        Unreadable => [RetentionError::Unreadable(text("keep"), text("\"keep\" is not a rule."))],
+        Contradiction => [RetentionError::Contradiction(
+            text("drop after 1 day; drop after 2 days"),
+            text("\"drop after 1 day\" and \"drop after 2 days\" are both there."),
+        )],
     }));
     all.extend(examples!(LayoutError {
         Empty => [LayoutError::Empty],
@@ -197,6 +205,7 @@ fn of_proposals() -> Vec<Example> {
             type_text: text("timestamp with time zone"),
         }],
         TooMany => [ProposalError::TooMany { count: 12_000, limit: 1024 }],
+        Interrupted => [ProposalError::Interrupted],
         Layout => [ProposalError::Layout(LayoutError::Empty)],
     });
     for strategy in strategies {

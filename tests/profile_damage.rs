@@ -23,6 +23,7 @@ use pg_presplit::planning::forecast;
 use pg_presplit::planning::proposal::CostConstants;
 use pg_presplit::planning::proposal::HashValues;
 use pg_presplit::planning::proposal::ProposalInput;
+use pg_presplit::planning::proposal::ServerFacts;
 use pg_presplit::planning::proposal::propose;
 use pg_presplit::planning::workload;
 use pg_presplit::planning::workload::shadow;
@@ -256,11 +257,15 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         only: None,
         horizon_micros,
         settings: &settings,
+        retention: &BTreeMap::new(),
         hash_values: &hash_values,
         cores: 2,
         cache_bytes: 1e9,
+        server: ServerFacts::default(),
         target_version_num: 150_000,
         constants: &constants,
+        disqualified: &[],
+        applied: &BTreeMap::new(),
     });
     let Ok(proposal) = proposal else { return Ok(()) };
     for found in &proposal.relations {

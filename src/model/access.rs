@@ -143,10 +143,25 @@ pub struct Mention {
     pub accesses: Vec<Access>,
 }
 
+/// By what an `INSERT ... ON CONFLICT` tells that a row is there already: it
+/// needs a unique index on just these columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arbiter {
+    pub relation: QualifiedName,
+    /// Plain columns; expressions are left out.
+    pub columns: Vec<String>,
+    /// The constraint, where the statement names one instead of columns.
+    #[serde(default)]
+    pub constraint: Option<String>,
+}
+
 /// What one statement does.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatementFacts {
     pub mentions: Vec<Mention>,
+    /// Of each `ON CONFLICT` that says on what.
+    #[serde(default)]
+    pub arbiters: Vec<Arbiter>,
     /// Whether a `LIMIT` cuts the result.
     #[serde(default)]
     pub limited: bool,

@@ -17,6 +17,7 @@ pub mod name;
 pub mod profile;
 mod profile_laws;
 pub mod report;
+pub mod retention;
 pub mod sample;
 pub mod settings;
 pub mod shadow;

@@ -10,13 +10,17 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalog::calibration;
 use crate::catalog::profiles;
+use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
+use crate::model::retention::RetentionPolicy;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
@@ -32,6 +36,7 @@ use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::ServerFacts;
 use crate::planning::workload;
 use crate::planning::workload::AnalyzedWorkload;
 use crate::planning::workload::shadow;
@@ -40,7 +45,12 @@ use crate::planning::workload::shadow::Existing;
 /// Part of the names of the shadow schemas.
 const SHADOW_TAG: &str = "of_profile";
 
-crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError, proposal::AlternativeError);
+crate::pg::error::reports!(
+    forecast::ForecastError,
+    proposal::ProposalError,
+    proposal::AlternativeError,
+    crate::model::retention::RetentionError
+);
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
@@ -141,28 +151,36 @@ pub struct Facts {
     pub profile: Profile,
     workload: AnalyzedWorkload,
     growth: BTreeMap<QualifiedName, Growth>,
+    retention: BTreeMap<QualifiedName, RetentionPolicy>,
     hashes: proposal::HashValues,
+    constants: CostConstants,
     horizon_micros: i64,
+    /// Tables that are cut here already.
+    applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let mut growth = BTreeMap::new();
+        let (mut growth, mut retention) = (BTreeMap::new(), BTreeMap::new());
         for table in &profile.tables {
             growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
+            if let Some(policy) = settings::load(&table.name())?.get("data_retention_policy") {
+                retention.insert(table.name(), RetentionPolicy::parse(policy.as_str().unwrap_or_default())?);
+            }
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
-        Ok(Self { profile, workload, growth, hashes, horizon_micros })
+        let constants = CostConstants::calibrated(&calibration::load()?);
+        let applied = proposals::applied()?;
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
         /// `effective_cache_size` counts pages of this many bytes.
         const PAGE_BYTES: f64 = 8192.0;
         let settings = guc::settings();
-        let constants = CostConstants::default();
         let pages = guc::core_text(c"effective_cache_size").parse::<f64>().unwrap_or(0.0);
         work(&ProposalInput {
             profile: &self.profile,
@@ -171,17 +189,21 @@ impl Facts {
             only,
             horizon_micros: self.horizon_micros,
             settings: &settings,
+            retention: &self.retention,
             hash_values: &self.hashes,
             cores: server::cores(),
             cache_bytes: pages * PAGE_BYTES,
+            server: server_facts(),
             target_version_num: server_major() * 10_000,
-            constants: &constants,
+            constants: &self.constants,
+            disqualified: &[],
+            applied: &self.applied,
         })
     }
 
     /// Proposes shards for one table or for all.
     pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, |input| on_threads(|| proposal::propose(input)))?)
+        Ok(self.with_input(only, |input| on_threads(|stop| proposal::propose_unless(input, stop)))?)
     }
 
     /// A proposal made by hand, checked by the same laws.
@@ -195,7 +217,32 @@ impl Facts {
         let relations: Vec<RelationProposal> = vec![
             self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
         ];
-        Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
+        Ok(Proposal {
+            settings: guc::settings(),
+            horizon_micros: self.horizon_micros,
+            relations,
+            search: None,
+        })
+    }
+}
+
+/// Settings of this server, in this session.
+pub fn server_facts() -> ServerFacts {
+    const KILOBYTE: f64 = 1024.0;
+    let on = |name| guc::core_text(name) == "on";
+    let number = |name| guc::core_text(name).parse::<f64>().ok().filter(|value| *value > 0.0);
+    let work_mem_bytes = number(c"work_mem").map_or(0.0, |kilobytes| kilobytes * KILOBYTE);
+    let connections = number(c"max_connections").unwrap_or(1.0);
+    let transactions = connections + number(c"max_prepared_transactions").unwrap_or(0.0);
+    let each = number(c"max_parallel_workers_per_gather").unwrap_or(0.0);
+    ServerFacts {
+        partitionwise_join: on(c"enable_partitionwise_join"),
+        partitionwise_aggregate: on(c"enable_partitionwise_aggregate"),
+        work_mem_bytes,
+        hash_mem_bytes: work_mem_bytes * number(c"hash_mem_multiplier").unwrap_or(1.0),
+        lock_slots: number(c"max_locks_per_transaction").unwrap_or(1.0) * transactions,
+        connections,
+        parallel_workers: each.min(number(c"max_parallel_workers").unwrap_or(0.0)) as u32,
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod advise;
 pub mod archive;
 pub mod backup;
+pub mod calibrate;
 pub mod check;
 pub mod convert;
 pub mod provision;

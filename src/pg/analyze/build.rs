@@ -149,8 +149,9 @@ fn views(plan: &ShadowPlan, shadow: &mut Shadow) {
     }
 }
 
-/// Runs one definition; the oid of a function that it makes.
-fn define(sql: &str) -> pg_sys::Oid {
+/// Runs one definition of ours, past hooks and event triggers; the oid of a
+/// function that it makes.
+pub fn define(sql: &str) -> pg_sys::Oid {
     let Ok(text) = CString::new(sql) else { refuse("definition holds a zero byte") };
     // SAFETY: the parse tree is ours and is used as the server itself would.
     unsafe {

@@ -32,6 +32,7 @@ pub fn facts(queries: &[Query]) -> StatementFacts {
             || !query.distinct.is_empty()
             || query.grouping_sets
             || query.having.is_some();
+        found.arbiters.append(&mut walk.arbiters);
         found.mentions.extend(walk.mentions.into_iter().map(|mentioned| Mention {
             relation: mentioned.table.relation.clone(),
             accesses: mentioned.accesses,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::model::access::Access;
 use crate::model::access::AccessKind;
+use crate::model::access::Arbiter;
 use crate::pg::analyze::join_tree::Place;
 use crate::pg::analyze::join_tree::flatten;
 use crate::pg::analyze::scope::Link;
@@ -157,6 +158,15 @@ impl<'q> Walk<'q> {
     fn record_writes(&mut self, scope: usize) {
         let query = self.scopes[scope].query;
         let Some(mention) = query.result.and_then(|entry| self.scopes[scope].mentions[entry]) else { return };
+        if let Some(arbiter) = &query.arbiter {
+            let table = &self.mentions[mention].table;
+            let columns = arbiter.columns.iter().filter_map(|at| table.column(*at)).map(str::to_owned);
+            self.arbiters.push(Arbiter {
+                relation: table.relation.clone(),
+                columns: columns.collect(),
+                constraint: arbiter.constraint.clone(),
+            });
+        }
         for write in &query.writes {
             let mentioned = &mut self.mentions[mention];
             if let Some(access) = written(write, mentioned) {

@@ -16,6 +16,7 @@
 //! before.
 
 mod alternatives;
+mod arbiter;
 mod build;
 mod condition;
 mod facts;
@@ -32,6 +33,7 @@ mod scope;
 mod tests;
 mod tree;
 
+pub use build::define;
 pub use names::nodes_of;
 
 use std::cell::RefCell;

@@ -14,6 +14,7 @@ use pgrx::pg_sys;
 
 use crate::model::name::QualifiedName;
 use crate::model::signature::Volatility;
+use crate::pg::analyze::arbiter::arbiter;
 use crate::pg::analyze::tree::Command;
 use crate::pg::analyze::tree::Cte;
 use crate::pg::analyze::tree::Entry;
@@ -116,6 +117,7 @@ impl Reader<'_> {
                 result: position(source.resultRelation),
                 targets: Vec::new(),
                 writes: Vec::new(),
+                arbiter: None,
                 others: Vec::new(),
                 having: self.optional_condition(source.havingQual),
                 guards: Vec::new(),
@@ -172,6 +174,7 @@ impl Reader<'_> {
             }
             self.write(read.command, source.targetList, read);
             if let Some(conflict) = source.onConflict.as_ref() {
+                read.arbiter = arbiter(conflict);
                 if conflict.action == pg_sys::OnConflictAction::ONCONFLICT_UPDATE {
                     self.write(Command::Update, conflict.onConflictSet, read);
                 }
@@ -446,34 +449,41 @@ impl Reader<'_> {
     }
 }
 
-/// The attributes of unique indexes, read from `pg_index` alone: opening an
-/// index would fold its expressions, which runs functions.
+/// The attributes of unique indexes.
 ///
 /// # Safety
 /// `relation` is open.
 unsafe fn key_attributes(relation: pg_sys::Relation) -> Vec<i16> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let indexes = PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
+        let found = indexes.iter_oid().filter_map(|index| index_attributes(index));
+        found.filter(|(unique, _)| *unique).flat_map(|(_, attributes)| attributes).collect()
+    }
+}
+
+/// Whether an index is unique, and its plain key columns, read from
+/// `pg_index` alone: opening it would fold its expressions, which runs
+/// functions.
+///
+/// # Safety
+/// In a transaction.
+pub unsafe fn index_attributes(index: pg_sys::Oid) -> Option<(bool, Vec<i16>)> {
     // SAFETY: tuples of the cache are released after their copy; indkey is the
     // last fixed field and has indnatts entries.
     unsafe {
-        let mut key = Vec::new();
-        let indexes = pg_sys::RelationGetIndexList(relation);
-        for index in PgList::<pg_sys::Oid>::from_pg(indexes).iter_oid() {
-            let tuple = pg_sys::SearchSysCache1(
-                pg_sys::SysCacheIdentifier::INDEXRELID as _,
-                pg_sys::Datum::from(index),
-            );
-            if tuple.is_null() {
-                continue;
-            }
-            let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
-            if (*form).indisunique {
-                let count = usize::try_from((*form).indnkeyatts).unwrap_or(0);
-                let attributes = (&raw const (*form).indkey.values).cast::<i16>();
-                key.extend((0..count).map(|at| attributes.add(at).read_unaligned()).filter(|at| *at > 0));
-            }
-            pg_sys::ReleaseSysCache(tuple);
+        let tuple =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::INDEXRELID as _, pg_sys::Datum::from(index));
+        if tuple.is_null() {
+            return None;
         }
-        key
+        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
+        let count = usize::try_from((*form).indnkeyatts).unwrap_or(0);
+        let attributes = (&raw const (*form).indkey.values).cast::<i16>();
+        let key = (0..count).map(|at| attributes.add(at).read_unaligned()).filter(|at| *at > 0).collect();
+        let unique = (*form).indisunique;
+        pg_sys::ReleaseSysCache(tuple);
+        Some((unique, key))
     }
 }
 

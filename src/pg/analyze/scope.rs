@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::model::access::Access;
+use crate::model::access::Arbiter;
 use crate::model::access::PrunedBy;
 use crate::pg::analyze::tree::Column;
 use crate::pg::analyze::tree::Command;
@@ -32,6 +33,7 @@ pub struct Walk<'q> {
     pub mentions: Vec<Mentioned>,
     pub predicates: Vec<Predicate>,
     pub edges: Vec<Edge>,
+    pub arbiters: Vec<Arbiter>,
     /// The subquery whose output the `ANY` at hand compares with.
     pub any: Option<usize>,
     /// Columns that a full join makes equal: a constant for both in one,

@@ -32,6 +32,8 @@ pub struct Query {
     pub targets: Vec<Target>,
     /// The columns that each write sets.
     pub writes: Vec<Write>,
+    /// Of an `INSERT`, by what it tells that a row is there already.
+    pub arbiter: Option<Arbiter>,
     /// Expressions that only need a look for subqueries: limits, values.
     pub others: Vec<Expr>,
     pub having: Option<Expr>,
@@ -63,6 +65,15 @@ pub struct Write {
     pub command: Command,
     /// Attribute numbers.
     pub columns: Vec<i16>,
+}
+
+/// The columns of an `ON CONFLICT`; expressions are left out.
+#[derive(Debug)]
+pub struct Arbiter {
+    /// Attribute numbers.
+    pub columns: Vec<i16>,
+    /// The constraint, if one is named.
+    pub constraint: Option<String>,
 }
 
 /// A window: sort-group references.

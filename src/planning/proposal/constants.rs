@@ -39,10 +39,23 @@ pub struct CostConstants {
     pub page_random_ms: f64,
     /// Milliseconds to evaluate one row (10 million per second); prior.
     pub row_ms: f64,
+    /// Milliseconds to hash a row of a join and to probe with it; prior.
+    pub hash_row_ms: f64,
     /// Milliseconds of one descent of a btree, cached; prior.
     pub descent_ms: f64,
     /// Milliseconds to find the shard of an inserted row; prior.
     pub route_ms: f64,
+    /// Milliseconds to copy a row into new shards with an index; prior.
+    pub split_row_ms: f64,
+    /// Milliseconds to find and delete a row, and to vacuum its place and its
+    /// index entries later; prior.
+    pub delete_row_ms: f64,
+    /// Milliseconds to detach and drop a shard with its indexes; prior.
+    pub drop_shard_ms: f64,
+    /// Part of a core that each worker adds to a parallel scan; prior.
+    pub worker_gain: f64,
+    /// Bytes of a group in a hash table beside its columns; prior.
+    pub group_bytes: f64,
     /// Milliseconds to move a row whose key was updated (delete and insert
     /// with index entries); prior.
     pub move_ms: f64,
@@ -97,6 +110,18 @@ pub struct CostConstants {
     pub shard_bytes_target: f64,
     /// Bytes below which a shard is not worth having; policy.
     pub shard_bytes_min: f64,
+    /// Milliseconds per second from which a gain that the server forgoes is
+    /// named; policy.
+    pub gain_named_ms: f64,
+    /// Part of all cores' time that planning of unpruned statements may take
+    /// at peak; policy.
+    pub planning_budget_share: f64,
+    /// Shards that the budgets of planning and locks leave in any case: what
+    /// they cost is weighed then; policy.
+    pub shards_budget_min: usize,
+    /// Part of the lock table that the statements of one table may take;
+    /// policy.
+    pub lock_share: f64,
     /// Most shards where a hot statement cannot be pruned: 1 ms of planning.
     pub shards_unpruned_max: usize,
     /// Most shards otherwise.
@@ -111,6 +136,20 @@ pub struct CostConstants {
     pub unit_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,
+    /// Share of the cost of the present way that another one must save; policy.
+    pub change_gain_min: f64,
+    /// Milliseconds to move one row into new shards, with its index entries
+    /// (100,000 rows per second); prior.
+    pub change_row_ms: f64,
+    /// Seconds within which a move has to pay for itself; policy, 30 days.
+    pub change_payback_seconds: f64,
+    /// Part of what a join shard by shard would save that two aligned tables
+    /// are credited with although the server does not join so: it can be told
+    /// to; policy.
+    pub colocation_share: f64,
+    /// Milliseconds per second that any two joined tables are credited with if
+    /// they are aligned: a tie-break; policy.
+    pub colocation_gain: f64,
     /// Share of the rows at either end that may be left to DEFAULT where they
     /// stretch the range of values; policy.
     pub outlier_share: f64,
@@ -163,8 +202,14 @@ impl Default for CostConstants {
             page_read_ms: 0.008,
             page_random_ms: 0.1,
             row_ms: 0.0001,
+            hash_row_ms: 0.0001,
             descent_ms: 0.005,
             route_ms: 0.0003,
+            split_row_ms: 0.005,
+            delete_row_ms: 0.03,
+            drop_shard_ms: 50.0,
+            worker_gain: 0.7,
+            group_bytes: 64.0,
             move_ms: 0.02,
             workload_seconds: SECONDS_SUPPOSED,
             lookups_per_second: 1.0,
@@ -186,6 +231,10 @@ impl Default for CostConstants {
             skew_weight: 0.1,
             shard_bytes_target: 10.0 * GIB,
             shard_bytes_min: GIB,
+            gain_named_ms: 1.0,
+            planning_budget_share: 0.05,
+            shards_budget_min: 16,
+            lock_share: 0.5,
             shards_unpruned_max: 128,
             shards_pruned_max: 1024,
             hot_share: 0.01,
@@ -193,6 +242,11 @@ impl Default for CostConstants {
             gain_min: 0.1,
             unit_tolerance: 0.1,
             colocation_tolerance: 0.15,
+            change_gain_min: 0.15,
+            change_row_ms: 0.01,
+            change_payback_seconds: 30.0 * 86_400.0,
+            colocation_share: 0.05,
+            colocation_gain: 0.001,
             outlier_share: 0.005,
             outlier_stretch: 4.0,
             follow_share: 0.1,

@@ -20,6 +20,7 @@ use crate::planning::proposal::key::KeyColumn;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::legality::Rules;
 use crate::planning::proposal::legality::Verdict;
+use crate::planning::proposal::limits;
 use crate::planning::proposal::list;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
@@ -27,6 +28,7 @@ use crate::planning::proposal::range::id;
 use crate::planning::proposal::range::quantile;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
+use crate::planning::proposal::traffic::Use;
 use crate::planning::proposal::two_level;
 
 /// One candidate with its division and cost.
@@ -72,31 +74,15 @@ pub fn whole(input: &ProposalInput, subject: &Subject) -> Weighed {
 /// candidate first the way that suits the table alone, then the others that
 /// tables may agree on, by their number of shards.
 pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
-    let rules = Rules {
-        profile: input.profile,
-        unique_policy: input.settings.unique_policy,
-        target_version_num: input.target_version_num,
-    };
+    let rules = Rules::of(input);
     candidates(input, subject)
         .into_iter()
         .flat_map(|candidate| weigh(input, subject, &rules, candidate))
         .collect()
 }
 
-/// Of each key the way that suits the table alone.
-pub fn foremost(options: Vec<Weighed>) -> Vec<Weighed> {
-    let mut found: Vec<Weighed> = Vec::new();
-    for one in options {
-        // Ways of one candidate stand side by side.
-        if found.last().is_none_or(|last| last.candidate != one.candidate) {
-            found.push(one);
-        }
-    }
-    found
-}
-
 fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Vec<Weighed> {
-    let mut verdict = rules.judge(subject.table, &candidate.key.columns());
+    let mut verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
     if let Some(present) = subject.table.partition_key.as_ref() {
         verdict
             .warnings
@@ -198,7 +184,7 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, key: &ShardKey, stra
     let constants = input.constants;
     let reads = || subject.traffic.uses.iter().filter(|one| one.reads);
     let calls: f64 = reads().map(|one| one.calls_per_second).sum();
-    let unpruned = reads().any(|one| {
+    let pruned = |one: &Use| {
         let pruned_by = |column: &KeyColumn, strategy| {
             one.narrowings.get(&column.name).is_some_and(|narrowing| narrowing.prunes(strategy))
         };
@@ -206,13 +192,14 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, key: &ShardKey, stra
             Strategy::Hash => key.first.iter().all(|column| pruned_by(column, Strategy::Hash)),
             _ => key.first.iter().take(1).any(|column| pruned_by(column, strategy)),
         };
-        let second = key.second.iter().any(|column| pruned_by(column, Strategy::Hash));
-        !(first || second)
-            && one.calls_per_second > 0.0
-            && one.calls_per_second >= calls * constants.hot_share
+        first || key.second.iter().any(|column| pruned_by(column, Strategy::Hash))
+    };
+    let unpruned = reads().any(|one| {
+        !pruned(one) && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
     });
     let most = if unpruned { constants.shards_unpruned_max } else { constants.shards_pruned_max };
-    most.min(input.settings.shards_per_table_max)
+    let carried = limits::shards_max(input, subject, |one| one.reads && !pruned(one));
+    most.min(carried).min(input.settings.shards_per_table_max)
 }
 
 /// Share of the rows that the reads of a table look at, by their weight.

@@ -28,6 +28,7 @@ use crate::model::name::shard_name;
 use crate::model::profile::Column;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
+use crate::planning::proposal::Price;
 use crate::planning::proposal::ProposalError;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
@@ -81,12 +82,7 @@ pub fn by_hand(
         return Err(ProposalError::NotShardable { relation: relation.clone(), reason });
     }
     let hand = Hand { columns: key_columns(subject, strategy, shard_key)?, ..hand };
-    let rules = Rules {
-        profile: input.profile,
-        unique_policy: input.settings.unique_policy,
-        target_version_num: input.target_version_num,
-    };
-    let verdict = rules.judge(subject.table, shard_key);
+    let verdict = Rules::of(input).judge(subject, shard_key, strategy);
     if !verdict.obstacles.is_empty() {
         return Err(ProposalError::Illegal { relation: relation.clone(), obstacles: verdict.obstacles });
     }
@@ -448,6 +444,7 @@ impl Hand<'_> {
             legal: true,
             reason: reason.clone(),
             generators: Vec::new(),
+            price: Price::default(),
             terms: if layout.is_some() { Vec::new() } else { cost.terms() },
             layout: layout.clone(),
             rows_scanned_share: 1.0,
@@ -460,6 +457,7 @@ impl Hand<'_> {
             shard_key: Vec::new(),
             shard_count: 1,
             reason: "The whole table, as it is.".to_owned(),
+            price: Price::default(),
             terms: cost.terms(),
             layout: None,
             skew: 0.0,

@@ -13,6 +13,8 @@ use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
 use crate::model::profile::Table;
+use crate::model::retention::RetentionPolicy;
+use crate::model::retention::Span;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::edge::Scale;
@@ -89,6 +91,8 @@ pub struct Subject<'a> {
     /// Spreads of the columns that have one.
     pub spreads: BTreeMap<&'a str, Spread>,
     pub traffic: Traffic,
+    /// The age at which a policy takes rows away.
+    pub kept: Option<Span>,
     /// Rows inserted per second, from forecast or statements.
     pub inserted_per_second: f64,
 }
@@ -178,11 +182,20 @@ fn subject<'a>(
         origin,
         horizon_end: origin.saturating_add(input.horizon_micros.max(0)),
         traffic: Traffic::default(),
+        kept: kept(input, &table.name()),
         inserted_per_second: grown,
     };
     subject.traffic = Traffic::of(input, &subject);
     subject.inserted_per_second = subject.inserted_per_second.max(subject.traffic.inserted_per_second());
     subject
+}
+
+/// By the policy of the table, or else by that of the settings.
+fn kept(input: &ProposalInput, name: &QualifiedName) -> Option<Span> {
+    match input.retention.get(name) {
+        Some(policy) => policy.kept(),
+        None => RetentionPolicy::parse(&input.settings.retention_policy).ok()?.kept(),
+    }
 }
 
 fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>) -> BTreeMap<&'a str, Spread> {

@@ -89,6 +89,9 @@ impl Narrowing {
 /// One mention of the table in one statement.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Use {
+    /// Places of the statement in the workload and of the mention in it; none
+    /// where the use is only supposed.
+    pub place: Option<(usize, usize)>,
     pub calls_per_second: f64,
     /// Execution time in the observed time, or calls where no time is known.
     pub weight: f64,
@@ -141,22 +144,24 @@ impl Traffic {
         }
         let mentioned: Vec<_> = statements
             .iter()
-            .filter_map(|statement| match &statement.analysis {
-                Analysis::Facts(facts) => Some((statement, facts)),
+            .enumerate()
+            .filter_map(|(number, statement)| match &statement.analysis {
+                Analysis::Facts(facts) => Some((number, statement, facts)),
                 Analysis::Refused { .. } => None,
             })
-            .filter(|(_, facts)| facts.mentions.iter().any(|mention| mention.relation == subject.name))
+            .filter(|(_, _, facts)| facts.mentions.iter().any(|mention| mention.relation == subject.name))
             .collect();
-        let weighed_by_time = mentioned.iter().any(|(statement, _)| statement.exec_ms > 0.0);
+        let weighed_by_time = mentioned.iter().any(|(_, statement, _)| statement.exec_ms > 0.0);
         let mut traffic = Self {
-            calls: mentioned.iter().map(|(statement, _)| statement.calls).sum(),
+            calls: mentioned.iter().map(|(_, statement, _)| statement.calls).sum(),
             weighed_by_time,
             ..Self::default()
         };
-        for (statement, facts) in mentioned {
+        for (number, statement, facts) in mentioned {
             for (at, mention) in facts.mentions.iter().enumerate() {
                 if mention.relation == subject.name {
                     let mut one = read_use(input, subject, statement, facts, at);
+                    one.place = Some((number, at));
                     one.calls_per_second = statement.calls * rate.per_call;
                     one.weight = if weighed_by_time { statement.exec_ms } else { statement.calls };
                     traffic.uses.push(one);
@@ -258,6 +263,11 @@ impl Rate {
     }
 }
 
+/// Calls per second of calls counted.
+pub fn per_second(input: &ProposalInput, calls: f64) -> f64 {
+    calls * Rate::of(input).per_call
+}
+
 fn read_use(
     input: &ProposalInput,
     subject: &Subject,
@@ -296,6 +306,7 @@ fn read_use(
         .filter(|_| facts.limited && !facts.aggregated && narrowings.is_empty() && facts.mentions.len() == 1)
         .and_then(|access| access.columns.first().cloned());
     Use {
+        place: None,
         calls_per_second: 0.0,
         weight: 0.0,
         rows_per_call,
@@ -467,6 +478,7 @@ fn assumed(input: &ProposalInput, subject: &Subject) -> Vec<Use> {
     let mut uses = Vec::new();
     let mut add = |rate: f64, columns: &[String], narrowing: Narrowing| {
         uses.push(Use {
+            place: None,
             calls_per_second: rate * scale,
             weight: rate,
             rows_per_call: 1.0,

@@ -148,6 +148,10 @@ fn shown_facts(facts: &StatementFacts) -> Vec<String> {
         }
         lines.extend(mention.accesses.iter().map(|access| format!("{relation}: {}", shown_access(access))));
     }
+    lines.extend(facts.arbiters.iter().map(|arbiter| {
+        let constraint = arbiter.constraint.iter().map(|name| format!(" of {name}")).collect::<String>();
+        format!("on conflict {}({}){constraint}", arbiter.relation.name, arbiter.columns.join(", "))
+    }));
     let flags = [(facts.limited, "limited"), (facts.aggregated, "aggregated")];
     lines.extend(flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word.to_owned()));
     lines

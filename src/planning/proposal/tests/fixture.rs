@@ -10,6 +10,7 @@ use crate::model::access::StatementFacts;
 use crate::model::bound::Bound;
 use crate::model::key::KeyType;
 use crate::model::key::KeyValue;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
@@ -25,17 +26,20 @@ use crate::model::profile::TableKind;
 use crate::model::profile::TypeName;
 use crate::model::profile::VERSION;
 use crate::model::profile::Workload;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::EventTime;
 use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Observation;
 use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalError;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::ServerFacts;
 use crate::planning::proposal::propose;
 use crate::planning::workload::AnalyzedStatement;
 use crate::planning::workload::AnalyzedWorkload;
@@ -63,9 +67,14 @@ pub struct Fixture {
     pub only: Option<QualifiedName>,
     pub horizon_days: i64,
     pub settings: Settings,
+    pub retention: BTreeMap<QualifiedName, RetentionPolicy>,
     pub hash_values: HashValues,
+    pub cores: u32,
+    pub server: ServerFacts,
     pub version: u32,
     pub constants: CostConstants,
+    pub disqualified: Vec<Disqualification>,
+    pub applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Fixture {
@@ -93,9 +102,14 @@ impl Fixture {
             only: None,
             horizon_days: 90,
             settings: Settings::default(),
+            retention: BTreeMap::new(),
             hash_values: HashValues::new(),
+            cores: 4,
+            server: ServerFacts::default(),
             version: 150_000,
             constants: CostConstants::default(),
+            disqualified: Vec::new(),
+            applied: BTreeMap::new(),
         }
     }
 
@@ -120,7 +134,12 @@ impl Fixture {
             calls,
             exec_ms,
             rows: calls,
-            analysis: Analysis::Facts(StatementFacts { mentions, limited: false, aggregated: true }),
+            analysis: Analysis::Facts(StatementFacts {
+                mentions,
+                arbiters: Vec::new(),
+                limited: false,
+                aggregated: true,
+            }),
         });
         self
     }
@@ -145,11 +164,15 @@ impl Fixture {
             only: self.only.clone(),
             horizon_micros: self.horizon_days * DAY,
             settings: &self.settings,
+            retention: &self.retention,
             hash_values: &self.hash_values,
-            cores: 4,
+            cores: self.cores,
             cache_bytes: 8.0 * GB,
+            server: self.server,
             target_version_num: self.version,
             constants: &self.constants,
+            disqualified: &self.disqualified,
+            applied: &self.applied,
         }
     }
 

@@ -3,10 +3,17 @@
 
 mod alignment;
 mod choices;
+mod disqualified;
 pub mod fixture;
 mod hand;
+mod joins;
 mod laws;
 mod odd;
+mod predicted;
+mod prices;
 mod rules;
+mod stability;
 mod strategies;
+mod tpcc;
+mod tpch;
 mod words;
