@@ -57,8 +57,8 @@ pub fn heavy(subject: &Subject, column: &Column, constants: &CostConstants) -> V
     values
 }
 
-/// The ways to put values into lists, by powers of two up to `limit` shards,
-/// the one that the size wants first, and one list for each value.
+/// The ways to put values into lists, at most `limit` shards: as many as the
+/// size wants first, then fewer, and one list for each value.
 ///
 /// # Errors
 /// The reason why there is none, a full sentence.
@@ -76,11 +76,8 @@ pub fn divisions(
     }
     let wanted =
         (subject.size.bytes_p90 / constants.shard_bytes_target).clamp(2.0, most as f64).ceil() as usize;
-    let powers = std::iter::successors(Some(2_usize), |count| count.checked_mul(2));
-    let mut counts: BTreeSet<usize> = powers.take_while(|count| *count < most).collect();
-    counts.extend([wanted, most]);
-    let mut counts: Vec<usize> = counts.into_iter().collect();
-    counts.sort_by_key(|count| (*count != wanted, *count));
+    let mut counts = vec![wanted, 2, (wanted / 2).max(2), most];
+    counts.dedup();
     let mut found: Vec<Division> = Vec::new();
     for count in counts {
         let division = divide(subject, column, grouped(&values, count), &values, constants);

@@ -16,13 +16,15 @@ use crate::planning::proposal::division::Division;
 use crate::planning::proposal::edge::Edge;
 use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::edge::greatest_integer;
+use crate::planning::proposal::hash;
 use crate::planning::proposal::range;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic::Window;
 
-/// The ways to cut a key into ranges, by powers of two up to `limit` shards,
-/// the one that the size wants first.
+/// The ways to cut a key into ranges, at most `limit` shards: as many as the
+/// size wants first, then half and twice as many. Other tables have quantiles
+/// of their own, so that more ways would not make them agree.
 ///
 /// # Errors
 /// The reason why there is none, a full sentence.
@@ -43,11 +45,11 @@ pub fn divisions(
     let anchors = anchors(subject, column);
     let cutter = Cutter { subject, column, spread, scale, constants, known, anchors };
     let load = cutter.load();
-    let natural = natural(subject, constants);
-    let by_size = std::iter::successors(Some(2_usize), |count| count.checked_mul(2))
-        .take_while(|count| *count <= limit.min(natural.saturating_mul(8)));
-    let mut counts: Vec<usize> = by_size.collect();
-    counts.sort_by_key(|count| (*count != natural, *count));
+    // One of the shards is DEFAULT.
+    let most = hash::power_below(limit.saturating_sub(1) as f64) as usize;
+    let natural = natural(subject, constants).min(most);
+    let mut counts = vec![natural, natural / 2, natural.saturating_mul(2)];
+    counts.retain(|count| (2..=most).contains(count));
     let mut found: Vec<Division> = Vec::new();
     for count in counts {
         for spread in [Some(spread), load.as_ref()].into_iter().flatten() {
