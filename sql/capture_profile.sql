@@ -146,9 +146,10 @@ FROM state
 \gset
 
 -- The text of a subquery that reads the size history, if the extension is
--- installed here and its tables may be read. Before the last two hours an hour
--- has one reading, before the last two weeks a day; what was counted in between
--- is in it. Only a table of the extension itself is read.
+-- installed here and its tables may be read. A table has at most 180 readings:
+-- all of the last hour, one an hour of two days, one a day of four months; what
+-- was counted in between is in them. Of a time in which nothing changed
+-- there are the ends. Only a table of the extension itself is read.
 -- begin: history_source
 SELECT /* pg_presplit capture */
   CASE max(h.columns)
@@ -156,29 +157,37 @@ SELECT /* pg_presplit capture */
       SELECT w.schema_name, w.table_name, w.at,
           json_strip_nulls(json_build_object(
             'schema', w.schema_name, 'table', w.table_name,
-            'at', to_char(w.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'rows', w.rows, 'bytes', w.bytes,
-            'heap_bytes', w.heap_bytes, 'index_bytes', w.index_bytes, 'toast_bytes', w.toast_bytes,
-            'inserted', w.inserted, 'updated', w.updated, 'deleted', w.deleted,
+            'at', to_char(w.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            'rows', w.rows, 'bytes', w.bytes, 'inserted', w.inserted, 'deleted', w.deleted,
             'loaded', nullif(w.loaded, 0), 'dropped', nullif(w.dropped, 0),
             'event_bytes', nullif(w.event_bytes, 0), 'event', w.event)) AS reading
       FROM (
-        SELECT h.*, lead(h.at) OVER (PARTITION BY h.schema_name, h.table_name ORDER BY h.at) AS next
-        FROM presplit.size_history AS h) AS w
-      WHERE isfinite(w.at) AND (w.next IS NULL OR w.at > statement_timestamp() - interval '2 hours'
-        OR CASE WHEN w.at > statement_timestamp() - interval '14 days'
-                THEN date_trunc('hour', w.at) <> date_trunc('hour', w.next)
-                ELSE date_trunc('day', w.at) <> date_trunc('day', w.next) END))$source$
+        SELECT k.*, lag(k.state) OVER u AS before, lead(k.state) OVER u AS after
+        FROM (
+          SELECT h.*, ARRAY[h.rows, h.bytes, h.inserted, h.deleted, h.loaded, h.dropped, h.event_bytes] AS state
+          FROM (
+            SELECT schema_name, table_name, at, lead(at) OVER (PARTITION BY schema_name, table_name ORDER BY at) AS next
+            FROM presplit.size_history
+            WHERE at > statement_timestamp() - interval '120 days' AND at < 'infinity') AS n
+          JOIN presplit.size_history AS h USING (schema_name, table_name, at)
+          WHERE n.next IS NULL OR n.at > statement_timestamp() - interval '1 hour'
+            OR CASE WHEN n.at > statement_timestamp() - interval '2 days'
+                    THEN date_trunc('hour', n.at) <> date_trunc('hour', n.next)
+                    ELSE date_trunc('day', n.at) <> date_trunc('day', n.next) END) AS k
+        WINDOW u AS (PARTITION BY k.schema_name, k.table_name ORDER BY k.at)) AS w
+      WHERE w.before IS DISTINCT FROM w.state OR w.after IS DISTINCT FROM w.state)$source$
     -- Releases before 0.3 counted as the server does.
     WHEN 8 THEN $source$(
       SELECT w.schema_name, w.table_name, w.at,
           json_build_object(
             'schema', w.schema_name, 'table', w.table_name,
-            'at', to_char(w.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'rows', w.rows, 'bytes', w.bytes,
-            'inserted', w.inserted, 'updated', w.updated, 'deleted', w.deleted) AS reading
-      FROM presplit.size_history AS w
-      WHERE isfinite(w.at))$source$
+            'at', to_char(w.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            'rows', w.rows, 'bytes', w.bytes, 'inserted', w.inserted, 'deleted', w.deleted) AS reading
+      FROM (
+        SELECT h.*, lead(h.at) OVER (PARTITION BY h.schema_name, h.table_name ORDER BY h.at) AS next
+        FROM presplit.size_history AS h
+        WHERE h.at > statement_timestamp() - interval '120 days' AND h.at < 'infinity') AS w
+      WHERE w.next IS NULL OR date_trunc('hour', w.at) <> date_trunc('hour', w.next))$source$
     ELSE $source$(
       SELECT NULL::name AS schema_name, NULL::name AS table_name, NULL::timestamptz AS at, NULL::json AS reading
       WHERE false)$source$

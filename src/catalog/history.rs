@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::catalog::counters::MOMENT;
 use crate::catalog::profiles;
@@ -113,8 +112,8 @@ pub fn record() -> Result<bool, ErrorReport> {
         let advance = ledger::advance(state, &look, recorded);
         write(&advance.entries)?;
         forget(&advance.forgotten)?;
-        thin(look.at, thinned)?;
         store(look.at, &advance.state)?;
+        thin(look.at, thinned)?;
         Ok(true)
     })
 }
@@ -176,12 +175,11 @@ fn store(at: i64, state: &State) -> Result<(), ErrorReport> {
         &[],
     )?;
     spi::run(
-        "INSERT INTO presplit.size_reading (database, at, took_ms, thinned_at, content)
-         SELECT oid, $1, greatest(0, extract(epoch FROM clock_timestamp() - $1) * 1000), $1, $2::json
+        "INSERT INTO presplit.size_reading (database, at, took_ms, content)
+         SELECT oid, $1, greatest(0, extract(epoch FROM clock_timestamp() - $1) * 1000), $2::json
          FROM pg_database WHERE datname = current_database()
          ON CONFLICT (database) DO UPDATE SET
-             at = EXCLUDED.at, took_ms = EXCLUDED.took_ms, thinned_at = EXCLUDED.thinned_at,
-             content = EXCLUDED.content",
+             at = EXCLUDED.at, took_ms = EXCLUDED.took_ms, content = EXCLUDED.content",
         &[moment::timestamp(at)?.into(), content.as_str().into()],
     )?;
     Ok(())
@@ -309,6 +307,9 @@ fn thin(now: i64, last: Option<i64>) -> Result<(), ErrorReport> {
             &[moment::timestamp(now - NEVER_FROM)?.into()],
         )?;
     }
+    if same_day.is_none_or(|last| start(last, HOUR) != start(now, HOUR)) {
+        spi::run("UPDATE presplit.size_reading SET thinned_at = $1", &[moment::timestamp(now)?.into()])?;
+    }
     Ok(())
 }
 
@@ -317,9 +318,10 @@ pub const NONE: &str =
     "(SELECT NULL::name AS schema_name, NULL::name AS table_name, NULL::timestamptz AS at, NULL::json AS reading
       WHERE false)";
 
-/// The recorded sizes of tables, as in a profile.
-pub fn of<'a>(tables: impl Iterator<Item = (&'a Value, &'a Value)>) -> Result<Vec<Value>, ErrorReport> {
-    let names = json(&tables.collect::<Vec<_>>())?;
+/// The recorded sizes of tables, as a profile carries them: as values of
+/// their own, because they may be many.
+pub fn of<T: serde::de::DeserializeOwned>(tables: &[(&str, &str)]) -> Result<Vec<T>, ErrorReport> {
+    let names = json(&tables)?;
     as_extension_owner(|| {
         let source = spi::one::<String>(profiles::history_source(), &[])?.unwrap_or_default();
         let query = format!(
@@ -328,7 +330,7 @@ pub fn of<'a>(tables: impl Iterator<Item = (&'a Value, &'a Value)>) -> Result<Ve
              ORDER BY h.schema_name, h.table_name, h.at"
         );
         with_settings(&[(c"TimeZone", c"UTC"), (c"enable_nestloop", c"off")], || {
-            spi::rows::<Value>(&query, &[names.as_str().into()])
+            spi::rows::<T>(&query, &[names.as_str().into()])
         })
     })
 }

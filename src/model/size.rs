@@ -14,17 +14,9 @@ pub struct SizeReading {
     pub rows: f64,
     /// Heap, indexes and TOAST.
     pub bytes: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heap_bytes: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub index_bytes: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub toast_bytes: Option<f64>,
     /// Rows that came in, without loads; none = not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inserted: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub updated: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<f64>,
     /// Rows that came in by loads and with attached partitions.

@@ -117,7 +117,7 @@ impl Evidence {
         if recorded.rows.span_days() < days_min {
             return None;
         }
-        let source = format!("{} recorded sizes, ", recorded.rows.len());
+        let source = format!("{} recorded sizes, ", recorded.used);
         let mut evidence = Self::new(Trend::of(&recorded.rows), captured_at, source);
         evidence.bytes = Some(Trend::of(&recorded.bytes));
         evidence.inflow = recorded.inflow.as_ref().map(Trend::of);

@@ -8,6 +8,7 @@
 //! Invariant: readings that cannot be used are counted.
 
 use crate::model::profile::SizeReading;
+use crate::planning::forecast::DAY;
 use crate::planning::forecast::Event;
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::days_between;
@@ -24,6 +25,9 @@ const RECUR_MIN: usize = 3;
 const RECUR_SHARE: f64 = 0.5;
 const RECUR_DAYS_MIN: f64 = 2.0;
 
+/// Longest rest that is filled, in days: as long as sizes are kept.
+const REST_DAYS_MAX: i64 = 731;
+
 /// What the history of a table tells.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Recorded {
@@ -35,7 +39,8 @@ pub(super) struct Recorded {
     /// Events that were taken out.
     pub(super) events: usize,
     pub(super) recurring: Option<Recurring>,
-    /// Readings that could not be used.
+    /// Readings that could be used, and that could not.
+    pub(super) used: usize,
     pub(super) left_out: usize,
 }
 
@@ -51,7 +56,7 @@ pub(super) struct Recurring {
 }
 
 /// A reading in numbers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Numbers {
     at: i64,
     rows: f64,
@@ -82,6 +87,8 @@ impl Recorded {
         usable.reverse();
         usable.sort_by_key(|reading| reading.at);
         usable.dedup_by_key(|reading| reading.at);
+        let used = usable.len();
+        let usable = with_rests(&usable);
         let moved: Vec<Moved> = usable.windows(2).filter_map(|pair| moved(pair[0], pair[1])).collect();
         let series = |value: fn(&Numbers) -> f64, change: fn(&Moved) -> f64| {
             let observed: Vec<Observation> =
@@ -101,6 +108,7 @@ impl Recorded {
             inflow: sums(&usable, |reading| reading.inserted),
             removal: sums(&usable, |reading| reading.deleted),
             events: moved.len(),
+            used,
             left_out: readings.len() - readings.iter().filter(|reading| numbers(reading).is_some()).count(),
         })
     }
@@ -122,6 +130,23 @@ impl Recorded {
         }
         note
     }
+}
+
+/// Readings with a day between those that are equal: nothing happened there,
+/// and so nothing was written down.
+fn with_rests(readings: &[Numbers]) -> Vec<Numbers> {
+    let mut all: Vec<Numbers> = Vec::with_capacity(readings.len());
+    for reading in readings {
+        if let Some(before) =
+            all.last().copied().filter(|before| Numbers { at: reading.at, ..*before } == *reading)
+        {
+            let days = (days_between(before.at, reading.at) as i64).min(REST_DAYS_MAX);
+            let between = (1..=days).map(|day| Numbers { at: before.at.saturating_add(day * DAY), ..before });
+            all.extend(between.filter(|between| between.at < reading.at));
+        }
+        all.push(*reading);
+    }
+    all
 }
 
 /// `None` if the moment or the size is unusable; counts that are count as not
@@ -257,6 +282,25 @@ mod tests {
         assert_eq!(recorded(&over).recurring, None);
         let few: Vec<_> = (0..8).map(|day| (100.0, 0.0, 0.0, f64::from(day / 4))).collect();
         assert_eq!(recorded(&few).recurring, None);
+    }
+
+    #[test]
+    fn a_rest_is_a_reading_a_day() {
+        let mut history = readings(&[
+            (10.0, 10.0, 0.0, 0.0),
+            (20.0, 20.0, 0.0, 0.0),
+            (20.0, 20.0, 0.0, 0.0),
+            (30.0, 30.0, 0.0, 0.0),
+        ]);
+        history[2].at = "1970-01-12T12:00:00Z".to_owned();
+        history[3].at = "1970-01-20T00:00:00Z".to_owned();
+        let found = Recorded::of(("public", "t"), &history).unwrap();
+        // Days 3 to 12 had what day 2 had; nothing is known from 13 to 19.
+        assert_eq!((found.rows.len(), found.rows.observed_days(19)), (14, 13));
+        // Whatever the moments are.
+        history[0].at = "-009999-01-02T01:59:59Z".to_owned();
+        history[1] = SizeReading { at: "9999-12-30T22:00:00Z".to_owned(), ..history[0].clone() };
+        assert_eq!(Recorded::of(("public", "t"), &history[..2]).unwrap().rows.len(), 733);
     }
 
     #[test]
