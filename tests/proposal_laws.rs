@@ -36,7 +36,7 @@ fn a_few_tables_are_chosen_exactly_and_groups_agree() {
         let read: Proposal = serde_json::from_str(&json(&proposal)).expect("a proposal");
         assert_eq!(json(&read), json(&proposal), "{seed}");
     }
-    assert!(grouped > 5, "{grouped} groups");
+    assert!(grouped > 1, "{grouped} groups");
 }
 
 #[test]

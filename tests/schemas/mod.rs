@@ -73,7 +73,7 @@ impl Schema {
             parents.dedup();
             drawn.push(Drawn {
                 name: format!("t{number}"),
-                rows: 10_f64.powf(4.0 + random.unit() * 6.0).round(),
+                rows: 10_f64.powf(5.0 + random.unit() * 5.0).round(),
                 width: 50.0 + (random.unit() * 400.0).round(),
                 nested: !parents.is_empty() && random.below(2) == 0,
                 parents,
@@ -95,7 +95,11 @@ impl Schema {
             settings: Settings::default(),
             hash_values: HashValues::new(),
             constants: CostConstants::default(),
-            server: ServerFacts { partitionwise_join: random.below(2) == 0, ..ServerFacts::default() },
+            server: ServerFacts {
+                partitionwise_join: random.below(2) == 0,
+                hash_mem_bytes: 256.0 * MEGABYTE,
+                ..ServerFacts::default()
+            },
             retention: BTreeMap::new(),
             applied: BTreeMap::new(),
         }
