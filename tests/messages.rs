@@ -205,6 +205,7 @@ fn of_proposals() -> Vec<Example> {
             type_text: text("timestamp with time zone"),
         }],
         TooMany => [ProposalError::TooMany { count: 12_000, limit: 1024 }],
+        Interrupted => [ProposalError::Interrupted],
         Layout => [ProposalError::Layout(LayoutError::Empty)],
     });
     for strategy in strategies {

@@ -264,6 +264,8 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         server: ServerFacts::default(),
         target_version_num: 150_000,
         constants: &constants,
+        disqualified: &[],
+        applied: &BTreeMap::new(),
     });
     let Ok(proposal) = proposal else { return Ok(()) };
     for found in &proposal.relations {

@@ -1,11 +1,14 @@
 //! Stored proposals: immutable, found by number, the same content only once.
 
+use std::collections::BTreeMap;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::model::settings::Settings;
 use crate::pg::context::as_extension_owner;
@@ -13,6 +16,7 @@ use crate::pg::error;
 use crate::pg::spi;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::SearchSummary;
 
 /// A proposal as it was stored.
 pub struct Stored {
@@ -48,8 +52,11 @@ pub fn shards_json(layout: Option<&Layout>) -> Value {
 /// Stores a proposal; the number of the one with the same content if the user
 /// has made it before.
 pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
-    let settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
+    let mut settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
                           "unique_policy": proposal.settings.unique_policy});
+    if let Some(search) = &proposal.search {
+        settings["search"] = json!(search);
+    }
     let content: Vec<Value> = proposal.relations.iter().map(|relation| json!(relation)).collect();
     let identity = json!([user, settings, content]).to_string();
     as_extension_owner(|| {
@@ -101,6 +108,8 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
     struct Header {
         settings: Settings,
         horizon_micros: i64,
+        #[serde(default)]
+        search: Option<SearchSummary>,
     }
     let (header, relations) = as_extension_owner(|| {
         let header = spi::rows::<Header>(
@@ -123,6 +132,25 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
             Some("View \"presplit.proposals\" lists the proposals that you may see.".to_owned()),
         ));
     };
-    let proposal = Proposal { settings: header.settings, horizon_micros: header.horizon_micros, relations };
+    let Header { settings, horizon_micros, search } = header;
+    let proposal = Proposal { settings, horizon_micros, relations, search };
     Ok(Stored { proposal_id, proposal })
+}
+
+/// The layouts of the tables that were created in shards here and still
+/// exist under the name that they had.
+pub fn applied() -> Result<BTreeMap<QualifiedName, Layout>, ErrorReport> {
+    let relations = as_extension_owner(|| {
+        spi::rows::<RelationProposal>(
+            "SELECT r.content::text
+             FROM presplit.sharded_tables AS t
+             JOIN pg_class AS c ON c.oid = t.relation AND c.relkind = 'p'
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             JOIN presplit.proposal_relations AS r
+                  ON r.proposal_id = t.proposal_id AND r.schema_name = n.nspname AND r.table_name = c.relname
+             ORDER BY r.schema_name, r.table_name",
+            &[],
+        )
+    })?;
+    Ok(relations.into_iter().filter_map(|found| Some((found.relation, found.layout?))).collect())
 }

@@ -41,6 +41,8 @@ pub enum SqlState {
     ObjectInUse,
     /// 55000
     ObjectNotInPrerequisiteState,
+    /// 57014
+    QueryCanceled,
     /// 58030
     IoError,
     /// 38000
@@ -71,6 +73,7 @@ impl SqlState {
             Self::ProgramLimitExceeded => "54000",
             Self::ObjectInUse => "55006",
             Self::ObjectNotInPrerequisiteState => "55000",
+            Self::QueryCanceled => "57014",
             Self::IoError => "58030",
             Self::ExternalRoutineException => "38000",
             Self::DataCorrupted => "XX001",

@@ -12,9 +12,11 @@ use serde_json::Value;
 
 use crate::catalog::calibration;
 use crate::catalog::profiles;
+use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
@@ -153,6 +155,8 @@ pub struct Facts {
     hashes: proposal::HashValues,
     constants: CostConstants,
     horizon_micros: i64,
+    /// Tables that are cut here already.
+    applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Facts {
@@ -169,7 +173,8 @@ impl Facts {
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
         let constants = CostConstants::calibrated(&calibration::load()?);
-        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros })
+        let applied = proposals::applied()?;
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
     }
 
     fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
@@ -191,12 +196,14 @@ impl Facts {
             server: server_facts(),
             target_version_num: server_major() * 10_000,
             constants: &self.constants,
+            disqualified: &[],
+            applied: &self.applied,
         })
     }
 
     /// Proposes shards for one table or for all.
     pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, |input| on_threads(|| proposal::propose(input)))?)
+        Ok(self.with_input(only, |input| on_threads(|stop| proposal::propose_unless(input, stop)))?)
     }
 
     /// A proposal made by hand, checked by the same laws.
@@ -210,7 +217,12 @@ impl Facts {
         let relations: Vec<RelationProposal> = vec![
             self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
         ];
-        Ok(Proposal { settings: guc::settings(), horizon_micros: self.horizon_micros, relations })
+        Ok(Proposal {
+            settings: guc::settings(),
+            horizon_micros: self.horizon_micros,
+            relations,
+            search: None,
+        })
     }
 }
 

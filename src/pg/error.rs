@@ -75,6 +75,7 @@ const fn code(state: SqlState) -> PgSqlErrorCode {
         SqlState::ProgramLimitExceeded => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         SqlState::ObjectInUse => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
         SqlState::ObjectNotInPrerequisiteState => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        SqlState::QueryCanceled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
         SqlState::IoError => PgSqlErrorCode::ERRCODE_IO_ERROR,
         SqlState::ExternalRoutineException => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
         SqlState::DataCorrupted => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,

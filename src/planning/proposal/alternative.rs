@@ -57,7 +57,7 @@ impl Proposal {
     /// # Errors
     /// [`AlternativeError`] if there is none of that rank or it is not legal.
     pub fn choose(&self, relation: &QualifiedName, rank: u32) -> Result<Self, AlternativeError> {
-        let mut changed = self.clone();
+        let mut changed = Self { search: None, ..self.clone() };
         let proposed = changed
             .relations
             .iter_mut()

@@ -1,13 +1,14 @@
-//! The candidates of one table weighed, and one of them taken.
+//! The ways to cut one table, and the one that was taken.
 //!
-//! Not here: agreement between tables (`colocation`) and words (`explain`).
-//! Invariant: the whole table is always among what was weighed, and what is
-//! chosen is legal and can be laid out.
+//! Not here: which one is taken (`joint`), agreement on bounds (`colocation`)
+//! and words (`explain`). Invariant: the whole table is always among what was
+//! weighed, and what is taken is legal and can be laid out.
 
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::candidate::never_sharded;
 use crate::planning::proposal::option;
 use crate::planning::proposal::option::Weighed;
+use crate::planning::proposal::present;
 use crate::planning::proposal::subject::Subject;
 
 /// Why a table stays whole.
@@ -19,39 +20,131 @@ pub enum Whole {
     NoKey,
     /// Every key that was suggested is refused.
     NoLegalKey,
+    /// The keys that are legal were disqualified.
+    Disqualified,
     /// It is too small for two shards.
     Small,
     /// No key saves enough.
     NoGain,
 }
 
+/// Whether a way may be taken, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    Good,
+    /// By a person only.
+    Disqualified,
+    Illegal,
+    Impossible,
+}
+
+impl Standing {
+    pub fn of(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Self {
+        if weighed.impossible.is_some() {
+            Self::Impossible
+        } else if !weighed.legal() {
+            Self::Illegal
+        } else if disqualified(input, subject, weighed).is_some() {
+            Self::Disqualified
+        } else {
+            Self::Good
+        }
+    }
+}
+
+/// Why a way must not be chosen here, though it is legal.
+pub fn disqualified<'a>(input: &ProposalInput<'a>, subject: &Subject, weighed: &Weighed) -> Option<&'a str> {
+    let candidate = weighed.candidate.as_ref()?;
+    let found = input.disqualified.iter().find(|one| {
+        one.relation == subject.name
+            && one.strategy == candidate.strategy
+            && one.shard_key == candidate.key.columns()
+    });
+    found.map(|one| one.reason.as_str())
+}
+
+/// Every way to leave or to cut one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ways {
+    pub whole: Weighed,
+    /// Of each key the way that suits the table alone, by standing and cost.
+    pub cut: Vec<Weighed>,
+    /// Other ways by the same keys, for tables to agree on.
+    pub other: Vec<Weighed>,
+    /// How the table is cut now, as far as that is known.
+    pub present: Option<Weighed>,
+    /// Why it is not to be cut whatever that costs.
+    pub stays: Option<Whole>,
+}
+
+impl Ways {
+    /// Weighs every candidate of a table.
+    pub fn of(input: &ProposalInput, subject: &Subject) -> Self {
+        let whole = option::whole(input, subject);
+        if let Some(reason) = never_sharded(subject) {
+            let stays = Some(Whole::Never(reason));
+            return Self { whole, cut: Vec::new(), other: Vec::new(), present: None, stays };
+        }
+        let (mut cut, mut other): (Vec<Weighed>, Vec<Weighed>) = (Vec::new(), Vec::new());
+        for one in option::options(input, subject) {
+            // Ways by one key stand side by side, the one for the table alone first.
+            let known = cut.last().is_some_and(|last| same_key(last, &one));
+            if known { other.push(one) } else { cut.push(one) }
+        }
+        let standing = |one: &Weighed| Standing::of(input, subject, one);
+        cut.sort_by(|a, b| standing(a).cmp(&standing(b)).then(a.cost.total().total_cmp(&b.cost.total())));
+        let best = cut.first().map(standing);
+        let small = subject.size.bytes_p90 < 2.0 * input.constants.shard_bytes_min;
+        let stays = match best {
+            None => Some(Whole::NoKey),
+            Some(_) if small => Some(Whole::Small),
+            Some(Standing::Good) => None,
+            Some(Standing::Disqualified) => Some(Whole::Disqualified),
+            Some(Standing::Illegal | Standing::Impossible) => Some(Whole::NoLegalKey),
+        };
+        let present = present::of(input, subject, &cut);
+        Self { whole, cut, other, present, stays }
+    }
+
+    /// The best way of good standing, if it is worth it by itself.
+    pub fn worth(&self, input: &ProposalInput) -> Option<&Weighed> {
+        let best = self.cut.first().filter(|_| self.stays.is_none())?;
+        (best.cost.total() < self.whole.cost.total() * (1.0 - input.constants.gain_min)).then_some(best)
+    }
+}
+
 /// What was weighed for one table and what was taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// The chosen one first, then by legality and cost.
+    /// The chosen one first, then by standing and cost; of each key the best.
     pub weighed: Vec<Weighed>,
     /// Why the first one is the whole table, if it is.
     pub whole: Option<Whole>,
+    /// How the table is cut now, as far as that is known.
+    pub present: Option<Weighed>,
 }
 
 impl Choice {
-    /// Weighs every candidate of a table.
-    pub fn make(input: &ProposalInput, subject: &Subject) -> Self {
-        let whole = option::whole(input, subject);
-        if let Some(reason) = never_sharded(subject) {
-            return Self { weighed: vec![whole], whole: Some(Whole::Never(reason)) };
-        }
-        let mut weighed = option::foremost(option::options(input, subject));
-        weighed.sort_by(|a, b| order(a).cmp(&order(b)).then(a.cost.total().total_cmp(&b.cost.total())));
-        let reason = reason_to_stay(input, subject, &whole, &weighed);
-        let place = usize::from(reason.is_none());
+    /// The way that was taken among the others; none = the whole table.
+    pub fn of(input: &ProposalInput, subject: &Subject, ways: Ways, taken: Option<Weighed>) -> Self {
+        let Ways { whole, cut, present, stays, .. } = ways;
+        let reason = taken.is_none().then(|| stays.unwrap_or(Whole::NoGain));
         // The whole table stands first if chosen, else among the legal by cost.
-        let before = weighed[place..].iter().take_while(|other| {
-            reason.is_none() && other.legal() && other.cost.total() <= whole.cost.total()
-        });
-        let at = place + before.count();
+        let cheaper = |other: &Weighed| {
+            reason.is_none()
+                && Standing::of(input, subject, other) == Standing::Good
+                && other.cost.total() <= whole.cost.total()
+        };
+        let mut weighed: Vec<Weighed> = Vec::new();
+        for one in taken.into_iter().chain(cut).chain(present.clone()) {
+            if !weighed.iter().any(|other| same_key(other, &one)) {
+                weighed.push(one);
+            }
+        }
+        let taken = usize::from(reason.is_none());
+        let at = taken + weighed[taken..].iter().take_while(|other| cheaper(other)).count();
         weighed.insert(at, whole);
-        Self { weighed, whole: reason }
+        Self { weighed, whole: reason, present }
     }
 
     pub fn chosen(&self) -> &Weighed {
@@ -73,25 +166,10 @@ impl Choice {
     }
 }
 
-/// Legal ones first, impossible ones last.
-fn order(weighed: &Weighed) -> u8 {
-    u8::from(!weighed.legal()) + u8::from(weighed.impossible.is_some())
-}
-
-fn reason_to_stay(
-    input: &ProposalInput,
-    subject: &Subject,
-    whole: &Weighed,
-    weighed: &[Weighed],
-) -> Option<Whole> {
-    let constants = input.constants;
-    let Some(best) = weighed.first() else { return Some(Whole::NoKey) };
-    if subject.size.bytes_p90 < 2.0 * constants.shard_bytes_min {
-        return Some(Whole::Small);
+/// Whether two ways have the same strategy and key.
+pub fn same_key(a: &Weighed, b: &Weighed) -> bool {
+    match (&a.candidate, &b.candidate) {
+        (Some(a), Some(b)) => a.strategy == b.strategy && a.key == b.key,
+        (a, b) => a.is_none() && b.is_none(),
     }
-    if !best.legal() {
-        return Some(Whole::NoLegalKey);
-    }
-    let worth = whole.cost.total() * (1.0 - constants.gain_min);
-    (best.cost.total() >= worth).then_some(Whole::NoGain)
 }

@@ -1,136 +1,181 @@
-//! Tables that are joined on their shard keys get the same modulus or bounds.
+//! Colocation groups: tables that are cut alike by linked keys.
 //!
-//! Only then can PostgreSQL join them shard by shard. Not here: the choice of
-//! keys. Invariant: all tables of a group have the same strategy, the same
-//! key type (not only the same kind of type) and the same modulus or bounds.
+//! Only then can PostgreSQL join them shard by shard. Here groups are found
+//! in what was chosen, ranges end where the group's rows do, and tables that
+//! the group's statements write follow it. Not here: the choice (`joint`).
+//! Invariant: all tables of a group have the same strategy, the same key
+//! types (not only the same kind of type) and the same modulus or bounds.
 
 use std::collections::BTreeMap;
 
-use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
-use crate::model::profile::ConstraintKind;
 use crate::planning::proposal::ProposalInput;
-use crate::planning::proposal::choice::Choice;
+use crate::planning::proposal::choice::Standing;
+use crate::planning::proposal::choice::Ways;
+use crate::planning::proposal::choice::Whole;
+use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::link::Link;
+use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Wanted;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::range_plan;
 use crate::planning::proposal::option::replanned;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::variant::find;
 
-/// Aligns the chosen layouts of joined tables; the group of each table that
-/// is in one, numbered from 1 by its first table.
-pub fn align(
+/// Lets written tables follow their group and ends its ranges where its rows
+/// end; the group of each table that is in one, numbered from 1 by its first
+/// table.
+pub fn settle(
     input: &ProposalInput,
     subjects: &[Subject],
-    choices: &mut [Choice],
+    ways: &[Ways],
+    links: &[Link],
+    taken: &mut [Option<Weighed>],
 ) -> BTreeMap<QualifiedName, u32> {
-    let mut groups = BTreeMap::new();
-    let mut number = 0;
-    for members in components(subjects, choices) {
-        let Some(aligned) = aligned(input, subjects, choices, &members) else { continue };
-        number += 1;
-        for (at, weighed) in members.into_iter().zip(aligned) {
-            choices[at].weighed[0] = weighed;
-            groups.insert(subjects[at].name.clone(), number);
-        }
+    for members in components(links, taken) {
+        shrink(input, subjects, ways, &members, taken);
     }
-    groups
+    while let Some((table, way)) = next_follower(input, subjects, ways, links, taken) {
+        taken[table] = Some(way);
+    }
+    let groups = components(links, taken);
+    let numbered = groups.iter().zip(1..);
+    numbered
+        .flat_map(|(members, number)| members.iter().map(move |at| (subjects[*at].name.clone(), number)))
+        .collect()
 }
 
-/// Sets of at least two tables connected by joins or foreign keys between
-/// their chosen keys, by the first of each.
-fn components(subjects: &[Subject], choices: &[Choice]) -> Vec<Vec<usize>> {
-    let places: BTreeMap<&QualifiedName, usize> =
-        subjects.iter().enumerate().map(|(at, subject)| (&subject.name, at)).collect();
-    let mut root: Vec<usize> = (0..subjects.len()).collect();
-    for (at, subject) in subjects.iter().enumerate() {
-        for (column, other, other_column) in edges(subject) {
-            let Some(&place) = places.get(&other) else { continue };
-            if place != at && fits(subjects, choices, (at, &column), (place, &other_column)) {
-                let (a, b) = (find(&root, at), find(&root, place));
-                root[a.max(b)] = a.min(b);
-            }
+/// Sets of at least two tables that are cut alike by linked keys, by the
+/// first of each.
+fn components(links: &[Link], taken: &[Option<Weighed>]) -> Vec<Vec<usize>> {
+    let mut root: Vec<usize> = (0..taken.len()).collect();
+    for link in links {
+        let (Some(a), Some(b)) = (&taken[link.a], &taken[link.b]) else { continue };
+        if link.joins(a, b) && same_bounds(&a.division, &b.division) {
+            let (one, other) = (find(&root, link.a), find(&root, link.b));
+            root[one.max(other)] = one.min(other);
         }
     }
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for at in 0..subjects.len() {
+    for at in 0..taken.len() {
         members.entry(find(&root, at)).or_default().push(at);
     }
     members.into_values().filter(|members| members.len() > 1).collect()
 }
 
-fn find(root: &[usize], mut at: usize) -> usize {
-    while root[at] != at {
-        at = root[at];
-    }
-    at
-}
-
-/// Column, other table and its column, of joins and of foreign keys.
-fn edges(subject: &Subject) -> Vec<(String, QualifiedName, String)> {
-    let joins = subject.traffic.uses.iter().flat_map(|one| one.joins.iter().cloned());
-    let keys = subject.table.constraints.iter().filter(|found| found.kind == ConstraintKind::ForeignKey);
-    let references =
-        keys.filter_map(|key| Some((key, key.references.as_ref()?))).flat_map(|(key, target)| {
-            let pairs = key.columns.iter().zip(&target.columns);
-            pairs.map(|(column, other)| (column.clone(), target.name(), other.clone())).collect::<Vec<_>>()
-        });
-    joins.chain(references).collect()
-}
-
-/// Whether both columns are the chosen keys, of one strategy and one type.
-fn fits(subjects: &[Subject], choices: &[Choice], a: (usize, &str), b: (usize, &str)) -> bool {
-    let (left, right) = (choices[a.0].chosen(), choices[b.0].chosen());
-    let type_of = |side: (usize, &str)| {
-        let column = subjects[side.0].table.column(side.1)?;
-        Some((&column.type_name.schema, &column.type_name.name))
-    };
-    left.strategy() == right.strategy()
-        && left.strategy() != Strategy::None
-        && left.column() == a.1
-        && right.column() == b.1
-        && type_of(a).is_some()
-        && type_of(a) == type_of(b)
-}
-
-/// The members' choices cut alike, or `None` if that cannot be or costs more
-/// than it may.
-fn aligned(
+/// Ranges from the first row of the group to its last shard ahead: while the
+/// choice was open they covered the rows of all tables that could have come
+/// into the group.
+fn shrink(
     input: &ProposalInput,
     subjects: &[Subject],
-    choices: &[Choice],
+    ways: &[Ways],
     members: &[usize],
-) -> Option<Vec<Weighed>> {
-    let alone: f64 = members.iter().map(|at| choices[*at].chosen().cost.total()).sum();
-    let try_all = |wanted: Wanted| -> Option<(f64, Vec<Weighed>)> {
-        let found: Option<Vec<Weighed>> = members
-            .iter()
-            .map(|at| replanned(input, &subjects[*at], choices[*at].chosen(), wanted))
-            .collect();
-        found.map(|found| (found.iter().map(|one| one.cost.total()).sum(), found))
+    taken: &mut [Option<Weighed>],
+) {
+    let chosen: Vec<&Weighed> = members.iter().filter_map(|at| taken[*at].as_ref()).collect();
+    let first = chosen.first().filter(|one| one.division.key.single().is_some());
+    let Some(unit) = first.and_then(|one| range_plan(&one.division)).map(|plan| plan.unit) else {
+        return;
     };
-    let modulus = |at: &usize| match choices[*at].chosen().division.cells {
-        Cells::Hash { modulus, .. } => Some(modulus),
-        _ => None,
+    let own: Vec<RangePlan> = members
+        .iter()
+        .zip(&chosen)
+        .filter_map(|(at, chosen)| {
+            let own = ways[*at].present.iter().chain(&ways[*at].cut);
+            own.into_iter().find(|one| same_key(one, chosen))
+        })
+        .filter_map(|one| range_plan(&one.division))
+        .collect();
+    let ends = || {
+        let first = unit.floor(own.iter().map(|plan| plan.first).min()?)?;
+        let end = unit.ceil(own.iter().map(|plan| plan.end).max()?)?;
+        Some(Wanted::Range(RangePlan { unit, first, end }))
     };
-    if let (Some(most), Some(fewest)) =
-        (members.iter().filter_map(modulus).max(), members.iter().filter_map(modulus).min())
-    {
-        let found = try_all(Wanted::Modulus(most)).or_else(|| try_all(Wanted::Modulus(fewest)));
-        return found.map(|(_, found)| found);
+    let Some(wanted) = ends().filter(|_| own.len() == members.len()) else { return };
+    let cut: Option<Vec<Weighed>> = members
+        .iter()
+        .zip(&chosen)
+        .map(|(at, chosen)| replanned(input, &subjects[*at], chosen, wanted))
+        .collect();
+    for (at, found) in members.iter().zip(cut.into_iter().flatten()) {
+        taken[*at] = Some(found);
     }
-    let plans: Vec<RangePlan> =
-        members.iter().filter_map(|at| range_plan(&choices[*at].chosen().division)).collect();
-    let mut units: Vec<_> = plans.iter().map(|plan| plan.unit).collect();
-    units.sort_unstable();
-    units.dedup();
-    let priced = units.into_iter().filter_map(|unit| {
-        let first = unit.floor(plans.iter().map(|plan| plan.first).min()?)?;
-        let end = unit.ceil(plans.iter().map(|plan| plan.end).max()?)?;
-        try_all(Wanted::Range(RangePlan { unit, first, end }))
+}
+
+/// A table that gains nothing from shards by itself, but is written by
+/// statements that all name the key of its neighbours: it is kept with them,
+/// so that what is written together lies together. Tables that are only read
+/// stay whole.
+fn next_follower(
+    input: &ProposalInput,
+    subjects: &[Subject],
+    ways: &[Ways],
+    links: &[Link],
+    taken: &[Option<Weighed>],
+) -> Option<(usize, Weighed)> {
+    for (table, subject) in subjects.iter().enumerate() {
+        let may = taken[table].is_none()
+            && ways[table].present.is_none()
+            && matches!(ways[table].stays, None | Some(Whole::Small));
+        let written = subject.traffic.uses.iter().any(|one| one.inserts || one.updates || one.deletes);
+        if !may || !written || subject.traffic.assumed {
+            continue;
+        }
+        let fitting =
+            ways[table].cut.iter().filter(|way| Standing::of(input, subject, way) == Standing::Good);
+        let single = fitting.filter(|way| way.division.key.single().is_some());
+        for way in single.filter(|way| always_named(input, subject, way)) {
+            for (other, joined) in neighbours(links, table, way, taken) {
+                let Some(wanted) = wanted_of(joined) else { continue };
+                let found = replanned(input, subject, way, wanted);
+                let fits = found.filter(|found| same_bounds(&found.division, &joined.division));
+                if let Some(found) = fits.filter(|_| other != table) {
+                    return Some((table, found));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The sharded tables to whose key a way's key is linked.
+fn neighbours<'a>(
+    links: &'a [Link],
+    table: usize,
+    way: &'a Weighed,
+    taken: &'a [Option<Weighed>],
+) -> impl Iterator<Item = (usize, &'a Weighed)> {
+    links.iter().filter_map(move |link| {
+        let other = if link.a == table {
+            link.b
+        } else if link.b == table {
+            link.a
+        } else {
+            return None;
+        };
+        let joined = taken[other].as_ref()?;
+        let joins = if link.a == table { link.joins(way, joined) } else { link.joins(joined, way) };
+        joins.then_some((other, joined))
+    })
+}
+
+/// Whether every statement that looks for rows of the table names the key.
+fn always_named(input: &ProposalInput, subject: &Subject, way: &Weighed) -> bool {
+    let Some(candidate) = &way.candidate else { return false };
+    let key = candidate.key.columns();
+    let named = subject.traffic.share_of_reads(|one| {
+        key.iter().all(|column| one.narrowings.get(column).is_some_and(|found| found.prunable))
     });
-    let best = priced.min_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 <= alone * (1.0 + input.constants.colocation_tolerance)).then_some(best.1)
+    named.is_none_or(|share| share >= 1.0 - input.constants.hot_share)
+}
+
+fn wanted_of(weighed: &Weighed) -> Option<Wanted> {
+    match weighed.division.cells {
+        Cells::Hash { modulus, .. } => Some(Wanted::Modulus(modulus)),
+        _ => range_plan(&weighed.division).map(Wanted::Range),
+    }
 }

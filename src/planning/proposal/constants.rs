@@ -136,6 +136,13 @@ pub struct CostConstants {
     pub unit_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,
+    /// Share of the cost of the present way that another one must save; policy.
+    pub change_gain_min: f64,
+    /// Milliseconds to move one row into new shards, with its index entries
+    /// (100,000 rows per second); prior.
+    pub change_row_ms: f64,
+    /// Seconds within which a move has to pay for itself; policy, 30 days.
+    pub change_payback_seconds: f64,
     /// Part of what a join shard by shard would save that two aligned tables
     /// are credited with although the server does not join so: it can be told
     /// to; policy.
@@ -235,6 +242,9 @@ impl Default for CostConstants {
             gain_min: 0.1,
             unit_tolerance: 0.1,
             colocation_tolerance: 0.15,
+            change_gain_min: 0.15,
+            change_row_ms: 0.01,
+            change_payback_seconds: 30.0 * 86_400.0,
             colocation_share: 0.05,
             colocation_gain: 0.001,
             outlier_share: 0.005,

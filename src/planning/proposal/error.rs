@@ -13,6 +13,7 @@ use crate::model::profile::Profile;
 use crate::model::profile::Table;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
+use crate::planning::proposal::search::Interrupted;
 
 /// A question that has no answer, or a proposal by hand that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -37,6 +38,8 @@ pub enum ProposalError {
     Value { value: String, column: String, type_text: String },
     #[error("proposal would create {count} shards")]
     TooMany { count: usize, limit: usize },
+    #[error("canceling proposal due to user request")]
+    Interrupted,
     #[error(transparent)]
     Layout(#[from] LayoutError),
 }
@@ -84,6 +87,7 @@ impl Report for ProposalError {
             Self::Key { .. } | Self::Illegal { .. } => SqlState::InvalidObjectDefinition,
             Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } => SqlState::InvalidParameterValue,
             Self::TooMany { .. } => SqlState::ProgramLimitExceeded,
+            Self::Interrupted => SqlState::QueryCanceled,
             Self::Layout(error) => error.sqlstate(),
         }
     }
@@ -101,7 +105,10 @@ impl Report for ProposalError {
             Self::Value { type_text, .. } => Some(format!("The column has type {type_text}.")),
             Self::TooMany { limit, .. } => Some(format!("The limit is {limit}.")),
             Self::Layout(error) => error.detail(),
-            Self::UndefinedTable { .. } | Self::UndefinedColumn { .. } | Self::Strategy(_) => None,
+            Self::UndefinedTable { .. }
+            | Self::UndefinedColumn { .. }
+            | Self::Strategy(_)
+            | Self::Interrupted => None,
         }
     }
 
@@ -133,8 +140,14 @@ impl Report for ProposalError {
                 Some("Name fewer shards, or raise presplit.max_shards_per_table.".to_owned())
             }
             Self::Layout(error) => error.hint(),
-            Self::NotShardable { .. } | Self::Key { .. } => None,
+            Self::NotShardable { .. } | Self::Key { .. } | Self::Interrupted => None,
         }
+    }
+}
+
+impl From<Interrupted> for ProposalError {
+    fn from(_: Interrupted) -> Self {
+        Self::Interrupted
     }
 }
 

@@ -3,7 +3,9 @@
 //! ```text
 //! subject (size, spreads, traffic) ─→ candidate ─→ legality
 //!                                        │            │
-//!                                  range, hash ─→ touch ─→ cost ─→ option ─→ choice ─→ colocation ─→ explain
+//!                                  range, hash ─→ touch ─→ cost ─→ option ─→ choice
+//!                                                                              │
+//!                                 link, variant ─→ joint (search) ─→ colocation ─→ explain
 //! ```
 //!
 //! Here are the values that come in and go out, and the order of the steps.
@@ -28,13 +30,17 @@ mod edge;
 mod error;
 mod explain;
 mod hash;
+mod joint;
 mod key;
 mod legality;
 mod limits;
+mod link;
 mod list;
 mod option;
+mod present;
 mod range;
 mod register;
+mod search;
 mod server;
 mod spread;
 mod stem;
@@ -44,10 +50,12 @@ mod tests;
 mod touch;
 mod traffic;
 mod two_level;
+mod variant;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use rayon::iter::IndexedParallelIterator;
 use rayon::iter::IntoParallelRefIterator;
 use rayon::iter::ParallelIterator;
 use serde::Deserialize;
@@ -61,6 +69,9 @@ use crate::model::profile::Profile;
 use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::Growth;
+use crate::planning::proposal::choice::Choice;
+use crate::planning::proposal::choice::Ways;
+use crate::planning::proposal::search::Interrupted;
 use crate::planning::workload::AnalyzedWorkload;
 
 pub use crate::planning::proposal::alternative::AlternativeError;
@@ -78,6 +89,8 @@ pub use crate::planning::proposal::legality::Price;
 pub use crate::planning::proposal::legality::Weakened;
 pub use crate::planning::proposal::legality::WidenedKey;
 pub use crate::planning::proposal::register::by_hand;
+pub use crate::planning::proposal::search::Method;
+pub use crate::planning::proposal::search::Stop;
 pub use crate::planning::proposal::server::ServerFacts;
 
 /// Hash values of the most common values of columns, in the order of
@@ -112,6 +125,22 @@ pub struct ProposalInput<'a> {
     /// legal depends on it.
     pub target_version_num: u32,
     pub constants: &'a CostConstants,
+    /// Ways that are listed but not chosen.
+    pub disqualified: &'a [Disqualification],
+    /// How tables are cut already; a table without an entry is whole, or cut
+    /// by someone else.
+    pub applied: &'a BTreeMap<QualifiedName, Layout>,
+}
+
+/// A way to cut a table that PostgreSQL's planner showed to be worse than it
+/// looked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Disqualification {
+    pub relation: QualifiedName,
+    pub strategy: Strategy,
+    pub shard_key: Vec<String>,
+    /// One or more full sentences.
+    pub reason: String,
 }
 
 /// What is proposed for some tables. Its JSON is what is stored; the digest
@@ -123,6 +152,28 @@ pub struct Proposal {
     pub horizon_micros: i64,
     /// Sorted by name.
     pub relations: Vec<RelationProposal>,
+    /// How the ways were chosen; none for what a person chose, and for
+    /// proposals from before version 0.3.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSummary>,
+}
+
+/// How good the choice of all tables together is known to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchSummary {
+    pub method: Method,
+    /// Tables that had a way to be cut.
+    pub tables: usize,
+    /// No choice has a smaller sum than this.
+    pub lower_bound: f64,
+    /// The sum that was minimised: milliseconds of server time per second,
+    /// less what aligned tables are credited with, more what a change has to
+    /// gain at least.
+    pub cost: f64,
+    /// How much smaller the sum could be at most, as a share of the bound.
+    pub gap: f64,
+    /// Choices looked at.
+    pub nodes: u64,
 }
 
 impl Proposal {
@@ -150,6 +201,22 @@ impl Proposal {
             }
         }
         None
+    }
+
+    /// The tables that are to be sharded, those of a colocation group
+    /// together; by the first of each.
+    #[must_use]
+    pub fn sharded_together(&self) -> Vec<Vec<&RelationProposal>> {
+        let mut together: Vec<Vec<&RelationProposal>> = Vec::new();
+        for proposed in self.relations.iter().filter(|proposed| proposed.layout.is_some()) {
+            let group = proposed.colocation_group;
+            let begun = together.iter_mut().find(|one| group.is_some() && one[0].colocation_group == group);
+            match begun {
+                Some(begun) => begun.push(proposed),
+                None => together.push(vec![proposed]),
+            }
+        }
+        together
     }
 }
 
@@ -244,6 +311,15 @@ pub struct CandidateSummary {
 /// # Errors
 /// [`ProposalError::UndefinedTable`] if `only` is not a table of the profile.
 pub fn propose(input: &ProposalInput) -> Result<Proposal, ProposalError> {
+    propose_unless(input, &|| false)
+}
+
+/// The same, given up as soon as `stop` says so.
+///
+/// # Errors
+/// [`ProposalError::UndefinedTable`] if `only` is not a table of the profile,
+/// [`ProposalError::Interrupted`].
+pub fn propose_unless(input: &ProposalInput, stop: Stop<'_>) -> Result<Proposal, ProposalError> {
     if let Some(only) = &input.only
         && input.profile.table(only).is_none()
     {
@@ -251,16 +327,34 @@ pub fn propose(input: &ProposalInput) -> Result<Proposal, ProposalError> {
     }
     let stems = stem::stems(input.profile);
     let subjects = subject::subjects(input, &stems);
-    let mut choices: Vec<_> =
-        subjects.par_iter().map(|subject| choice::Choice::make(input, subject)).collect();
-    let groups = colocation::align(input, &subjects, &mut choices);
-    let relations = subjects
-        .iter()
+    let ways: Vec<Ways> = subjects
+        .par_iter()
+        .map(|subject| if stop() { Err(Interrupted) } else { Ok(Ways::of(input, subject)) })
+        .collect::<Result<_, _>>()?;
+    let links = link::links(&subjects);
+    let mut found = joint::choose(input, &subjects, &ways, &links, stop)?;
+    let groups = colocation::settle(input, &subjects, &ways, &links, &mut found.taken);
+    let choices: Vec<Choice> = ways
+        .into_iter()
+        .zip(found.taken)
+        .zip(&subjects)
+        .map(|((ways, taken), subject)| Choice::of(input, subject, ways, taken))
+        .collect();
+    let relations: Result<Vec<_>, Interrupted> = subjects
+        .par_iter()
         .zip(choices)
         .map(|(subject, choice)| {
+            if stop() {
+                return Err(Interrupted);
+            }
             let group = groups.get(&subject.name).copied();
-            explain::relation_proposal(input, subject, choice, group)
+            Ok(explain::relation_proposal(input, subject, choice, group, &found.summary))
         })
         .collect();
-    Ok(Proposal { settings: input.settings.clone(), horizon_micros: input.horizon_micros, relations })
+    Ok(Proposal {
+        settings: input.settings.clone(),
+        horizon_micros: input.horizon_micros,
+        relations: relations?,
+        search: Some(found.summary),
+    })
 }

@@ -81,18 +81,6 @@ pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
         .collect()
 }
 
-/// Of each key the way that suits the table alone.
-pub fn foremost(options: Vec<Weighed>) -> Vec<Weighed> {
-    let mut found: Vec<Weighed> = Vec::new();
-    for one in options {
-        // Ways of one candidate stand side by side.
-        if found.last().is_none_or(|last| last.candidate != one.candidate) {
-            found.push(one);
-        }
-    }
-    found
-}
-
 fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Vec<Weighed> {
     let mut verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
     if let Some(present) = subject.table.partition_key.as_ref() {
@@ -204,8 +192,7 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, key: &ShardKey, stra
             Strategy::Hash => key.first.iter().all(|column| pruned_by(column, Strategy::Hash)),
             _ => key.first.iter().take(1).any(|column| pruned_by(column, strategy)),
         };
-        let second = key.second.iter().any(|column| pruned_by(column, Strategy::Hash));
-        first || second
+        first || key.second.iter().any(|column| pruned_by(column, Strategy::Hash))
     };
     let unpruned = reads().any(|one| {
         !pruned(one) && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share

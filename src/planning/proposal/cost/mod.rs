@@ -11,7 +11,6 @@ mod join;
 mod parallel;
 mod retention;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
 pub use crate::planning::proposal::cost::gain::join_gain;
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
 pub use crate::planning::proposal::cost::gain::join_gain_possible;

@@ -10,6 +10,7 @@ use crate::model::access::StatementFacts;
 use crate::model::bound::Bound;
 use crate::model::key::KeyType;
 use crate::model::key::KeyValue;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
@@ -32,6 +33,7 @@ use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Observation;
 use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalError;
@@ -71,6 +73,8 @@ pub struct Fixture {
     pub server: ServerFacts,
     pub version: u32,
     pub constants: CostConstants,
+    pub disqualified: Vec<Disqualification>,
+    pub applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Fixture {
@@ -104,6 +108,8 @@ impl Fixture {
             server: ServerFacts::default(),
             version: 150_000,
             constants: CostConstants::default(),
+            disqualified: Vec::new(),
+            applied: BTreeMap::new(),
         }
     }
 
@@ -165,6 +171,8 @@ impl Fixture {
             server: self.server,
             target_version_num: self.version,
             constants: &self.constants,
+            disqualified: &self.disqualified,
+            applied: &self.applied,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod alignment;
 mod choices;
+mod disqualified;
 pub mod fixture;
 mod hand;
 mod joins;
@@ -11,5 +12,8 @@ mod odd;
 mod predicted;
 mod prices;
 mod rules;
+mod stability;
 mod strategies;
+mod tpcc;
+mod tpch;
 mod words;

@@ -94,6 +94,7 @@ fn every_error_is_written_in_the_same_style() {
         ProposalError::Interval("1 moon".to_owned()),
         ProposalError::Value { value: "v".to_owned(), column: "c".to_owned(), type_text: "date".to_owned() },
         ProposalError::TooMany { count: 9, limit: 8 },
+        ProposalError::Interrupted,
         ProposalError::Layout(LayoutError::Empty),
     ] {
         let message = error.to_string();

@@ -3,22 +3,35 @@
 //! Not here: decisions. Invariant: every number in a sentence is one that the
 //! choice was made with, and has its unit beside it.
 
+mod change;
+mod words;
+
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
 use crate::planning::proposal::CostTerm;
+use crate::planning::proposal::Method;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::SearchSummary;
 use crate::planning::proposal::choice::Choice;
 use crate::planning::proposal::choice::Whole;
+use crate::planning::proposal::choice::disqualified;
 use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::explain::words::duration;
+use crate::planning::proposal::explain::words::milliseconds;
+use crate::planning::proposal::explain::words::percent;
+use crate::planning::proposal::explain::words::rate;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::rows_scanned_share;
 use crate::planning::proposal::subject::Subject;
+
+pub use crate::planning::proposal::explain::words::bytes;
+pub use crate::planning::proposal::explain::words::rounded;
 
 /// The choice of a table as it is handed out.
 pub fn relation_proposal(
@@ -26,16 +39,21 @@ pub fn relation_proposal(
     subject: &Subject,
     choice: Choice,
     group: Option<u32>,
+    search: &SearchSummary,
 ) -> RelationProposal {
     let whole_cost = choice.whole_cost();
     let reason = reason(input, subject, &choice);
+    let weighed_reason = match group {
+        Some(_) => format!("{reason} {}", how_searched(search)),
+        None => reason.clone(),
+    };
     let candidates: Vec<CandidateSummary> = choice
         .weighed
         .iter()
         .zip(1_u32..)
         .map(|(weighed, rank)| summary(input, subject, weighed, rank, whole_cost))
         .map(|summary| match summary.rank {
-            1 => CandidateSummary { reason: reason.clone(), ..summary },
+            1 => CandidateSummary { reason: weighed_reason.clone(), ..summary },
             _ => summary,
         })
         .collect();
@@ -64,6 +82,24 @@ pub fn relation_proposal(
     }
 }
 
+/// How sure it is that no other choice of the tables together is better.
+fn how_searched(search: &SearchSummary) -> String {
+    let how = match search.method {
+        Method::Alone | Method::Elimination | Method::BranchAndBound => "an exact search",
+        Method::LargeNeighborhoods => "a search of large neighbourhoods",
+    };
+    let tables = search.tables;
+    if search.gap <= f64::EPSILON {
+        format!("Chosen together with the other tables by {how} of {tables} tables: no choice costs less.")
+    } else {
+        format!(
+            "Chosen together with the other tables by {how} of {tables} tables: no choice can cost less by \
+             more than {}.",
+            percent(search.gap)
+        )
+    }
+}
+
 fn summary(
     input: &ProposalInput,
     subject: &Subject,
@@ -85,7 +121,7 @@ fn summary(
         cost: rounded(cost),
         cost_share: rounded(share),
         legal: weighed.legal(),
-        reason: why_not(weighed, share),
+        reason: why_not(input, subject, weighed, share),
         generators: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.generators.clone()),
         price: weighed.verdict.price.clone(),
         terms: terms(&weighed.cost),
@@ -107,7 +143,7 @@ pub fn cost_share(cost: f64, whole: f64) -> f64 {
 }
 
 /// The sentence of a candidate that was not chosen.
-fn why_not(weighed: &Weighed, share: f64) -> String {
+fn why_not(input: &ProposalInput, subject: &Subject, weighed: &Weighed, share: f64) -> String {
     let Some(candidate) = &weighed.candidate else {
         let (term, value) = largest_term(&weighed.cost);
         return format!(
@@ -123,10 +159,12 @@ fn why_not(weighed: &Weighed, share: f64) -> String {
     }
     let (term, value) = largest_term(&weighed.cost);
     let price = format!("It costs {} of the whole table, {} of it {term}.", percent(share), rate(value));
-    match weighed.verdict.told() {
-        told if told.is_empty() => format!("{from} {price}"),
-        told => format!("{from} {told} {price}"),
-    }
+    let disqualified = disqualified(input, subject, weighed).unwrap_or_default().to_owned();
+    let told: Vec<String> = [from, weighed.verdict.told(), disqualified, price]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect();
+    told.join(" ")
 }
 
 fn largest_term(cost: &Cost) -> (String, f64) {
@@ -136,9 +174,13 @@ fn largest_term(cost: &Cost) -> (String, f64) {
 }
 
 fn reason(input: &ProposalInput, subject: &Subject, choice: &Choice) -> String {
-    match &choice.whole {
+    let reason = match &choice.whole {
         Some(whole) => reason_whole(input, subject, choice, whole),
         None => reason_sharded(subject, choice),
+    };
+    match change::told(input, subject, choice) {
+        Some(told) => format!("{told} {reason}"),
+        None => reason,
     }
 }
 
@@ -158,6 +200,13 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
                 format!(" The best, {}: {refused}", by(best))
             });
             format!("{size} at the horizon: no usable key.{why}")
+        }
+        Whole::Disqualified => {
+            let why = best.map_or(String::new(), |best| {
+                let reason = disqualified(input, subject, best).unwrap_or_default();
+                format!(" The best, {}: {reason}", by(best))
+            });
+            format!("{size} at the horizon: no key that stood the test.{why}")
         }
         Whole::Small => format!(
             "{size} at the horizon: too small for two shards of {}; a scan of it all costs {}.",
@@ -268,7 +317,9 @@ fn about_workload(input: &ProposalInput, subject: &Subject, choice: &Choice) -> 
 /// What is to be known of a key.
 fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec<String> {
     let Some(candidate) = &weighed.candidate else { return Vec::new() };
-    let mut warnings = weighed.verdict.warnings.clone();
+    let mut warnings: Vec<String> =
+        disqualified(input, subject, weighed).map(str::to_owned).into_iter().collect();
+    warnings.extend(weighed.verdict.warnings.iter().cloned());
     if weighed.impossible.is_some() {
         return warnings;
     }
@@ -343,55 +394,4 @@ fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<
         percent(cost_share(blocked.cost.total(), choice.whole_cost())),
         blocked.verdict.told()
     ))
-}
-
-/// A number with six significant digits: what is stored reads back the same.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
-}
-
-/// A number with two significant digits.
-fn short(value: f64) -> String {
-    let value = if value.abs() < 1e-9 { 0.0 } else { value };
-    match value.abs() {
-        size if size >= 10.0 || size == 0.0 => format!("{value:.0}"),
-        size if size >= 1.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
-        size if size >= 0.1 => format!("{value:.2}"),
-        _ => format!("{value:.1e}"),
-    }
-}
-
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent > 0.0 && percent < 0.1 {
-        "less than 0.1 %".to_owned()
-    } else {
-        format!("{} %", short(percent))
-    }
-}
-
-fn rate(value: f64) -> String {
-    format!("{} {}", short(value), cost::UNIT)
-}
-
-fn milliseconds(value: f64) -> String {
-    format!("{} ms", short(value))
-}
-
-/// Bytes as `pg_size_pretty` writes them: units of 1024.
-pub fn bytes(bytes: f64) -> String {
-    let mut value = bytes;
-    for unit in ["bytes", "kB", "MB", "GB"] {
-        if value < 1024.0 {
-            return format!("{} {unit}", short(value));
-        }
-        value /= 1024.0;
-    }
-    format!("{} TB", short(value))
-}
-
-fn duration(micros: i64) -> String {
-    const DAY: f64 = 86_400e6;
-    let days = micros as f64 / DAY;
-    if days >= 365.25 { format!("{:.1} years", days / 365.25) } else { format!("{} days", short(days)) }
 }
