@@ -18,6 +18,7 @@ use crate::catalog::calibration;
 use crate::model::report::SqlState;
 use crate::operations::advise::server_facts;
 use crate::pg::analyze::define;
+use crate::pg::analyze::define_by_query;
 use crate::pg::clock::Clock;
 use crate::pg::context;
 use crate::pg::context::as_extension_owner;
@@ -35,7 +36,7 @@ use crate::planning::proposal::settled;
 const SCHEMA: &str = "presplit_calibration";
 
 /// Time after which no larger number of shards is tried.
-const PLANNING_MS_MAX: f64 = 6000.0;
+const PLANNING_MS_MAX: f64 = 8000.0;
 
 /// Part of the lock table that calibration may take.
 const LOCK_SHARE: f64 = 0.4;
@@ -113,7 +114,7 @@ fn measure() -> Measured {
         let done = context::in_subtransaction(|| part(&mut parts));
         found.append(&mut parts);
         if let Err(caught) = done {
-            pgrx::debug1!("pg_presplit: a part of the calibration failed: {}", caught.message);
+            pgrx::log!("part of a calibration failed: {}", caught.message);
         }
     }
     if let Some((sequential, random)) = disk::read_ms() {
@@ -152,8 +153,8 @@ fn planning(found: &mut Measured) {
     let mut made = 0;
     let mut executed: Vec<(f64, f64)> = Vec::new();
     for count in PLANNED_SHARDS {
-        // Four times as many take about ten times as long.
-        if count as f64 > room || clock.ms() * 10.0 > PLANNING_MS_MAX * 2.0 {
+        // The next number takes about as many times as long as it is larger.
+        if count as f64 > room || clock.ms() * 3.0 > PLANNING_MS_MAX {
             break;
         }
         for number in made..count {
@@ -184,7 +185,7 @@ fn planning(found: &mut Measured) {
 /// Rows that are visible without a look at their transaction, as those of a
 /// table that has rested are: a materialized view is filled so.
 fn filled(name: &str, columns: &str, rows: u32) {
-    define(&format!(
+    define_by_query(&format!(
         "CREATE MATERIALIZED VIEW {SCHEMA}.{name} AS SELECT {columns} FROM pg_catalog.generate_series(1, {rows}) AS g WITH NO DATA"
     ));
     define(&format!("REFRESH MATERIALIZED VIEW {SCHEMA}.{name}"));
@@ -201,13 +202,15 @@ fn scans(found: &mut Measured) {
     filled("wide", "g AS k, pg_catalog.repeat('x', 1000) AS body", WIDE_ROWS);
     define(&format!("CREATE INDEX ON {SCHEMA}.narrow (id)"));
     let timed = |name: &str, rows: u32| {
-        let ms = executed_ms(TRIES, &format!("SELECT count(*) FROM {SCHEMA}.{name} WHERE k > 0"))?;
+        let ms = executed_ms(2 * TRIES, &format!("SELECT count(*) FROM {SCHEMA}.{name} WHERE k > 0"))?;
         Some(TimedScan { pages: pages(name)?, rows: f64::from(rows), ms })
     };
     let Some((narrow, wide)) = timed("narrow", NARROW_ROWS).zip(timed("wide", WIDE_ROWS)) else { return };
-    let Some((page_ms, row_ms)) = page_and_row(narrow, wide) else { return };
-    found.insert("page_cached_ms".to_owned(), page_ms);
-    found.insert("row_ms".to_owned(), row_ms);
+    let (page_ms, row_ms) = page_and_row(narrow, wide).unwrap_or_default();
+    if row_ms > 0.0 {
+        found.insert("page_cached_ms".to_owned(), page_ms);
+        found.insert("row_ms".to_owned(), row_ms);
+    }
     let series = format!("pg_catalog.generate_series(1, {DESCENTS}) AS g");
     let alone = executed_ms(TRIES, &format!("SELECT count(*) FROM {series}"));
     let looked_up =

@@ -191,6 +191,7 @@ pub struct CostConstants {
 }
 
 impl Default for CostConstants {
+    #[expect(clippy::too_many_lines, reason = "a table of values")]
     fn default() -> Self {
         Self {
             planning_pruned_ms: 0.02,
