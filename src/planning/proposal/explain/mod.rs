@@ -20,6 +20,7 @@ use crate::planning::proposal::choice::Whole;
 use crate::planning::proposal::choice::disqualified;
 use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
+use crate::planning::proposal::demand::Demand;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::explain::words::duration;
@@ -284,9 +285,10 @@ fn confidence(input: &ProposalInput, subject: &Subject) -> Confidence {
         subject.size.rows > subject.size.rows_past || subject.size.rows < growth.map_or(0.0, |g| g.rows_now);
     let stated = !subject.traffic.uses.is_empty() && !subject.traffic.assumed;
     let event_time = growth.is_some_and(|growth| growth.event_time.is_some());
+    let sampled = || subject.table.columns.iter().any(|column| Demand::of(column, input.constants).is_some());
     if !stated || !grows || subject.size.declared {
         Confidence::Low
-    } else if event_time && subject.traffic.calls >= input.constants.calls_trusted {
+    } else if (event_time || sampled()) && subject.traffic.calls >= input.constants.calls_trusted {
         Confidence::High
     } else {
         Confidence::Medium

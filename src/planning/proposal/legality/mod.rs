@@ -77,7 +77,9 @@ impl<'a> Rules<'a> {
     pub fn judge(&self, subject: &Subject, key: &[String], strategy: Strategy) -> Verdict {
         let mut verdict = Verdict::default();
         let table = subject.table;
-        verdict.obstacles.extend(not_a_table_to_shard(table));
+        // Shards that were made here can be made anew.
+        let ours = table.kind == TableKind::Partitioned && self.input.applied.contains_key(&subject.name);
+        verdict.obstacles.extend(not_a_table_to_shard(table).filter(|_| !ours));
         verdict.obstacles.extend(unfit_columns(table, key, strategy));
         self.uniques(subject, key, &mut verdict);
         self.exclusions(table, key, &mut verdict);

@@ -15,6 +15,7 @@ use crate::model::sample::Access as Sampled;
 use crate::model::sample::FrequentValue;
 use crate::model::sample::SampledValues;
 use crate::model::sample::ShownValue;
+use crate::model::statistics::ExtendedStatistics;
 use crate::planning::proposal::Generator;
 use crate::planning::proposal::option;
 use crate::planning::proposal::option::Weighed;
@@ -298,6 +299,34 @@ fn two_columns_are_hashed_where_both_are_named() {
 }
 
 #[test]
+fn pairs_that_many_rows_have_are_placed_by_both_hashes() {
+    let both = |share: f64| {
+        let fixture = values(orders(&["tenant", "id"]), "orders", "tenant", &[("1", 0.5)], &["2", "9"]);
+        values(fixture, "orders", "id", &[("7", 0.5)], &["8", "9"])
+            .edit("orders", |table| {
+                table.extended_statistics.push(ExtendedStatistics {
+                    columns: vec!["id".to_owned(), "tenant".to_owned()],
+                    common_values: vec![vec![Some("7".to_owned()), Some("1".to_owned())]],
+                    common_fractions: vec![share],
+                    ..ExtendedStatistics::default()
+                });
+            })
+            .with(|fixture| {
+                fixture.hash_values.insert((name("orders"), "tenant".to_owned()), vec![1]);
+                fixture.hash_values.insert((name("orders"), "id".to_owned()), vec![2]);
+            })
+    };
+    let rows = |share: f64| {
+        let found = of(&both(share), "orders", Strategy::Hash, &["tenant", "id"]);
+        let four = found.iter().find(|one| one.0.division.shard_count() == 4).expect("a modulus of four");
+        four.0.division.rows.iter().map(|rows| four.0.division.share(*rows)).collect::<Vec<_>>()
+    };
+    // 1 ^ (2 + (1 << 54)) is 3 modulo 4.
+    let placed = rows(0.4);
+    assert!((placed[3] - 0.55).abs() < 1e-9 && (placed[0] - 0.15).abs() < 1e-9, "{placed:?}");
+}
+
+#[test]
 fn every_modulus_within_the_limits_is_offered_and_the_suitable_one_first() {
     let found = of(&accounts(400.0), "accounts", Strategy::Hash, &["id"]);
     let counts: Vec<usize> = found.iter().map(|one| one.0.division.shard_count()).collect();
@@ -341,7 +370,7 @@ fn retention_suggests_event_time() {
 }
 
 #[test]
-fn a_partitioned_table_is_cut_anew_or_as_it_is() {
+fn of_a_partitioned_table_the_present_key_is_weighed_too() {
     let partitioned = |key: &str| {
         accounts(400.0).edit("accounts", |table| {
             table.kind = TableKind::Partitioned;
@@ -350,7 +379,7 @@ fn a_partitioned_table_is_cut_anew_or_as_it_is() {
     };
     let by_hash = of(&partitioned("HASH (id)"), "accounts", Strategy::Hash, &["id"]);
     assert!(generators(&by_hash).contains(&Generator::PresentKey));
-    let told = "It is partitioned by HASH (id) today: the shards replace its partitions.";
+    let told = "The table is partitioned by HASH (id) today: the shards would replace its partitions.";
     assert!(by_hash[0].0.verdict.warnings.iter().any(|warning| warning == told));
     let by_list = of(&partitioned("LIST (email)"), "accounts", Strategy::List, &["email"]);
     assert_eq!(generators(&by_list), [Generator::PresentKey]);
