@@ -55,6 +55,9 @@ REVOKE ALL ON FUNCTION choose_alternative(bigint, text, int) FROM PUBLIC;
 COMMENT ON FUNCTION choose_alternative(bigint, text, int) IS
     'a new proposal with another of the ways that were weighed for a table';
 
+COMMENT ON FUNCTION proposal_evidence(bigint, text[]) IS
+    'what PostgreSQL''s own planner makes of each statement on the proposed shards, before and after';
+
 COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
     'the statements that divide a copy of each table, executable in order';
 

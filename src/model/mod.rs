@@ -24,3 +24,4 @@ pub mod shadow;
 pub mod signature;
 pub mod statistics;
 pub mod utility;
+pub mod what_if;

@@ -33,6 +33,7 @@ use crate::planning::forecast;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal;
 use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
@@ -61,7 +62,7 @@ pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
 }
 
 /// What exists here already and need not be built for the analysis.
-fn existing() -> Result<Existing, ErrorReport> {
+pub fn existing() -> Result<Existing, ErrorReport> {
     #[derive(Deserialize)]
     struct Found {
         types: Vec<(String, String)>,
@@ -121,7 +122,7 @@ pub fn growth_of(profile: &Profile, table: &Table, horizon_micros: i64) -> Resul
 }
 
 /// Hash values of the common values of columns that could be a hash key.
-fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
+pub fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
     let mut values = BTreeMap::new();
     for table in &profile.tables {
         for column in table.columns.iter().filter(|column| column.hashable && !column.type_name.array) {
@@ -149,10 +150,10 @@ fn travelled(hashes: &[u64]) -> Option<Vec<u64>> {
 /// Everything that a proposal is made from.
 pub struct Facts {
     pub profile: Profile,
-    workload: AnalyzedWorkload,
+    pub workload: AnalyzedWorkload,
     growth: BTreeMap<QualifiedName, Growth>,
     retention: BTreeMap<QualifiedName, RetentionPolicy>,
-    hashes: proposal::HashValues,
+    pub hashes: proposal::HashValues,
     constants: CostConstants,
     horizon_micros: i64,
     /// Tables that are cut here already.
@@ -177,7 +178,12 @@ impl Facts {
         Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
     }
 
-    fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
+    fn with_input<R>(
+        &self,
+        only: Option<QualifiedName>,
+        disqualified: &[Disqualification],
+        work: impl FnOnce(&ProposalInput<'_>) -> R,
+    ) -> R {
         /// `effective_cache_size` counts pages of this many bytes.
         const PAGE_BYTES: f64 = 8192.0;
         let settings = guc::settings();
@@ -196,14 +202,21 @@ impl Facts {
             server: server_facts(),
             target_version_num: server_major() * 10_000,
             constants: &self.constants,
-            disqualified: &[],
+            disqualified,
             applied: &self.applied,
         })
     }
 
-    /// Proposes shards for one table or for all.
-    pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, |input| on_threads(|stop| proposal::propose_unless(input, stop)))?)
+    /// Proposes shards for one table or for all, in other ways than those that
+    /// are disqualified.
+    pub fn propose(
+        &self,
+        only: Option<QualifiedName>,
+        disqualified: &[Disqualification],
+    ) -> Result<Proposal, ErrorReport> {
+        Ok(self.with_input(only, disqualified, |input| {
+            on_threads(|stop| proposal::propose_unless(input, stop))
+        })?)
     }
 
     /// A proposal made by hand, checked by the same laws.
@@ -214,9 +227,9 @@ impl Facts {
         shard_key: &[String],
         bounds: &Value,
     ) -> Result<Proposal, ErrorReport> {
-        let relations: Vec<RelationProposal> = vec![
-            self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
-        ];
+        let relations: Vec<RelationProposal> = vec![self.with_input(None, &[], |input| {
+            proposal::by_hand(input, relation, strategy, shard_key, bounds)
+        })?];
         Ok(Proposal {
             settings: guc::settings(),
             horizon_micros: self.horizon_micros,

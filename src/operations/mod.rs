@@ -11,5 +11,6 @@ pub mod check;
 pub mod convert;
 pub mod provision;
 pub mod restore;
+pub mod what_if;
 pub mod worker;
 pub mod workload;

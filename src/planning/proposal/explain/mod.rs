@@ -80,6 +80,7 @@ pub fn relation_proposal(
         reason,
         warnings,
         candidates,
+        evidence: Vec::new(),
     }
 }
 
