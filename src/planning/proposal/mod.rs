@@ -41,7 +41,7 @@ mod option;
 mod present;
 mod range;
 mod register;
-mod search;
+pub mod search;
 mod server;
 mod spread;
 mod stem;

@@ -6,24 +6,18 @@
 //! has an age.
 
 use crate::planning::proposal::ProposalInput;
-use crate::planning::proposal::calendar::CalendarUnit;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
-use crate::planning::proposal::edge::Edge;
 use crate::planning::proposal::subject::Subject;
 
 /// Milliseconds per second.
 pub fn retention(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 {
     let Some(kept) = subject.kept else { return 0.0 };
     let constants = input.constants;
-    if let Cells::Range { edges, unit, follows: true, .. } = &division.cells {
-        let length = |edge: &[Edge]| Some(edge[1].micros()?.saturating_sub(edge[0].micros()?));
-        // Ids that stand for moments have no length but that of their unit.
-        let shortest =
-            edges.windows(2).filter_map(length).min().or_else(|| unit.map(CalendarUnit::micros_min));
-        let seconds = shortest.map_or(0.0, |micros| micros as f64 / 1e6);
+    if let Cells::Range { unit, follows: true, .. } = &division.cells {
+        let seconds = unit.map_or(f64::INFINITY, |unit| unit.micros_min() as f64 / 1e6);
         // A shard that is longer than rows are kept never goes in time.
-        if seconds > 0.0 && seconds <= kept.seconds_max() {
+        if seconds <= kept.seconds_max() {
             let shards = division.moduli.first().map_or(1.0, |modulus| f64::from(*modulus));
             return constants.drop_shard_ms * shards / seconds;
         }

@@ -48,11 +48,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The obstacles and the price of each way around them, in sentences;
-    /// empty if nothing is to be said.
+    /// The obstacles and the price of them all, in sentences; empty if nothing
+    /// is to be said.
     pub fn told(&self) -> String {
-        let sentences: Vec<String> = self.obstacles.iter().cloned().chain(self.price.sentence()).collect();
-        sentences.join(" ")
+        // One obstacle tells its price itself, but for the statements.
+        let alone = self.obstacles.len() == 1 && self.price.on_conflict_statements == 0;
+        let price = self.price.sentence().filter(|_| !alone);
+        self.obstacles.iter().cloned().chain(price).collect::<Vec<_>>().join(" ")
     }
 }
 
