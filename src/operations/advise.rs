@@ -20,10 +20,12 @@ use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
+use crate::model::report::Report;
 use crate::model::retention::RetentionPolicy;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::server;
@@ -166,9 +168,7 @@ impl Facts {
         let (mut growth, mut retention) = (BTreeMap::new(), BTreeMap::new());
         for table in &profile.tables {
             growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
-            if let Some(policy) = settings::load(&table.name())?.get("data_retention_policy") {
-                retention.insert(table.name(), RetentionPolicy::parse(policy.as_str().unwrap_or_default())?);
-            }
+            retention.extend(policy_of(table)?.map(|policy| (table.name(), policy)));
         }
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
@@ -244,6 +244,20 @@ pub fn server_facts() -> ServerFacts {
         connections,
         parallel_workers: each.min(number(c"max_parallel_workers").unwrap_or(0.0)) as u32,
     }
+}
+
+/// The retention policy of a table's own; older releases stored any text.
+fn policy_of(table: &Table) -> Result<Option<RetentionPolicy>, ErrorReport> {
+    let settings = settings::load(&table.name())?;
+    let Some(policy) = settings.get("data_retention_policy").and_then(Value::as_str) else { return Ok(None) };
+    RetentionPolicy::parse(policy).map(Some).map_err(|cause| {
+        error::new(
+            cause.sqlstate(),
+            format!("retention policy of table \"{}\" cannot be followed", table.name()),
+            cause.detail(),
+            Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
+        )
+    })
 }
 
 /// The profile that an argument means, for the current user.
