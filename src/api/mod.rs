@@ -9,6 +9,7 @@
 //! | calibration | `calibrate` | `calibrate` |
 //! | backup | `backup` | `profile_backup` |
 //! | proposals | `proposals` | `propose_shards`, `explain_proposal`, `choose_alternative`, `proposal_ddl`, `export_proposal`, `import_proposal`, `register_proposal` |
+//! | evidence | `evidence` | `proposal_evidence` |
 //! | restore | `restore` | `check_restore`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
 //! | workloads | `workload` | `declare_workload`, `import_log` |
 //! | views | `views` | what the views of schema `presplit` read |
@@ -18,6 +19,7 @@
 
 pub mod backup;
 pub mod calibrate;
+pub mod evidence;
 pub mod facts;
 pub mod proposals;
 pub mod restore;

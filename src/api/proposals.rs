@@ -22,6 +22,7 @@ use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::operations::advise;
 use crate::operations::advise::Facts;
+use crate::operations::what_if;
 use crate::pg::document::Document;
 use crate::pg::error;
 use crate::planning::proposal::Proposal;
@@ -65,7 +66,7 @@ fn propose_shards(
     let profile = advise::meant(profile)?;
     let only =
         relation.map(|text| table_of(&profile, text).map(crate::model::profile::Table::name)).transpose()?;
-    let proposal = Facts::read(profile, horizon)?.propose(only)?;
+    let proposal = what_if::proposed(&Facts::read(profile, horizon)?, only.as_ref())?;
     let id = proposals::store(&proposal, &current_user()?)?;
     let rows = proposal.relations.into_iter().map(move |proposed| {
         let (key, count) = key_and_count(&proposed);
@@ -106,12 +107,12 @@ fn pinned_shards(proposed: &RelationProposal) -> serde_json::Value {
     shards
 }
 
-fn load(proposal_id: i64) -> Result<Stored, ErrorReport> {
+pub fn load(proposal_id: i64) -> Result<Stored, ErrorReport> {
     proposals::load(proposal_id, &current_user()?)
 }
 
 /// The relations of a proposal that a list names; all if there is no list.
-fn chosen(
+pub fn chosen(
     stored: &Stored,
     names: Option<Vec<Option<String>>>,
 ) -> Result<Vec<&RelationProposal>, ErrorReport> {
@@ -228,7 +229,7 @@ fn proposal_ddl(
 #[search_path(pg_catalog, pg_temp)]
 fn export_proposal(proposal_id: i64) -> Result<JsonB, ErrorReport> {
     let stored = load(proposal_id)?;
-    Ok(JsonB(json!({"format": FORMAT, "version": VERSION, "proposal": stored.proposal})))
+    Ok(JsonB(json!({"format": FORMAT, "version": VERSION, "proposal": stored.proposal.without_evidence()})))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]

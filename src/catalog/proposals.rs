@@ -58,7 +58,7 @@ pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
         settings["search"] = json!(search);
     }
     let content: Vec<Value> = proposal.relations.iter().map(|relation| json!(relation)).collect();
-    let identity = json!([user, settings, content]).to_string();
+    let identity = json!([user, settings, proposal.without_evidence().relations]).to_string();
     as_extension_owner(|| {
         let digest = spi::one::<String>(
             "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')",
@@ -153,4 +153,17 @@ pub fn applied() -> Result<BTreeMap<QualifiedName, Layout>, ErrorReport> {
         )
     })?;
     Ok(relations.into_iter().filter_map(|found| Some((found.relation, found.layout?))).collect())
+}
+
+/// Whether the user may read the texts of the statements that a proposal was
+/// judged by.
+pub fn shows_texts(proposal_id: i64, user: &str) -> Result<bool, ErrorReport> {
+    as_extension_owner(|| {
+        let shows = spi::one::<bool>(
+            "SELECT created_by = $2 OR pg_has_role($2, 'pg_read_all_stats', 'USAGE')
+             FROM presplit.stored_proposals WHERE proposal_id = $1",
+            &[proposal_id.into(), user.into()],
+        )?;
+        Ok(shows.unwrap_or(false))
+    })
 }

@@ -257,6 +257,14 @@ impl Layout {
         &self.shards
     }
 
+    /// The same with every shard in the database's own tablespace.
+    #[must_use]
+    pub fn without_tablespaces(&self) -> Self {
+        let mut bare = self.clone();
+        bare.shards.iter_mut().for_each(|shard| shard.tablespace = None);
+        bare
+    }
+
     /// The branch that a shard of this layout is in.
     #[must_use]
     pub fn branch_of(&self, shard: &Shard) -> Option<&Branch> {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use crate::model::profile::Constraint;
 use crate::model::profile::Counters;
 use crate::model::profile::Profile;
+use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
 use crate::model::profile::Workload;
 use crate::model::statistics::ColumnStatistics;
@@ -40,9 +41,24 @@ pub(crate) fn check(profile: &Profile) -> Result<(), Broken> {
     check_references(profile)?;
     for reading in &profile.history {
         moment("at", &reading.at)?;
-        amounts("history", &[reading.rows, reading.bytes])?;
+        check_reading(reading)?;
     }
     check_workload(&profile.workload)
+}
+
+fn check_reading(reading: &SizeReading) -> Result<(), Broken> {
+    let known = [
+        reading.heap_bytes,
+        reading.index_bytes,
+        reading.toast_bytes,
+        reading.inserted,
+        reading.updated,
+        reading.deleted,
+    ];
+    amounts("history", &[reading.rows, reading.bytes, reading.loaded, reading.dropped])?;
+    amounts("history", &known.into_iter().flatten().collect::<Vec<_>>())?;
+    // Events make a table smaller as well as larger.
+    amounts("history", &[reading.event_bytes.abs()])
 }
 
 fn moment(field: &str, text: &str) -> Result<(), Broken> {

@@ -45,8 +45,10 @@ pub enum ShadowPart {
     Function(QualifiedName, Volatility),
     Aggregate(QualifiedName),
     Operator(QualifiedName),
-    /// A key of a table, which can do without it.
+    /// A key or index of a table, which can do without it.
     Key,
+    /// A part of a table that is not the same without it.
+    Shard(QualifiedName),
 }
 
 /// A view; its definition names tables as the profile does.

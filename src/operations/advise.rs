@@ -19,9 +19,10 @@ use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
-use crate::model::profile::Table;
 use crate::model::report::Report;
+use crate::model::retention::RetentionError;
 use crate::model::retention::RetentionPolicy;
+use crate::operations::growth;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
@@ -35,6 +36,7 @@ use crate::planning::forecast;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal;
 use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::RelationProposal;
@@ -63,7 +65,7 @@ pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
 }
 
 /// What exists here already and need not be built for the analysis.
-fn existing() -> Result<Existing, ErrorReport> {
+pub fn existing() -> Result<Existing, ErrorReport> {
     #[derive(Deserialize)]
     struct Found {
         types: Vec<(String, String)>,
@@ -115,15 +117,8 @@ pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport>
     Ok(micros.unwrap_or(0))
 }
 
-/// What is expected of one table.
-pub fn growth_of(profile: &Profile, table: &Table, horizon_micros: i64) -> Result<Growth, ErrorReport> {
-    let declared = settings::load(&table.name())?.get("expected_rows_per_day").and_then(Value::as_f64);
-    let captured = profile.captured_micros().unwrap_or(0);
-    Ok(forecast::growth(table, &profile.history, captured, horizon_micros, declared)?)
-}
-
 /// Hash values of the common values of columns that could be a hash key.
-fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
+pub fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
     let mut values = BTreeMap::new();
     for table in &profile.tables {
         for column in table.columns.iter().filter(|column| column.hashable && !column.type_name.array) {
@@ -148,13 +143,37 @@ fn travelled(hashes: &[u64]) -> Option<Vec<u64>> {
     (!hashes.is_empty()).then(|| hashes.to_vec())
 }
 
+/// What tables are configured to keep.
+fn retention(profile: &Profile) -> Result<BTreeMap<QualifiedName, RetentionPolicy>, ErrorReport> {
+    let configured = settings::all()?;
+    let mut found = BTreeMap::new();
+    for name in profile.tables.iter().map(|table| table.name()) {
+        let own = configured.get(&name).and_then(|settings| settings.values.get("data_retention_policy"));
+        if let Some(policy) = own.and_then(Value::as_str) {
+            let parsed = RetentionPolicy::parse(policy).map_err(|cause| unfit(&name, &cause))?;
+            found.insert(name, parsed);
+        }
+    }
+    Ok(found)
+}
+
+/// Older releases stored any text as the policy of a table.
+fn unfit(name: &QualifiedName, cause: &RetentionError) -> ErrorReport {
+    error::new(
+        cause.sqlstate(),
+        format!("retention policy of table \"{name}\" cannot be followed"),
+        cause.detail(),
+        Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
+    )
+}
+
 /// Everything that a proposal is made from.
 pub struct Facts {
     pub profile: Profile,
-    workload: AnalyzedWorkload,
+    pub workload: AnalyzedWorkload,
     growth: BTreeMap<QualifiedName, Growth>,
     retention: BTreeMap<QualifiedName, RetentionPolicy>,
-    hashes: proposal::HashValues,
+    pub hashes: proposal::HashValues,
     constants: CostConstants,
     horizon_micros: i64,
     /// Tables that are cut here already.
@@ -165,11 +184,8 @@ impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let (mut growth, mut retention) = (BTreeMap::new(), BTreeMap::new());
-        for table in &profile.tables {
-            growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
-            retention.extend(policy_of(table)?.map(|policy| (table.name(), policy)));
-        }
+        let growth = growth::all(&profile, horizon_micros)?;
+        let retention = retention(&profile)?;
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
         let constants = CostConstants::calibrated(&calibration::load()?);
@@ -177,7 +193,12 @@ impl Facts {
         Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
     }
 
-    fn with_input<R>(&self, only: Option<QualifiedName>, work: impl FnOnce(&ProposalInput<'_>) -> R) -> R {
+    fn with_input<R>(
+        &self,
+        only: Option<QualifiedName>,
+        disqualified: &[Disqualification],
+        work: impl FnOnce(&ProposalInput<'_>) -> R,
+    ) -> R {
         /// `effective_cache_size` counts pages of this many bytes.
         const PAGE_BYTES: f64 = 8192.0;
         let settings = guc::settings();
@@ -196,14 +217,21 @@ impl Facts {
             server: server_facts(),
             target_version_num: server_major() * 10_000,
             constants: &self.constants,
-            disqualified: &[],
+            disqualified,
             applied: &self.applied,
         })
     }
 
-    /// Proposes shards for one table or for all.
-    pub fn propose(&self, only: Option<QualifiedName>) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, |input| on_threads(|stop| proposal::propose_unless(input, stop)))?)
+    /// Proposes shards for one table or for all, in other ways than those that
+    /// are disqualified.
+    pub fn propose(
+        &self,
+        only: Option<QualifiedName>,
+        disqualified: &[Disqualification],
+    ) -> Result<Proposal, ErrorReport> {
+        Ok(self.with_input(only, disqualified, |input| {
+            on_threads(|stop| proposal::propose_unless(input, stop))
+        })?)
     }
 
     /// A proposal made by hand, checked by the same laws.
@@ -214,9 +242,9 @@ impl Facts {
         shard_key: &[String],
         bounds: &Value,
     ) -> Result<Proposal, ErrorReport> {
-        let relations: Vec<RelationProposal> = vec![
-            self.with_input(None, |input| proposal::by_hand(input, relation, strategy, shard_key, bounds))?,
-        ];
+        let relations: Vec<RelationProposal> = vec![self.with_input(None, &[], |input| {
+            proposal::by_hand(input, relation, strategy, shard_key, bounds)
+        })?];
         Ok(Proposal {
             settings: guc::settings(),
             horizon_micros: self.horizon_micros,
@@ -244,20 +272,6 @@ pub fn server_facts() -> ServerFacts {
         connections,
         parallel_workers: each.min(number(c"max_parallel_workers").unwrap_or(0.0)) as u32,
     }
-}
-
-/// The retention policy of a table's own; older releases stored any text.
-fn policy_of(table: &Table) -> Result<Option<RetentionPolicy>, ErrorReport> {
-    let settings = settings::load(&table.name())?;
-    let Some(policy) = settings.get("data_retention_policy").and_then(Value::as_str) else { return Ok(None) };
-    RetentionPolicy::parse(policy).map(Some).map_err(|cause| {
-        error::new(
-            cause.sqlstate(),
-            format!("retention policy of table \"{}\" cannot be followed", table.name()),
-            cause.detail(),
-            Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
-        )
-    })
 }
 
 /// The profile that an argument means, for the current user.

@@ -22,4 +22,5 @@ pub mod server;
 pub mod spi;
 pub mod threads;
 pub mod utility;
+pub mod what_if;
 pub mod worker;

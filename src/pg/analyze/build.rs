@@ -95,14 +95,14 @@ impl Shadow {
             ShadowPart::Collation(name) => {
                 self.known.collations.insert(name.clone());
             }
-            ShadowPart::Schema | ShadowPart::Key => {}
+            ShadowPart::Schema | ShadowPart::Key | ShadowPart::Shard(_) => {}
         }
     }
 
     fn miss(&mut self, part: &ShadowPart, reason: String) {
         match part {
-            ShadowPart::Type(name) | ShadowPart::Table(name) => {
-                self.failed.insert(name.clone(), reason);
+            ShadowPart::Type(name) | ShadowPart::Table(name) | ShadowPart::Shard(name) => {
+                self.failed.entry(name.clone()).or_insert(reason);
             }
             ShadowPart::Range(names) => {
                 self.failed.extend(names.iter().map(|name| (name.clone(), reason.clone())));

@@ -36,6 +36,8 @@ mod tree;
 pub use build::define;
 pub use build::define_by_query;
 pub use names::nodes_of;
+pub use read::owned;
+pub use read::pointers;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -58,8 +60,6 @@ use crate::pg::analyze::names::Named;
 use crate::pg::analyze::names::Names;
 use crate::pg::analyze::read::Lookups;
 use crate::pg::analyze::read::Reader;
-use crate::pg::analyze::read::owned;
-use crate::pg::analyze::read::pointers;
 use crate::pg::context;
 use crate::pg::context::Caught;
 
@@ -67,19 +67,42 @@ use crate::pg::context::Caught;
 /// the shadow that `plan` describes; what the shadow does not have is looked
 /// up in the database as it is. Nothing is left behind.
 pub fn analyze(plan: &ShadowPlan, statements: &[(String, Vec<String>)]) -> Vec<Analysis> {
+    let work = |analyzer: &Analyzer<'_>| {
+        statements.iter().map(|(sql, path)| analyzer.analysis(sql, path)).collect::<Vec<_>>()
+    };
+    in_shadow(plan, Reach::Database, work).unwrap_or_else(|caught| vec![caught.into(); statements.len()])
+}
+
+/// Runs `work` where the shadow that `plan` describes exists; then nothing is
+/// left of it. What `work` returns must be made of owned values.
+///
+/// # Errors
+/// If the shadow cannot be made, or what `work` raised.
+pub fn in_shadow<R>(
+    plan: &ShadowPlan,
+    reach: Reach,
+    work: impl FnOnce(&Analyzer<'_>) -> R,
+) -> Result<R, Caught> {
     let mut memory = PgMemoryContexts::new("pg_presplit shadow");
     let result = context::in_rolled_back_subtransaction(|| {
         let _hook = HookGuard::new();
         // Bodies of stubs need not be looked at.
         let settings = [(c"DateStyle", c"ISO"), (c"check_function_bodies", c"off")];
-        let work = || {
-            let analyzer = Analyzer::new(plan, build::build(plan)?);
-            Ok(statements.iter().map(|(sql, path)| analyzer.statement(sql, path)).collect())
-        };
+        let work = || Ok(work(&Analyzer::new(plan, build::build(plan)?, reach)));
         // SAFETY: what comes out is made of owned values.
         unsafe { memory.switch_to(|_| context::with_settings(&settings, work)) }
     });
-    result.and_then(|analyses| analyses).unwrap_or_else(|caught| vec![caught.into(); statements.len()])
+    result.and_then(|inner| inner)
+}
+
+/// Where statements may find their relations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// In the shadow first, then in the database.
+    Database,
+    /// In the shadow and among the server's own alone, so that no lock is
+    /// taken on anything else.
+    Shadow,
 }
 
 /// Keeps other extensions' look at analysed statements away: what is analysed
@@ -106,7 +129,8 @@ impl Drop for HookGuard {
     }
 }
 
-struct Analyzer<'a> {
+/// Reads statements against a shadow that exists.
+pub struct Analyzer<'a> {
     names: Names<'a>,
     failed: BTreeMap<QualifiedName, String>,
     failed_functions: BTreeMap<QualifiedName, String>,
@@ -116,22 +140,41 @@ struct Analyzer<'a> {
     lookups: RefCell<Lookups>,
     /// Shadow schema → the schema that it stands for.
     originals: BTreeMap<String, String>,
+    reach: Reach,
 }
 
 /// A statement, and the schemas in which it is read.
 struct Text<'s> {
     sql: &'s str,
+    schemas: &'s [String],
     path: CString,
 }
 
 /// A statement that is refused before or after PostgreSQL looks at it.
-struct Refusal {
-    sqlstate: &'static str,
-    message: String,
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub sqlstate: String,
+    pub message: String,
 }
 
+impl Refusal {
+    pub fn new(sqlstate: &str, message: impl Into<String>) -> Self {
+        Self { sqlstate: sqlstate.to_owned(), message: message.into() }
+    }
+}
+
+/// A statement after parse analysis and rewriting: its queries, and the types
+/// of its parameters.
+pub struct Rewritten<'r> {
+    pub queries: &'r [*mut pg_sys::Query],
+    pub types: &'r [pg_sys::Oid],
+}
+
+/// What is done with a statement that could be read.
+type Consume<'c, T> = dyn FnMut(&Rewritten<'_>) -> Result<T, Refusal> + 'c;
+
 impl<'a> Analyzer<'a> {
-    fn new(plan: &'a ShadowPlan, shadow: Shadow) -> Self {
+    fn new(plan: &'a ShadowPlan, shadow: Shadow, reach: Reach) -> Self {
         Self {
             names: Names { shadows: &plan.schemas, known: shadow.known },
             failed: shadow.failed,
@@ -141,45 +184,78 @@ impl<'a> Analyzer<'a> {
             read_only: shadow.read_only,
             lookups: RefCell::default(),
             originals: plan.schemas.iter().map(|(schema, shadow)| (shadow.clone(), schema.clone())).collect(),
+            reach,
         }
     }
 
-    /// Analyses one statement in memory of its own; a normalised text may
-    /// need more tries with what the first ones taught.
-    fn statement(&self, sql: &str, path: &[String]) -> Analysis {
-        let text = Text { sql, path: self.search_path(path) };
+    /// The tables, views and types that are not in the shadow, with the reason.
+    pub const fn failed(&self) -> &BTreeMap<QualifiedName, String> {
+        &self.failed
+    }
+
+    /// What the functions promise for which there are stubs.
+    pub const fn promises(&self) -> &HashMap<u32, Volatility> {
+        &self.promises
+    }
+
+    fn analysis(&self, sql: &str, path: &[String]) -> Analysis {
+        let mut facts = |rewritten: &Rewritten<'_>| {
+            let lookups = &mut *self.lookups.borrow_mut();
+            let mut reader = Reader { originals: &self.originals, promises: &self.promises, lookups };
+            // SAFETY: queries that were just analysed, whose relations are locked.
+            let queries: Vec<_> =
+                rewritten.queries.iter().map(|query| unsafe { reader.query(*query) }).collect();
+            Ok(Analysis::Facts(facts::facts(&queries)))
+        };
+        match self.statement(sql, path, &mut facts) {
+            Ok(analysis) => analysis,
+            Err(Refusal { sqlstate, message }) => Analysis::Refused { sqlstate, message },
+        }
+    }
+
+    /// Reads one statement in memory of its own and hands it to `consume`; a
+    /// normalised text may need more tries with what the first ones taught.
+    /// Memory and locks are gone when it returns.
+    ///
+    /// # Errors
+    /// Why it could not be read, or what `consume` returned or raised.
+    pub fn statement<T>(
+        &self,
+        sql: &str,
+        path: &[String],
+        consume: &mut Consume<'_, T>,
+    ) -> Result<T, Refusal> {
+        let text = Text { sql, schemas: path, path: self.search_path(path) };
         let mut memory = PgMemoryContexts::new("pg_presplit analysis");
         let mut attempt = Attempt::default();
-        match self.tried(&text, &mut memory, &mut attempt) {
-            Ok(analysis) => analysis,
+        match self.tried(&text, &mut memory, &mut attempt, consume) {
+            Ok(done) => done,
             Err(caught) => {
                 let mut tries = guess::TRIES_MAX;
-                let guessed = self.guessed(&text, &mut memory, &mut attempt, &caught, &mut tries);
-                guessed.unwrap_or_else(|| self.refused(caught, &attempt.named, path))
+                let guessed = self.guessed(&text, &mut memory, &mut attempt, &caught, &mut tries, consume);
+                guessed.unwrap_or_else(|| Err(self.refused(caught, &attempt.named, path)))
             }
         }
     }
 
     /// Tries until nothing new is learned.
-    fn tried(
+    fn tried<T>(
         &self,
         text: &Text<'_>,
         memory: &mut PgMemoryContexts,
         attempt: &mut Attempt,
-    ) -> Result<Analysis, Caught> {
+        consume: &mut Consume<'_, T>,
+    ) -> Result<Result<T, Refusal>, Caught> {
         loop {
             pgrx::check_for_interrupts!();
             let result = context::in_rolled_back_subtransaction(|| {
-                let work = || self.attempt(text.sql, attempt);
+                let work = || self.attempt(text, attempt, consume);
                 // SAFETY: nothing that is allocated in there is used after it
                 // but the types of parameters, and those before it is deleted.
                 unsafe { memory.switch_to(|_| context::with_settings(&[(c"search_path", &text.path)], work)) }
             });
             match result {
-                Ok(Ok(analysis)) => return Ok(analysis),
-                Ok(Err(Refusal { sqlstate, message })) => {
-                    return Ok(Analysis::Refused { sqlstate: sqlstate.to_owned(), message });
-                }
+                Ok(done) => return Ok(done),
                 Err(caught) if attempt.teaches(&caught.sqlstate) => {}
                 Err(caught) => return Err(caught),
             }
@@ -188,14 +264,15 @@ impl<'a> Analyzer<'a> {
 
     /// Tries types for the parameters that the error is about; what comes of a
     /// try that ends in another error is looked into further.
-    fn guessed(
+    fn guessed<T>(
         &self,
         text: &Text<'_>,
         memory: &mut PgMemoryContexts,
         attempt: &mut Attempt,
         error: &Caught,
         tries: &mut usize,
-    ) -> Option<Analysis> {
+        consume: &mut Consume<'_, T>,
+    ) -> Option<Result<T, Refusal>> {
         for group in attempt.groups.asked(error) {
             if attempt.guesses.iter().any(|(number, _)| group.contains(number)) {
                 continue;
@@ -205,11 +282,11 @@ impl<'a> Analyzer<'a> {
                 let mut guesses = attempt.guesses.clone();
                 guesses.extend(group.iter().map(|number| (*number, of_type)));
                 let mut next = Attempt { guesses, unify: attempt.unify, ..Attempt::default() };
-                match self.tried(text, memory, &mut next) {
-                    Ok(analysis) => return Some(analysis),
+                match self.tried(text, memory, &mut next, consume) {
+                    Ok(done) => return Some(done),
                     Err(other) if other.message == error.message => {}
                     Err(other) => {
-                        let found = self.guessed(text, memory, &mut next, &other, tries);
+                        let found = self.guessed(text, memory, &mut next, &other, tries, consume);
                         if found.is_some() {
                             return found;
                         }
@@ -220,7 +297,7 @@ impl<'a> Analyzer<'a> {
         None
     }
 
-    fn refused(&self, caught: Caught, named: &[Named], path: &[String]) -> Analysis {
+    fn refused(&self, caught: Caught, named: &[Named], path: &[String]) -> Refusal {
         let missed = |function: bool| {
             let of_kind = |named: &&Named| named.function == function;
             named.iter().filter(of_kind).find_map(|named| self.reason(named, path))
@@ -232,12 +309,18 @@ impl<'a> Analyzer<'a> {
             _ => None,
         };
         let message = reason.unwrap_or_else(|| self.translated(caught.message));
-        Analysis::Refused { sqlstate: caught.sqlstate, message }
+        Refusal { sqlstate: caught.sqlstate, message }
     }
 
-    fn attempt(&self, sql: &str, attempt: &mut Attempt) -> Result<Analysis, Refusal> {
-        let refuse = |sqlstate, message: &str| Err(Refusal { sqlstate, message: message.to_owned() });
-        let Ok(text) = CString::new(sql) else {
+    fn attempt<T>(
+        &self,
+        text: &Text<'_>,
+        attempt: &mut Attempt,
+        consume: &mut Consume<'_, T>,
+    ) -> Result<T, Refusal> {
+        let refuse = |sqlstate, message: &str| Err(Refusal::new(sqlstate, message));
+        let schemas = text.schemas;
+        let Ok(text) = CString::new(text.sql) else {
             return refuse("22021", "statement holds a zero byte");
         };
         // SAFETY: trees are made and used in the current memory context; the
@@ -259,6 +342,11 @@ impl<'a> Analyzer<'a> {
             };
             (*raw).stmt = query;
             attempt.named = self.names.rewrite(query);
+            if self.reach == Reach::Shadow
+                && let Some(named) = attempt.named.iter().find(|named| self.is_outside(named, schemas))
+            {
+                return refuse("42P01", &format!("relation \"{}\" has no shadow", named.name));
+            }
             let mut qualified =
                 attempt.named.iter().filter(|named| named.schema.is_some() && !named.function);
             if !self.read_only
@@ -273,16 +361,11 @@ impl<'a> Analyzer<'a> {
                 grouping::unify(query);
             }
             let query = attempt.analyzed(raw, &text);
-            let lookups = &mut *self.lookups.borrow_mut();
-            let mut reader = Reader { originals: &self.originals, promises: &self.promises, lookups };
-            let mut queries = Vec::new();
-            for query in pointers::<pg_sys::Query>(pg_sys::pg_rewrite_query(query)) {
-                if (*query).commandType == pg_sys::CmdType::CMD_UTILITY {
-                    return refuse("0A000", &no_query);
-                }
-                queries.push(reader.query(query));
+            let queries = pointers::<pg_sys::Query>(pg_sys::pg_rewrite_query(query));
+            if queries.iter().any(|query| (**query).commandType == pg_sys::CmdType::CMD_UTILITY) {
+                return refuse("0A000", &no_query);
             }
-            Ok(Analysis::Facts(facts::facts(&queries)))
+            consume(&Rewritten { queries: &queries, types: &attempt.found_types() })
         }
     }
 
@@ -301,6 +384,18 @@ impl<'a> Analyzer<'a> {
             let reason = failed.get(&name)?;
             Some(self.translated(format!("{what} {name} could not be rebuilt: {reason}")))
         })
+    }
+
+    /// Whether a relation of the database would be found by a name.
+    fn is_outside(&self, named: &Named, path: &[String]) -> bool {
+        let schemas = named.schema.as_ref().map_or(path, std::slice::from_ref);
+        let in_shadow = |schema: &String| {
+            self.names.shadows.contains_key(schema)
+                && self.names.known.relations.contains(&QualifiedName::new(schema, &named.name))
+        };
+        !named.function
+            && !schemas.iter().any(in_shadow)
+            && schemas.iter().any(|schema| names::exists(schema, &named.name))
     }
 
     /// The shadows of the schemas first, then the schemas themselves.
@@ -378,6 +473,13 @@ impl Attempt {
                 }
             }
         }
+    }
+
+    /// The types of the parameters, by their numbers from one.
+    fn found_types(&self) -> Vec<pg_sys::Oid> {
+        let count = if self.types.is_null() { 0 } else { usize::try_from(self.count).unwrap_or(0) };
+        // SAFETY: the array has `count` types.
+        (0..count).map(|at| unsafe { *self.types.add(at) }).collect()
     }
 
     /// Parse analysis; the types of parameters are found out by the way.

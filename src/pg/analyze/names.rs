@@ -204,6 +204,17 @@ pub unsafe fn forget_constant_names(statement: *mut pg_sys::Node) {
     }
 }
 
+/// Whether the database has a relation of users' own by that name.
+pub fn exists(schema: &str, name: &str) -> bool {
+    let (Ok(schema), Ok(name)) = (CString::new(schema), CString::new(name)) else { return false };
+    // SAFETY: look-ups by name in the system cache, in a transaction.
+    unsafe {
+        let namespace = pg_sys::get_namespace_oid(schema.as_ptr(), true);
+        namespace != pg_sys::InvalidOid
+            && pg_sys::get_relname_relid(name.as_ptr(), namespace).to_u32() >= pg_sys::FirstNormalObjectId
+    }
+}
+
 /// The last part of a qualified name.
 ///
 /// # Safety

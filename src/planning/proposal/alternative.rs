@@ -75,6 +75,7 @@ impl Proposal {
         proposed.strategy = chosen.strategy;
         proposed.layout.clone_from(&chosen.layout);
         proposed.colocation_group = None;
+        proposed.evidence.clear();
         proposed.rows_scanned_share = chosen.rows_scanned_share;
         proposed.skew = chosen.skew;
         proposed.warnings.clone_from(&chosen.warnings);

@@ -31,6 +31,8 @@ pub struct CostConstants {
     pub open_ms: f64,
     /// Bytes of a page; PostgreSQL's default `BLCKSZ`.
     pub page_bytes: f64,
+    /// Bytes of a row where nothing is known of its columns; prior.
+    pub row_bytes: f64,
     /// Milliseconds to look through a page found in memory; prior.
     pub page_cached_ms: f64,
     /// Milliseconds to read a page in sequence (1 GB per second); prior.
@@ -128,6 +130,18 @@ pub struct CostConstants {
     pub shards_pruned_max: usize,
     /// Share of a table's calls from which a statement is hot; policy.
     pub hot_share: f64,
+    /// Share of the time of the statements on sharded tables that the planner
+    /// is asked about; policy.
+    pub evidence_share: f64,
+    /// Most statements that it is asked about; policy.
+    pub evidence_statements_max: usize,
+    /// Sets of values that each of them is planned with; policy.
+    pub evidence_draws: usize,
+    /// Most shards of one table that it plans with: more would take too many
+    /// locks; policy.
+    pub evidence_shards_max: usize,
+    /// Share by which a hot statement may get worse; policy.
+    pub worsening_max: f64,
     /// Fewest range shards ahead of the newest value's; policy.
     pub shards_ahead_min: usize,
     /// Share of the cost of the whole table that shards must save; policy.
@@ -191,7 +205,7 @@ pub struct CostConstants {
 }
 
 impl Default for CostConstants {
-    #[expect(clippy::too_many_lines, reason = "a table of values")]
+    #[expect(clippy::too_many_lines, reason = "one line a constant")]
     fn default() -> Self {
         Self {
             planning_pruned_ms: 0.02,
@@ -199,6 +213,7 @@ impl Default for CostConstants {
             planning_join_ms: [(32.0, 0.55), (128.0, 7.8), (512.0, 165.0), (1024.0, 600.0)],
             open_ms: 0.005,
             page_bytes: 8192.0,
+            row_bytes: 100.0,
             page_cached_ms: 0.0005,
             page_read_ms: 0.008,
             page_random_ms: 0.1,
@@ -239,6 +254,11 @@ impl Default for CostConstants {
             shards_unpruned_max: 128,
             shards_pruned_max: 1024,
             hot_share: 0.01,
+            evidence_share: 0.95,
+            evidence_statements_max: 500,
+            evidence_draws: 5,
+            evidence_shards_max: 64,
+            worsening_max: 0.1,
             shards_ahead_min: 2,
             gain_min: 0.1,
             unit_tolerance: 0.1,

@@ -28,6 +28,7 @@ mod demand;
 mod division;
 mod edge;
 mod error;
+pub mod evidence;
 mod explain;
 mod hash;
 mod joint;
@@ -71,6 +72,7 @@ use crate::model::settings::Settings;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::choice::Choice;
 use crate::planning::proposal::choice::Ways;
+use crate::planning::proposal::evidence::Evidence;
 use crate::planning::proposal::search::Interrupted;
 use crate::planning::workload::AnalyzedWorkload;
 
@@ -203,6 +205,15 @@ impl Proposal {
         None
     }
 
+    /// The same without what the planner made of it, which is no part of its
+    /// identity: the same layout at another moment is the same proposal.
+    #[must_use]
+    pub fn without_evidence(&self) -> Self {
+        let mut bare = self.clone();
+        bare.relations.iter_mut().for_each(|relation| relation.evidence.clear());
+        bare
+    }
+
     /// The tables that are to be sharded, those of a colocation group
     /// together; by the first of each.
     #[must_use]
@@ -266,6 +277,10 @@ pub struct RelationProposal {
     pub warnings: Vec<String>,
     /// What was weighed, the chosen one first; `none` is always among them.
     pub candidates: Vec<CandidateSummary>,
+    /// What PostgreSQL's planner made of it, statement by statement; empty if
+    /// it was not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
 }
 
 /// One named part of a cost.

@@ -477,6 +477,7 @@ impl Hand<'_> {
             reason,
             warnings,
             candidates,
+            evidence: Vec::new(),
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn retention(input: &ProposalInput, subject: &Subject, division: &Division) 
     if let Cells::Range { unit, follows: true, .. } = &division.cells {
         let seconds = unit.map_or(f64::INFINITY, |unit| unit.micros_min() as f64 / 1e6);
         // A shard that is longer than rows are kept never goes in time.
-        if seconds <= kept.seconds_max() {
+        if seconds > 0.0 && seconds <= kept.seconds_max() {
             let shards = division.moduli.first().map_or(1.0, |modulus| f64::from(*modulus));
             return constants.drop_shard_ms * shards / seconds;
         }

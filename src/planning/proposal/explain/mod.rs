@@ -79,6 +79,7 @@ pub fn relation_proposal(
         reason,
         warnings,
         candidates,
+        evidence: Vec::new(),
     }
 }
 

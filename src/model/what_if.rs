@@ -1,0 +1,155 @@
+//! What PostgreSQL's planner is to suppose, and what it made of it.
+//!
+//! `planning::proposal::evidence` decides what is supposed, `pg::what_if` has
+//! the planner plan it, in tables that are empty and rolled back.
+//!
+//! Units: costs are the planner's own; rows and shards are means over the
+//! draws of a statement's parameters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::name::QualifiedName;
+use crate::model::statistics::ColumnStatistics;
+
+/// A column as the planner is to see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SupposedColumn {
+    pub statistics: Arc<ColumnStatistics>,
+    /// In place of `statistics.distinct`; negative = share of the rows.
+    pub distinct: f64,
+}
+
+/// A table or shard as the planner is to see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Supposed {
+    /// The name of the table in the profile.
+    pub relation: QualifiedName,
+    /// Name of the shard; none = the table itself.
+    pub shard: Option<String>,
+    /// Shards that this one stands for.
+    pub stands_for: f64,
+    pub rows: f64,
+    /// Pages of the heap.
+    pub pages: f64,
+    /// In the order of the table's columns.
+    pub columns: Vec<Option<SupposedColumn>>,
+}
+
+/// How a parameter is used with a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ParameterUse {
+    Equality,
+    /// An array that is compared with `= ANY`.
+    List,
+    /// `>` and `>=`.
+    Lower,
+    /// `<` and `<=`.
+    Upper,
+    /// A span of time before the present, from which on rows are wanted.
+    Ago,
+    /// `LIMIT`.
+    Limit,
+}
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// From one.
+    pub number: usize,
+    /// The columns that it is used with, by the names of the profile.
+    pub uses: Vec<(ParameterUse, Option<(QualifiedName, String)>)>,
+    /// Whether values of its type may be read here.
+    pub readable: bool,
+}
+
+/// A value of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drawn {
+    /// Nothing is known: the planner uses its own assumptions.
+    Unknown,
+    Null,
+    /// In text form.
+    Value(String),
+}
+
+/// Values for all parameters of a statement, the first for `$1`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draw {
+    pub weight: f64,
+    pub values: Vec<Drawn>,
+}
+
+/// How a plan touches one table, for one execution.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Touched {
+    /// Leaves that are looked at or written.
+    pub shards: f64,
+    /// Leaves that the planner had to deal with.
+    pub planned: f64,
+    /// Rows that are looked at: what scans return, and what their filters remove.
+    pub rows: f64,
+}
+
+impl Touched {
+    fn add(&mut self, other: Self, weight: f64) {
+        self.shards += other.shards * weight;
+        self.planned += other.planned * weight;
+        self.rows += other.rows * weight;
+    }
+}
+
+/// What the planner made of one statement.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Planned {
+    pub cost: f64,
+    pub touched: BTreeMap<QualifiedName, Touched>,
+}
+
+impl Planned {
+    /// The mean over draws; none if there are none.
+    #[must_use]
+    pub fn mean(draws: &[(f64, Self)]) -> Option<Self> {
+        let total: f64 = draws.iter().map(|(weight, _)| weight).sum();
+        if total <= 0.0 {
+            return None;
+        }
+        let mut mean = Self::default();
+        for (weight, planned) in draws {
+            mean.cost += planned.cost * weight / total;
+            for (relation, touched) in &planned.touched {
+                mean.touched.entry(relation.clone()).or_default().add(*touched, weight / total);
+            }
+        }
+        Some(mean)
+    }
+}
+
+/// A statement that was not planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotPlanned {
+    pub sqlstate: String,
+    pub message: String,
+}
+
+/// One statement after the other, as they were asked for.
+pub type Plans = Vec<Result<Planned, NotPlanned>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_weighs_draws_and_misses_count_as_nothing() {
+        let name = QualifiedName::new("app", "t");
+        let one = |cost, shards| Planned {
+            cost,
+            touched: BTreeMap::from([(name.clone(), Touched { shards, planned: shards, rows: 10.0 })]),
+        };
+        let none = Planned { cost: 1.0, touched: BTreeMap::new() };
+        let mean = Planned::mean(&[(1.0, one(10.0, 2.0)), (3.0, one(2.0, 4.0)), (4.0, none)]).unwrap();
+        assert_eq!(mean.cost, 2.5);
+        assert_eq!(mean.touched[&name], Touched { shards: 1.75, planned: 1.75, rows: 5.0 });
+        assert_eq!(Planned::mean(&[]), None);
+    }
+}

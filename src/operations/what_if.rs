@@ -1,0 +1,305 @@
+//! What PostgreSQL's planner makes of a proposal, before it is made.
+//!
+//! ```text
+//! propose ─→ plan today's tables and the proposed shards, one group at a time
+//!    ↑                       │
+//!    └── disqualified ←── objection        no objection ─→ evidence, stored
+//! ```
+//!
+//! Where the planner cannot be asked (a read-only transaction, no privilege to
+//! create schemas, too few locks) the proposal is made without, and says so.
+
+mod finalist;
+
+use std::collections::BTreeMap;
+
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::model::access::Analysis;
+use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
+use crate::model::profile::Profile;
+use crate::model::what_if::NotPlanned;
+use crate::model::what_if::Parameter;
+use crate::model::what_if::Planned;
+use crate::model::what_if::Plans;
+use crate::model::what_if::Supposed;
+use crate::operations::advise;
+use crate::operations::advise::Facts;
+use crate::operations::what_if::finalist::Ground;
+use crate::pg::hook;
+use crate::pg::what_if;
+use crate::pg::what_if::Question;
+use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::Disqualification;
+use crate::planning::proposal::Proposal;
+use crate::planning::proposal::RelationProposal;
+use crate::planning::proposal::evidence;
+use crate::planning::proposal::evidence::Evidence;
+use crate::planning::proposal::evidence::draw;
+use crate::planning::proposal::evidence::draw::Source;
+use crate::planning::proposal::evidence::represent::Represented;
+use crate::planning::proposal::evidence::represent::represent;
+use crate::planning::proposal::evidence::suppose;
+use crate::planning::workload;
+use crate::planning::workload::AnalyzedWorkload;
+
+/// Most proposals that are tried; what still has an objection then is proposed
+/// with a warning.
+const ROUNDS_MAX: usize = 4;
+
+/// Schemas of the server itself, whose relations have no shadow.
+const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
+
+/// Proposes shards that the planner has no objection to.
+pub fn proposed(facts: &Facts, only: Option<&QualifiedName>) -> Result<Proposal, ErrorReport> {
+    let mut trial = Trial::new(&facts.profile, &facts.workload, &facts.hashes)?;
+    let mut disqualified: Vec<Disqualification> = Vec::new();
+    loop {
+        let mut proposal = facts.propose(only.cloned(), &disqualified)?;
+        let objections = trial.judge(&mut proposal);
+        if objections.is_empty() {
+            return Ok(proposal);
+        }
+        if disqualified.len() >= ROUNDS_MAX * facts.profile.tables.len().max(1) || trial.rounds >= ROUNDS_MAX
+        {
+            for objection in objections {
+                let found = proposal.relations.iter_mut().find(|one| one.relation == objection.relation);
+                found.into_iter().for_each(|one| one.warnings.push(objection.reason.clone()));
+            }
+            return Ok(proposal);
+        }
+        disqualified.extend(objections);
+    }
+}
+
+/// The evidence for a proposal that has none: made by hand, or from before.
+pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>)>, ErrorReport> {
+    let missing = proposal.relations.iter().any(|one| one.layout.is_some() && one.evidence.is_empty());
+    let mut proposal = proposal.clone();
+    if missing {
+        let profile = advise::meant(None)?;
+        let workload = advise::analyzed(&profile)?;
+        let hashes = advise::hash_values(&profile)?;
+        let mut fresh = proposal.clone();
+        Trial::new(&profile, &workload, &hashes)?.judge(&mut fresh);
+        for (old, new) in proposal.relations.iter_mut().zip(fresh.relations) {
+            if old.evidence.is_empty() {
+                old.evidence = new.evidence;
+            }
+        }
+    }
+    Ok(proposal.relations.into_iter().map(|one| (one.relation, one.evidence)).collect())
+}
+
+/// What became of a group of tables.
+type Outcome = Result<BTreeMap<QualifiedName, Judged>, String>;
+
+/// What became of one table.
+#[derive(Clone)]
+struct Judged {
+    evidence: Vec<Evidence>,
+    /// Shards that the planner was asked about in place of all.
+    stood_for: Option<(usize, usize)>,
+}
+
+/// Plans that were made; those of today and those of the same layouts are made
+/// once.
+struct Trial<'f> {
+    profile: &'f Profile,
+    workload: &'f AnalyzedWorkload,
+    hashes: &'f crate::planning::proposal::HashValues,
+    texts: Vec<(String, Vec<String>)>,
+    ground: Ground,
+    constants: CostConstants,
+    today: BTreeMap<usize, Result<Planned, NotPlanned>>,
+    groups: Vec<(Vec<(QualifiedName, Layout)>, Vec<usize>, Outcome)>,
+    rounds: usize,
+}
+
+impl<'f> Trial<'f> {
+    fn new(
+        profile: &'f Profile,
+        workload: &'f AnalyzedWorkload,
+        hashes: &'f crate::planning::proposal::HashValues,
+    ) -> Result<Self, ErrorReport> {
+        Ok(Self {
+            profile,
+            workload,
+            hashes,
+            texts: workload::prepared(&profile.workload),
+            ground: Ground::read()?,
+            constants: CostConstants::default(),
+            today: BTreeMap::new(),
+            groups: Vec::new(),
+            rounds: 0,
+        })
+    }
+
+    /// Puts the evidence into a proposal; returns what speaks against it.
+    fn judge(&mut self, proposal: &mut Proposal) -> Vec<Disqualification> {
+        self.rounds += 1;
+        let together: Vec<Vec<RelationProposal>> = proposal
+            .sharded_together()
+            .into_iter()
+            .map(|group| group.into_iter().cloned().collect())
+            .collect();
+        let names: Vec<QualifiedName> = together.iter().flatten().map(|one| one.relation.clone()).collect();
+        let weighty = evidence::weighty(self.workload, &names.iter().collect::<Vec<_>>(), &self.constants);
+        let mut objections = Vec::new();
+        for group in together {
+            let layouts: Vec<(QualifiedName, Layout)> =
+                group.iter().filter_map(|one| Some((one.relation.clone(), one.layout.clone()?))).collect();
+            let statements = self.statements(&weighty, &layouts);
+            let known = self.groups.iter().find(|known| known.0 == layouts && known.1 == statements);
+            let outcome = match known {
+                Some((_, _, outcome)) => outcome.clone(),
+                None => {
+                    let unique = &proposal.settings.unique_policy;
+                    let outcome = self.group(&layouts, &statements, *unique);
+                    self.groups.push((layouts, statements, outcome.clone()));
+                    outcome
+                }
+            };
+            for one in
+                proposal.relations.iter_mut().filter(|one| group.iter().any(|g| g.relation == one.relation))
+            {
+                objections.extend(self.settle(one, &outcome));
+            }
+        }
+        objections
+    }
+
+    /// Writes down what became of a table; returns what speaks against it.
+    fn settle(&self, one: &mut RelationProposal, outcome: &Outcome) -> Option<Disqualification> {
+        match outcome {
+            Err(reason) => {
+                one.warnings.push(format!("PostgreSQL's planner could not be asked: {reason}."));
+                None
+            }
+            Ok(judged) => {
+                let judged = judged.get(&one.relation)?;
+                one.evidence.clone_from(&judged.evidence);
+                if let Some((made, all)) = judged.stood_for {
+                    one.warnings.push(format!(
+                        "PostgreSQL's planner was asked with {made} shards in place of {all}."
+                    ));
+                }
+                let reason = evidence::objection(&judged.evidence, &self.constants)?;
+                let shard_key = one.layout.as_ref()?.shard_key().to_vec();
+                Some(Disqualification {
+                    relation: one.relation.clone(),
+                    strategy: one.strategy,
+                    shard_key,
+                    reason: format!("PostgreSQL's planner objects. {reason}"),
+                })
+            }
+        }
+    }
+
+    /// The statements among these that are on the tables of a group and on
+    /// tables of the profile alone.
+    fn statements(&self, weighty: &[usize], layouts: &[(QualifiedName, Layout)]) -> Vec<usize> {
+        let wanted = |at: &&usize| match &self.workload.statements[**at].analysis {
+            Analysis::Facts(facts) => {
+                let relations = || facts.mentions.iter().map(|mention| &mention.relation);
+                relations().any(|name| layouts.iter().any(|(of, _)| of == name))
+                    && relations().all(|name| {
+                        SYSTEM_SCHEMAS.contains(&name.schema.as_str()) || self.profile.table(name).is_some()
+                    })
+            }
+            Analysis::Refused { .. } => false,
+        };
+        weighty.iter().filter(wanted).copied().collect()
+    }
+
+    /// Has the planner plan a group's statements, as it is and as it would be.
+    fn group(
+        &mut self,
+        layouts: &[(QualifiedName, Layout)],
+        statements: &[usize],
+        unique: crate::model::settings::UniquePolicy,
+    ) -> Outcome {
+        let part = finalist::part_of(self.profile, self.workload, statements, layouts);
+        let most = self.ground.shards_max(&part, layouts, &self.constants)?;
+        let mut represented: Vec<(QualifiedName, Represented)> = Vec::new();
+        for (name, layout) in layouts {
+            let fewer = represent(layout, most).ok_or_else(|| {
+                format!("{most} shards, for which there are locks, cannot stand for those of table {name}")
+            })?;
+            represented.push((name.clone(), fewer));
+        }
+        let unplanned: Vec<usize> =
+            statements.iter().filter(|at| !self.today.contains_key(at)).copied().collect();
+        if !unplanned.is_empty() {
+            let plans = self.plans(&part, &[], &unplanned, unique)?;
+            self.today.extend(unplanned.into_iter().zip(plans));
+        }
+        let plans = self.plans(&part, &represented, statements, unique)?;
+        let mut judged = BTreeMap::new();
+        for (name, represented) in &represented {
+            let mut found = Vec::new();
+            for (at, after) in statements.iter().zip(&plans) {
+                let statement = &self.workload.statements[*at];
+                let Analysis::Facts(facts) = &statement.analysis else { continue };
+                if facts.mentions.iter().any(|mention| mention.relation == *name)
+                    && let Some(before) = self.today.get(at)
+                {
+                    found.push(Evidence::of(statement, name, before, after, |shards| {
+                        represented.scaled(shards)
+                    }));
+                }
+            }
+            let made = represented.layout.shards().len();
+            let stood_for = (!represented.is_whole()).then_some((made, represented.shards));
+            judged.insert(name.clone(), Judged { evidence: found, stood_for });
+        }
+        Ok(judged)
+    }
+
+    /// Has the planner plan statements on a part of the profile, some of whose
+    /// tables are divided.
+    fn plans(
+        &self,
+        part: &Profile,
+        divided: &[(QualifiedName, Represented)],
+        statements: &[usize],
+        unique: crate::model::settings::UniquePolicy,
+    ) -> Result<Plans, String> {
+        let shadow = self.ground.shadow(part, divided, unique);
+        let mut supposed: Vec<Supposed> = Vec::new();
+        for table in &part.tables {
+            let layout = divided.iter().find(|(name, _)| *name == table.name());
+            match layout {
+                Some((_, layout)) => {
+                    supposed.extend(suppose::divided(table, layout, self.hashes, &self.constants));
+                }
+                None => supposed.push(suppose::whole(table, 0.0, &self.constants)),
+            }
+        }
+        let texts: Vec<_> = statements.iter().map(|at| self.texts[*at].clone()).collect();
+        let draws = |at: usize, parameters: &[Parameter]| {
+            let source = Source {
+                profile: self.profile,
+                statement: &self.profile.workload.statements[statements[at]],
+                analysis: &self.workload.statements[statements[at]].analysis,
+                constants: &self.constants,
+            };
+            draw::draws(&source, parameters)
+        };
+        let question = Question {
+            shadow: &shadow,
+            supposed: &supposed,
+            statements: &texts,
+            moment: self.profile.captured_micros().unwrap_or(0),
+            draws: &draws,
+        };
+        hook::bypass(|| what_if::plans(&question)).map_err(|failure| {
+            let reason = failure.reason.trim_end_matches('.').to_owned();
+            match failure.relation {
+                Some(relation) => format!("table {relation} could not be rebuilt ({reason})"),
+                None => reason,
+            }
+        })
+    }
+}

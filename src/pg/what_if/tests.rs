@@ -1,0 +1,1 @@
+//! Server tests of the what-if.

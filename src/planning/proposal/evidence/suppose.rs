@@ -1,0 +1,346 @@
+//! Sizes and statistics of a table and of its shards, as they are today.
+//!
+//! What a shard has of its table follows from where its bound lies among the
+//! values of the key; statistics of the key are cut to it. Of other columns a
+//! shard is taken as a sample. A table without rows is supposed to have those
+//! that are expected of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::bound::Bound;
+use crate::model::bound::RangeDatum;
+use crate::model::key::KeyType;
+use crate::model::layout::Layout;
+use crate::model::layout::Shard;
+use crate::model::profile::Table;
+use crate::model::statistics::ColumnStatistics;
+use crate::model::what_if::Supposed;
+use crate::model::what_if::SupposedColumn;
+use crate::planning::proposal::CostConstants;
+use crate::planning::proposal::HashValues;
+use crate::planning::proposal::edge::Scale;
+use crate::planning::proposal::evidence::represent::Represented;
+use crate::planning::proposal::spread::Spread;
+
+/// The table as one.
+#[must_use]
+pub fn whole(table: &Table, expected_rows: f64, constants: &CostConstants) -> Supposed {
+    let columns = table.columns.iter().map(|column| {
+        let statistics = Arc::new(column.statistics.clone()?);
+        Some(SupposedColumn { distinct: statistics.distinct, statistics })
+    });
+    let columns: Vec<_> = columns.collect();
+    let rows = if table.rows > 0.0 { table.rows } else { expected_rows };
+    let pages = if table.rows > 0.0 && table.heap_bytes > 0.0 {
+        table.heap_bytes / constants.page_bytes
+    } else {
+        let known = columns.iter().flatten().map(|column| column.statistics.width).sum::<f64>();
+        let width = if known > 0.0 { known } else { constants.row_bytes };
+        rows * width / constants.page_bytes
+    };
+    Supposed { relation: table.name(), shard: None, stands_for: 1.0, rows, pages, columns }
+}
+
+/// The table and its shards.
+#[must_use]
+pub fn divided(
+    table: &Table,
+    layout: &Represented,
+    hashes: &HashValues,
+    constants: &CostConstants,
+) -> Vec<Supposed> {
+    let expected = layout.layout.shards().iter().map(|shard| shard.rows).sum();
+    let root = whole(table, expected, constants);
+    let parts = Parts::of(table, &layout.layout, hashes);
+    let mut all = Vec::new();
+    for ((at, shard), stands_for) in layout.layout.shards().iter().enumerate().zip(&layout.stands_for) {
+        let share = parts.shares[at];
+        let mut columns = root.columns.clone();
+        for (column, supposed) in table.columns.iter().zip(&mut columns) {
+            if let Some(supposed) = supposed {
+                supposed.distinct = sampled_distinct(supposed, root.rows, share);
+                if let Some(cut) = parts.cut(&column.name, shard) {
+                    supposed.distinct = cut.distinct;
+                    supposed.statistics = Arc::new(cut);
+                }
+            }
+        }
+        all.push(Supposed {
+            relation: table.name(),
+            shard: Some(shard.name.clone()),
+            stands_for: *stands_for,
+            rows: root.rows * share,
+            pages: root.pages * share,
+            columns,
+        });
+    }
+    all.push(root);
+    all
+}
+
+/// Distinct values of a column in a sample of `share` of the rows.
+fn sampled_distinct(column: &SupposedColumn, rows: f64, share: f64) -> f64 {
+    let distinct = column.statistics.distinct;
+    if distinct <= 0.0 || rows <= 0.0 {
+        return distinct;
+    }
+    // Each value is in the sample unless all of its rows are not.
+    let seen = distinct * (1.0 - (1.0 - share.clamp(0.0, 1.0)).powf(rows / distinct));
+    seen.clamp(1.0, distinct)
+}
+
+/// How the rows of a table fall into the shards of a layout.
+struct Parts<'a> {
+    layout: &'a Layout,
+    /// Of the rows, by shard.
+    shares: Vec<f64>,
+    /// Statistics of the first column of the key.
+    key: Option<&'a ColumnStatistics>,
+    hashes: &'a [u64],
+    spread: Option<Spread>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(table: &'a Table, layout: &'a Layout, hashes: &'a HashValues) -> Self {
+        let name = layout.first_key().first().cloned().unwrap_or_default();
+        let column = table.column(&name);
+        let key = column.and_then(|column| column.statistics.as_ref());
+        let hashes = hashes.get(&(table.name(), name)).map_or(&[][..], Vec::as_slice);
+        let spread =
+            column.zip(key).and_then(|(column, key)| Spread::of_statistics(key, &Scale::of(column)?));
+        let mut parts = Self { layout, shares: Vec::new(), key, hashes, spread };
+        parts.shares = parts.found().unwrap_or_else(|| parts.expected());
+        parts
+    }
+
+    /// As they are expected at the horizon, where nothing else is known.
+    fn expected(&self) -> Vec<f64> {
+        let shards = self.layout.shards();
+        let total: f64 = shards.iter().filter(|shard| !shard.future).map(|shard| shard.rows).sum();
+        let of = |shard: &Shard| match total {
+            _ if shard.future => 0.0,
+            total if total > 0.0 => shard.rows / total,
+            _ => 1.0 / shards.len() as f64,
+        };
+        shards.iter().map(of).collect()
+    }
+
+    /// By the statistics of the key; a branch's share is divided evenly.
+    fn found(&self) -> Option<Vec<f64>> {
+        let first: BTreeMap<usize, f64> = (self.layout.branches().iter().enumerate())
+            .map(|(at, branch)| Some((at, self.share(&branch.bound)?)))
+            .collect::<Option<_>>()?;
+        let mut shares = Vec::new();
+        for shard in self.layout.shards() {
+            shares.push(match shard.of {
+                Some(branch) => {
+                    let sisters = self.layout.shards().iter().filter(|other| other.of == Some(branch));
+                    first.get(&branch)? / sisters.count() as f64
+                }
+                None if shard.bound == Bound::Default => 0.0,
+                None => self.share(&shard.bound)?,
+            });
+        }
+        let rest = (1.0 - shares.iter().sum::<f64>()).max(0.0);
+        let defaults = self.layout.shards().iter().zip(&mut shares);
+        for (_, share) in defaults.filter(|(shard, _)| shard.of.is_none() && shard.bound == Bound::Default) {
+            *share = rest;
+        }
+        Some(shares)
+    }
+
+    /// The share of the rows that a bound takes.
+    fn share(&self, bound: &Bound) -> Option<f64> {
+        match bound {
+            Bound::Range { lower, upper } => {
+                let not_null = 1.0 - self.key?.null_fraction.clamp(0.0, 1.0);
+                let spread = self.spread.as_ref()?;
+                let (from, to) = self.ends(lower, upper)?;
+                let below = |end: f64, open: f64| if end.is_finite() { spread.below(end) } else { open };
+                // The highest value lies on the end of the spread.
+                let upper = if to > spread.last() { 1.0 } else { below(to, 1.0) };
+                Some((upper - below(from, 0.0)).max(0.0) * not_null)
+            }
+            Bound::List { values } => {
+                Some(values.iter().map(|value| self.share_of_value(value.as_ref())).sum())
+            }
+            Bound::Hash { modulus, remainder } => {
+                let key = self.key.filter(|_| self.layout.shard_key().len() == 1);
+                let here: f64 = self.common(key, *modulus, *remainder).map(|(_, share)| share).sum();
+                let all: f64 = key
+                    .filter(|_| !self.hashes.is_empty())
+                    .map_or(0.0, |key| key.common_fractions.iter().sum());
+                Some(here + (1.0 - all).max(0.0) / f64::from((*modulus).max(1)))
+            }
+            // What the others leave, which a branch does not tell.
+            Bound::Default => None,
+        }
+    }
+
+    fn share_of_value(&self, value: Option<&String>) -> f64 {
+        let Some(key) = self.key else { return 1.0 / self.layout.shards().len() as f64 };
+        let Some(value) = value else { return key.null_fraction.clamp(0.0, 1.0) };
+        let common = key.common_values.iter().zip(&key.common_fractions);
+        if let Some((_, share)) = common.clone().find(|(other, _)| self.same(other, value)) {
+            return *share;
+        }
+        let rest = (1.0 - key.null_fraction - common.map(|(_, share)| share).sum::<f64>()).max(0.0);
+        let others = if key.distinct > 0.0 { key.distinct - key.common_values.len() as f64 } else { 0.0 };
+        if others >= 1.0 { rest / others } else { 0.0 }
+    }
+
+    fn same(&self, a: &str, b: &str) -> bool {
+        let kind = self.layout.key_types()[0];
+        a == b
+            || match (kind.read(a), kind.read(b)) {
+                (Some(a), Some(b)) => a == b,
+                _ => false,
+            }
+    }
+
+    /// The common values that a hash shard takes, by their numbers.
+    fn common<'k>(
+        &self,
+        key: Option<&'k ColumnStatistics>,
+        modulus: u32,
+        remainder: u32,
+    ) -> impl Iterator<Item = (usize, f64)> + use<'k, 'a> {
+        let shares = key.map_or(&[][..], |key| key.common_fractions.as_slice());
+        let of_here = move |hash: u64| hash % u64::from(modulus.max(1)) == u64::from(remainder);
+        let pairs = self.hashes.iter().zip(shares).enumerate();
+        pairs.filter(move |(_, (hash, _))| of_here(**hash)).map(|(at, (_, share))| (at, *share))
+    }
+
+    fn ends(&self, lower: &[RangeDatum], upper: &[RangeDatum]) -> Option<(f64, f64)> {
+        let kind = self.layout.key_types()[0];
+        Some((position(lower.first()?, kind)?, position(upper.first()?, kind)?))
+    }
+
+    /// The statistics of the key within a shard; none for other columns.
+    fn cut(&self, column: &str, shard: &Shard) -> Option<ColumnStatistics> {
+        let key = self.key?;
+        if self.layout.first_key().first().map(String::as_str) != Some(column) {
+            return None;
+        }
+        let bound = self.layout.branch_of(shard).map_or(&shard.bound, |branch| &branch.bound);
+        match bound {
+            Bound::Range { lower, upper } => self.cut_to_range(key, lower, upper),
+            Bound::List { values } => Some(self.cut_to_values(key, values)),
+            Bound::Hash { modulus, remainder } if self.layout.shard_key().len() == 1 => {
+                Some(self.cut_to_hash(key, *modulus, *remainder))
+            }
+            Bound::Hash { .. } => None,
+            Bound::Default => Some(self.cut_to_rest(key)),
+        }
+    }
+
+    fn cut_to_range(
+        &self,
+        key: &ColumnStatistics,
+        lower: &[RangeDatum],
+        upper: &[RangeDatum],
+    ) -> Option<ColumnStatistics> {
+        let kind = self.layout.key_types()[0];
+        let (from, to) = self.ends(lower, upper)?;
+        let read = |text: &String| kind.read(text).map(|value| value.position());
+        let inside = |text: &&String| read(text).is_some_and(|at| at >= from && at < to);
+        let mut histogram: Vec<String> = key.histogram.iter().filter(inside).cloned().collect();
+        // Ends of the bound within the histogram are ends of what is left of it.
+        let reaches = |ends: (Option<f64>, Option<f64>), at: f64| matches!(ends, (Some(low), Some(high)) if low < at && at < high);
+        let ends = (key.histogram.first().and_then(read), key.histogram.last().and_then(read));
+        if let Some(RangeDatum::Value(text)) = lower.first()
+            && reaches(ends, from)
+            && histogram.first() != Some(text)
+        {
+            histogram.insert(0, text.clone());
+        }
+        if let Some(RangeDatum::Value(text)) = upper.first()
+            && reaches(ends, to)
+        {
+            histogram.push(text.clone());
+        }
+        let keep: Vec<usize> =
+            (0..key.common_values.len()).filter(|at| inside(&&key.common_values[*at])).collect();
+        let share = self.share(&Bound::Range { lower: lower.to_vec(), upper: upper.to_vec() })?;
+        let mut cut = renormalised(key, &keep, share);
+        cut.histogram = if histogram.len() > 1 { histogram } else { Vec::new() };
+        cut.null_fraction = 0.0;
+        if key.distinct > 0.0 {
+            let others = (key.distinct - key.common_values.len() as f64).max(0.0);
+            cut.distinct = (keep.len() as f64 + others * share).max(1.0);
+        }
+        Some(cut)
+    }
+
+    fn cut_to_values(&self, key: &ColumnStatistics, values: &[Option<String>]) -> ColumnStatistics {
+        let listed = |text: &String| values.iter().flatten().any(|value| self.same(value, text));
+        let keep: Vec<usize> =
+            (0..key.common_values.len()).filter(|at| listed(&key.common_values[*at])).collect();
+        let share: f64 = values.iter().map(|value| self.share_of_value(value.as_ref())).sum();
+        let mut cut = renormalised(key, &keep, share);
+        cut.histogram = Vec::new();
+        let nulls = if values.contains(&None) { key.null_fraction } else { 0.0 };
+        cut.null_fraction = if share > 0.0 { (nulls / share).clamp(0.0, 1.0) } else { 0.0 };
+        cut.distinct = (values.iter().flatten().count() as f64).max(1.0);
+        cut
+    }
+
+    fn cut_to_hash(&self, key: &ColumnStatistics, modulus: u32, remainder: u32) -> ColumnStatistics {
+        let keep: Vec<usize> = self.common(Some(key), modulus, remainder).map(|(at, _)| at).collect();
+        let share = self.share(&Bound::Hash { modulus, remainder }).unwrap_or(0.0);
+        let mut cut = renormalised(key, &keep, share);
+        cut.histogram.clone_from(&key.histogram);
+        if key.distinct > 0.0 {
+            let others = (key.distinct - key.common_values.len() as f64).max(0.0);
+            cut.distinct = (keep.len() as f64 + others / f64::from(modulus.max(1))).max(1.0);
+        }
+        cut
+    }
+
+    /// What no other shard takes.
+    fn cut_to_rest(&self, key: &ColumnStatistics) -> ColumnStatistics {
+        let listed = |text: &String| {
+            self.layout.first_level().iter().any(|part| match part.bound {
+                Bound::List { values } => values.iter().flatten().any(|value| self.same(value, text)),
+                Bound::Range { lower, upper } => {
+                    let at = self.layout.key_types()[0].read(text).map(|value| value.position());
+                    matches!((at, self.ends(lower, upper)), (Some(at), Some((from, to))) if at >= from && at < to)
+                }
+                Bound::Hash { .. } | Bound::Default => false,
+            })
+        };
+        let keep: Vec<usize> =
+            (0..key.common_values.len()).filter(|at| !listed(&key.common_values[*at])).collect();
+        let default = self.layout.shards().iter().position(|shard| shard.bound == Bound::Default);
+        let share = default.map_or(0.0, |at| self.shares[at]);
+        let mut cut = renormalised(key, &keep, share);
+        cut.histogram = key.histogram.iter().filter(|text| !listed(text)).cloned().collect();
+        cut
+    }
+}
+
+/// The statistics with the common values of these numbers alone, in `share` of
+/// the rows; without histogram.
+fn renormalised(key: &ColumnStatistics, keep: &[usize], share: f64) -> ColumnStatistics {
+    let scale = if share > 0.0 { 1.0 / share } else { 0.0 };
+    let fraction = |at: &usize| Some((key.common_fractions.get(*at)? * scale).clamp(0.0, 1.0));
+    ColumnStatistics {
+        null_fraction: key.null_fraction,
+        width: key.width,
+        distinct: key.distinct,
+        correlation: key.correlation,
+        common_values: keep.iter().map(|at| key.common_values[*at].clone()).collect(),
+        common_fractions: keep.iter().filter_map(fraction).collect(),
+        common_hashes: Vec::new(),
+        histogram: Vec::new(),
+    }
+}
+
+fn position(datum: &RangeDatum, kind: KeyType) -> Option<f64> {
+    match datum {
+        RangeDatum::MinValue => Some(f64::NEG_INFINITY),
+        RangeDatum::MaxValue => Some(f64::INFINITY),
+        RangeDatum::Value(text) => kind.read(text).map(|value| value.position()),
+    }
+}
