@@ -19,11 +19,14 @@ use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::report::Report;
+use crate::model::retention::RetentionError;
 use crate::model::retention::RetentionPolicy;
 use crate::operations::growth;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::server;
@@ -147,10 +150,21 @@ fn retention(profile: &Profile) -> Result<BTreeMap<QualifiedName, RetentionPolic
     for name in profile.tables.iter().map(|table| table.name()) {
         let own = configured.get(&name).and_then(|settings| settings.values.get("data_retention_policy"));
         if let Some(policy) = own.and_then(Value::as_str) {
-            found.insert(name, RetentionPolicy::parse(policy)?);
+            let parsed = RetentionPolicy::parse(policy).map_err(|cause| unfit(&name, &cause))?;
+            found.insert(name, parsed);
         }
     }
     Ok(found)
+}
+
+/// Older releases stored any text as the policy of a table.
+fn unfit(name: &QualifiedName, cause: &RetentionError) -> ErrorReport {
+    error::new(
+        cause.sqlstate(),
+        format!("retention policy of table \"{name}\" cannot be followed"),
+        cause.detail(),
+        Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
+    )
 }
 
 /// Everything that a proposal is made from.
