@@ -172,9 +172,10 @@ impl Reader<'_> {
                     self.index((*plan.cast::<pg_sys::IndexOnlyScan>()).indexid, plan, run);
                 }
                 NodeTag::T_BitmapHeapScan => {
-                    // The rows that the bitmap has.
-                    let rows = (*(*plan).lefttree).plan_rows;
-                    self.scan(plan, |_, _| rows, run);
+                    // The rows that the bitmap has, which are rounded in its own node.
+                    let rounded = (*(*plan).lefttree).plan_rows;
+                    let key = IndexScan::bitmap((*plan).total_cost, (*plan).plan_rows);
+                    self.scan(plan, |world, _| world.fetched(key).unwrap_or(rounded), run);
                 }
                 NodeTag::T_Append => {
                     let append = &*plan.cast::<pg_sys::Append>();
@@ -188,7 +189,11 @@ impl Reader<'_> {
                     let pruning = self.pruning_of_merge_append(append);
                     let parts = pointers(append.mergeplans);
                     let run = self.of_parts(plan, &parts, run, pruning);
-                    parts.into_iter().for_each(|part| self.node(part, run));
+                    for part in parts {
+                        // The next row of each part is looked at beforehand.
+                        let ahead = 1.0 / (*part).plan_rows.max(1.0);
+                        self.node(part, Run { pulled: (run.pulled + ahead).min(1.0), ..run });
+                    }
                 }
                 NodeTag::T_SubqueryScan => {
                     self.node((*plan.cast::<pg_sys::SubqueryScan>()).subplan, run);
