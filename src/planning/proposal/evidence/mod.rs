@@ -224,7 +224,7 @@ mod tests {
     fn a_hot_statement_that_gets_worse_is_an_objection() {
         let constants = CostConstants::default();
         let good = evidence(1e6, Some(side(100.0, 1.0)), Some(side(10.0, 1.0)));
-        assert_eq!(objection(&[good.clone()], &constants), None);
+        assert_eq!(objection(std::slice::from_ref(&good), &constants), None);
         let worse = evidence(1e5, Some(side(100.0, 1.0)), Some(side(125.0, 8.0)));
         let told = objection(&[good.clone(), worse], &constants).unwrap();
         assert!(
