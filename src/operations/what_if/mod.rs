@@ -103,6 +103,13 @@ struct Judged {
     stood_for: Option<(usize, usize)>,
 }
 
+/// Tables that were judged together, and the statements by which.
+struct Group {
+    layouts: Vec<(QualifiedName, Layout)>,
+    statements: Vec<usize>,
+    outcome: Outcome,
+}
+
 /// Plans that were made; those of today and those of the same layouts are made
 /// once.
 struct Trial<'f> {
@@ -113,7 +120,7 @@ struct Trial<'f> {
     ground: Ground,
     constants: CostConstants,
     today: BTreeMap<usize, Result<Planned, NotPlanned>>,
-    groups: Vec<(Vec<(QualifiedName, Layout)>, Vec<usize>, Outcome)>,
+    groups: Vec<Group>,
     rounds: usize,
 }
 
@@ -151,13 +158,14 @@ impl<'f> Trial<'f> {
             let layouts: Vec<(QualifiedName, Layout)> =
                 group.iter().filter_map(|one| Some((one.relation.clone(), one.layout.clone()?))).collect();
             let statements = self.statements(&weighty, &layouts);
-            let known = self.groups.iter().find(|known| known.0 == layouts && known.1 == statements);
+            let known =
+                self.groups.iter().find(|known| known.layouts == layouts && known.statements == statements);
             let outcome = match known {
-                Some((_, _, outcome)) => outcome.clone(),
+                Some(known) => known.outcome.clone(),
                 None => {
                     let unique = &proposal.settings.unique_policy;
                     let outcome = self.group(&layouts, &statements, *unique);
-                    self.groups.push((layouts, statements, outcome.clone()));
+                    self.groups.push(Group { layouts, statements, outcome: outcome.clone() });
                     outcome
                 }
             };
