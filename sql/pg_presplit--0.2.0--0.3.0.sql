@@ -59,3 +59,6 @@ AS 'MODULE_PATHNAME', 'calibrate_wrapper';
 REVOKE ALL ON FUNCTION calibrate() FROM PUBLIC;
 COMMENT ON FUNCTION calibrate() IS
     'measures on this server what the cost model takes as given, stores it for later proposals and returns it';
+
+COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
+    'the statements that make each table sharded, executable in order as they are';

@@ -11,6 +11,8 @@ pub mod check;
 pub mod convert;
 pub mod provision;
 pub mod restore;
+pub mod script;
+pub mod values;
 pub mod what_if;
 pub mod worker;
 pub mod workload;
