@@ -59,7 +59,7 @@ COMMENT ON FUNCTION proposal_evidence(bigint, text[]) IS
     'what PostgreSQL''s own planner makes of each statement on the proposed shards, before and after';
 
 COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
-    'the statements that divide a copy of each table, executable in order';
+    'the statements that make each table sharded, executable in order as they are';
 
 COMMENT ON FUNCTION export_proposal(bigint) IS
     'a proposal as JSON, to be imported elsewhere';

@@ -103,3 +103,6 @@ COMMENT ON COLUMN presplit.size_reading.at IS 'when';
 COMMENT ON COLUMN presplit.size_reading.took_ms IS 'how long it took; a hundred times that is the least time to the next';
 COMMENT ON COLUMN presplit.size_reading.thinned_at IS 'when the history was last thinned';
 COMMENT ON COLUMN presplit.size_reading.content IS 'each leaf with its counters, and what the history has added up for each name';
+
+COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
+    'the statements that make each table sharded, executable in order as they are';

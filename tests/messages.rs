@@ -15,6 +15,7 @@ use pg_presplit::model::retention::RetentionError;
 use pg_presplit::model::settings::SETTINGS;
 use pg_presplit::planning::forecast::ForecastError;
 use pg_presplit::planning::proposal::AlternativeError;
+use pg_presplit::planning::proposal::DocumentError;
 use pg_presplit::planning::proposal::ProposalError;
 use pg_presplit::planning::provision::rewrite::Refusal;
 use pg_presplit::planning::workload::declared::DeclaredError;
@@ -117,6 +118,11 @@ fn of_planning() -> Vec<Example> {
         ExpectedVolume => [ForecastError::ExpectedVolume(-1.0)],
         TableSize => [ForecastError::TableSize { table: orders().to_string() }],
     });
+    all.extend(examples!(DocumentError {
+        NotAProposal => [DocumentError::NotAProposal],
+        Version => [DocumentError::Version],
+        Damaged => [DocumentError::Damaged(text("Table public.orders is there twice."))],
+    }));
     all.extend(examples!(AlternativeError {
         UndefinedTable => [AlternativeError::UndefinedTable(orders())],
         UndefinedRank => [AlternativeError::UndefinedRank { relation: orders(), rank: 9, ranks: 3 }],
@@ -185,7 +191,6 @@ fn of_proposals() -> Vec<Example> {
             relation: orders(),
             reason: text("The table is a foreign table."),
         }],
-        Strategy => [ProposalError::Strategy(Strategy::ListHash)],
         Key => [ProposalError::Key {
             relation: orders(),
             strategy: Strategy::List,
@@ -195,10 +200,20 @@ fn of_proposals() -> Vec<Example> {
             relation: orders(),
             obstacles: vec![text("Primary key \"orders_pkey\" does not include customer_id.")],
         }],
-        Bounds => [ProposalError::Bounds {
-            strategy: Strategy::Range,
-            reason: text("\"split_points\" is not an array."),
-        }],
+        Bounds => [
+            ProposalError::Bounds {
+                strategy: Strategy::Range,
+                reason: text("\"split_points\" is not an array."),
+            },
+            ProposalError::Bounds {
+                strategy: Strategy::RangeHash,
+                reason: text("\"modulus\" is not a whole number of at least 2."),
+            },
+            ProposalError::Bounds {
+                strategy: Strategy::ListHash,
+                reason: text("\"of\": 3 names no list; they count from 0 and are 2."),
+            },
+        ],
         Interval => [ProposalError::Interval(text("1 moon"))],
         Value => [ProposalError::Value {
             value: text("then"),

@@ -31,7 +31,8 @@ impl Stored {
     }
 }
 
-/// The pinned form of a layout's shards, and whether each is made ahead.
+/// The pinned form of a layout's shards, and whether each is made ahead; on
+/// two levels with the partition that each is in, and its bound.
 #[must_use]
 pub fn shards_json(layout: Option<&Layout>) -> Value {
     layout.map_or_else(
@@ -41,8 +42,13 @@ pub fn shards_json(layout: Option<&Layout>) -> Value {
                 .shards()
                 .iter()
                 .map(|shard| {
-                    json!({"name": shard.name, "bound": shard.bound.sql(), "rows": shard.rows,
-                           "bytes": shard.bytes, "tablespace": shard.tablespace, "future": shard.future})
+                    let mut shown = json!({"name": shard.name, "bound": shard.bound.sql(), "rows": shard.rows,
+                           "bytes": shard.bytes, "tablespace": shard.tablespace, "future": shard.future});
+                    if let Some(branch) = layout.branch_of(shard) {
+                        shown["of"] = json!(branch.name);
+                        shown["of_bound"] = json!(branch.bound.sql());
+                    }
+                    shown
                 })
                 .collect()
         },

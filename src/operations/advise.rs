@@ -53,6 +53,7 @@ crate::pg::error::reports!(
     forecast::ForecastError,
     proposal::ProposalError,
     proposal::AlternativeError,
+    proposal::DocumentError,
     crate::model::retention::RetentionError
 );
 

@@ -13,6 +13,8 @@ pub mod growth;
 pub mod provision;
 pub mod restore;
 mod rights;
+pub mod script;
+pub mod values;
 pub mod what_if;
 pub mod worker;
 pub mod workload;

@@ -26,6 +26,7 @@ mod constants;
 mod cost;
 mod demand;
 mod division;
+mod document;
 mod edge;
 mod error;
 pub mod evidence;
@@ -54,7 +55,6 @@ mod two_level;
 mod variant;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use rayon::iter::IndexedParallelIterator;
 use rayon::iter::IntoParallelRefIterator;
@@ -64,7 +64,6 @@ use serde::Serialize;
 
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
-use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::retention::RetentionPolicy;
@@ -86,6 +85,7 @@ pub use crate::planning::proposal::calibration::page_and_row;
 pub use crate::planning::proposal::calibration::settled;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
+pub use crate::planning::proposal::document::DocumentError;
 pub use crate::planning::proposal::error::ProposalError;
 pub use crate::planning::proposal::legality::Price;
 pub use crate::planning::proposal::legality::Weakened;
@@ -179,32 +179,6 @@ pub struct SearchSummary {
 }
 
 impl Proposal {
-    /// What is wrong with a proposal that was written elsewhere, if anything:
-    /// its layouts obey their laws by their type, the rest is looked at here.
-    #[must_use]
-    pub fn flaw(&self) -> Option<String> {
-        let mut seen = BTreeSet::new();
-        for proposed in &self.relations {
-            let relation = &proposed.relation;
-            if !seen.insert(relation) {
-                return Some(format!("Table {relation} is there twice."));
-            }
-            let of_layout = proposed.layout.as_ref().map_or(Strategy::None, Layout::strategy);
-            if of_layout != proposed.strategy {
-                return Some(format!("Strategy and layout of table {relation} do not agree."));
-            }
-            let shards = proposed.layout.iter().flat_map(|layout| layout.shards());
-            let mut names =
-                [&relation.schema, &relation.name].into_iter().chain(shards.map(|shard| &shard.name));
-            if let Some(name) = names.find(|name| name.is_empty() || name.len() > IDENTIFIER_BYTES_MAX) {
-                return Some(format!(
-                    "{name:?} of table {relation} is not a name of 1 to {IDENTIFIER_BYTES_MAX} bytes."
-                ));
-            }
-        }
-        None
-    }
-
     /// The same without what the planner made of it, which is no part of its
     /// identity: the same layout at another moment is the same proposal.
     #[must_use]

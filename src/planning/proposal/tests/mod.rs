@@ -8,6 +8,7 @@ pub mod fixture;
 mod hand;
 mod joins;
 mod laws;
+mod levels;
 mod odd;
 mod predicted;
 mod prices;

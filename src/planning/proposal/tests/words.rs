@@ -87,7 +87,6 @@ fn every_error_is_written_in_the_same_style() {
             columns: Vec::new(),
         },
         ProposalError::NotShardable { relation: relation.clone(), reason: reason.clone() },
-        ProposalError::Strategy(strategy),
         ProposalError::Key { relation: relation.clone(), strategy, reason: reason.clone() },
         ProposalError::Illegal { relation, obstacles: vec![reason.clone()] },
         ProposalError::Bounds { strategy, reason },
