@@ -21,6 +21,7 @@ use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::report::Report;
 use crate::model::retention::RetentionError;
+use crate::model::retention::RetentionError;
 use crate::model::retention::RetentionPolicy;
 use crate::operations::growth;
 use crate::operations::provision::server_major;
@@ -54,7 +55,7 @@ crate::pg::error::reports!(
     proposal::ProposalError,
     proposal::AlternativeError,
     proposal::DocumentError,
-    crate::model::retention::RetentionError
+    RetentionError
 );
 
 /// The statements of a profile, analysed against empty copies of its tables.

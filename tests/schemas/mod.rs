@@ -189,6 +189,7 @@ fn growth(table: &Drawn) -> Growth {
         stale: false,
         event_time: table.timed.then(|| EventTime { column: "ts".to_owned(), key_type, curve }),
         model: "generated".to_owned(),
+        flow: pg_presplit::planning::forecast::Flow::default(),
     }
 }
 
