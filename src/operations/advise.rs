@@ -21,7 +21,6 @@ use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::report::Report;
 use crate::model::retention::RetentionError;
-use crate::model::retention::RetentionError;
 use crate::model::retention::RetentionPolicy;
 use crate::operations::growth;
 use crate::operations::provision::server_major;
