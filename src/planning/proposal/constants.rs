@@ -250,7 +250,7 @@ impl Default for CostConstants {
             shard_bytes_target: 10.0 * GIB,
             shard_bytes_min: GIB,
             gain_named_ms: 1.0,
-            planning_budget_share: 0.05,
+            planning_budget_share: 1.0,
             shards_budget_min: 16,
             lock_share: 0.5,
             statements_per_core: 4.0,

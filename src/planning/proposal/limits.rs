@@ -14,7 +14,8 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, unpruned: impl Fn(&U
     by_planning(input, &uses).min(by_locks(input, subject, &uses))
 }
 
-/// So many that planning of unpruned statements leaves the cores to others.
+/// So many that planning of unpruned statements takes no more than its part of
+/// the cores: below that it is weighed as a cost.
 fn by_planning(input: &ProposalInput, uses: &[&Use]) -> usize {
     let constants = input.constants;
     let budget = f64::from(input.cores.max(1)) * 1000.0 * constants.planning_budget_share;
