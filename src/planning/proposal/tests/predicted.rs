@@ -45,7 +45,7 @@ fn more_queries_at_peak_make_shards_fewer() {
         });
         fixture.with(|fixture| fixture.settings.peak_qps = qps).relation("events")
     };
-    let (calm, busy, frantic) = (peak(None), peak(Some(20_000.0)), peak(Some(1e6)));
+    let (calm, busy, frantic) = (peak(None), peak(Some(200_000.0)), peak(Some(1e6)));
     assert_eq!(calm.strategy, Strategy::Range);
     assert!(count(&calm) > 60, "{}", shape(&calm));
     let planned = by(&busy, Strategy::Range);
