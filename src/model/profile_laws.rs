@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::profile::Constraint;
 use crate::model::profile::Counters;
 use crate::model::profile::Profile;
@@ -77,9 +78,18 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = (&'a String, &'a String)>)
         if name.0.is_empty() || name.1.is_empty() {
             return Err(format!("a {what} has an empty name"));
         }
+        short(name.0).and_then(|()| short(name.1))?;
         if !seen.insert(name) {
             return Err(format!("{what} {}.{} is there twice", name.0, name.1));
         }
+    }
+    Ok(())
+}
+
+/// PostgreSQL cuts a longer name, and then means something else.
+fn short(name: &str) -> Result<(), Broken> {
+    if name.len() > IDENTIFIER_BYTES_MAX {
+        return Err(format!("name {name:?} has more than {IDENTIFIER_BYTES_MAX} bytes"));
     }
     Ok(())
 }
@@ -92,6 +102,7 @@ fn check_table(table: &Table) -> Result<(), Broken> {
         if column.name.is_empty() {
             return Err("a column has an empty name".to_owned());
         }
+        short(&column.name)?;
         if !columns.insert(column.name.as_str()) {
             return Err(format!("column {:?} is there twice", column.name));
         }
