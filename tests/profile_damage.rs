@@ -361,6 +361,8 @@ fn what_later_code_relies_on_is_checked() {
         ("/tables/0/heap_bytes", json!(1e300), "larger than"),
         ("/tables/0/columns/1/name", json!("c0"), "twice"),
         ("/tables/0/columns/1/name", json!(""), "empty name"),
+        ("/tables/0/columns/1/name", json!("c".repeat(64)), "more than 63 bytes"),
+        ("/tables/0/table", json!("t".repeat(64)), "more than 63 bytes"),
         ("/tables/0/columns/0/statistics/null_fraction", json!(1.5), "between 0 and 1"),
         ("/tables/0/columns/0/statistics/width", json!(-8), "negative"),
         ("/tables/0/columns/0/statistics/distinct", json!(-2), "distinct"),

@@ -5,7 +5,7 @@
 //! column. To take another number for a clock would invent a history, so a
 //! column must look like one in every known value: the version and the
 //! variant of UUIDs; for snowflakes moments between the epoch and the capture,
-//! over an hour at least, physical order, uniqueness, and the bits below the
+//! over a day at least, physical order, uniqueness, and the bits below the
 //! milliseconds set as generators set them. An ordinary serial fails at the
 //! moments, a count of nanoseconds or ticks at the bits. What fails one test is
 //! no clock.
@@ -37,7 +37,10 @@ const SEQUENCE_BITS: u32 = 12;
 const EARLIEST_MS: i64 = 946_684_800_000;
 
 const DAY_MS: i64 = 86_400_000;
-const HOUR_MS: i64 = 3_600_000;
+
+/// Least time between the first and the last snowflake. A serial takes 3.6e14
+/// numbers for it: ten billion rows in steps of 36,000.
+const SPAN_MIN_MS: i64 = DAY_MS;
 
 /// Moments after the capture that clocks may be apart.
 const AHEAD_MS: i64 = DAY_MS;
@@ -128,7 +131,7 @@ fn snowflake_epoch(ids: &[i64], captured_ms: i64) -> Option<i64> {
     let (first_ms, last_ms) = (first >> LOW_BITS, last >> LOW_BITS);
     // The first month of an epoch is where large serials could be.
     let fits = |epoch: &&i64| {
-        last_ms - first_ms >= HOUR_MS
+        last_ms - first_ms >= SPAN_MIN_MS
             && plausible(**epoch + first_ms, **epoch + 30 * DAY_MS, captured_ms)
             && plausible(**epoch + last_ms, **epoch, captured_ms)
     };
