@@ -38,6 +38,10 @@ COMMENT ON FUNCTION predict_growth(text, interval, text) IS
 COMMENT ON FUNCTION forecast_series(timestamptz[], float8[], interval) IS
     'the forecast of any series of observations, with a 90 percent interval';
 
+REVOKE ALL ON FUNCTION calibrate() FROM PUBLIC;
+COMMENT ON FUNCTION calibrate() IS
+    'measures on this server what the cost model takes as given, stores it for later proposals and returns it';
+
 -- Proposals ------------------------------------------------------------------
 
 REVOKE ALL ON FUNCTION propose_shards(text, text, interval) FROM PUBLIC;
@@ -55,7 +59,7 @@ COMMENT ON FUNCTION proposal_evidence(bigint, text[]) IS
     'what PostgreSQL''s own planner makes of each statement on the proposed shards, before and after';
 
 COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
-    'the statements that divide a copy of each table, executable in order';
+    'the statements that make each table sharded, executable in order as they are';
 
 COMMENT ON FUNCTION export_proposal(bigint) IS
     'a proposal as JSON, to be imported elsewhere';
@@ -157,15 +161,29 @@ COMMENT ON COLUMN presplit.sharded_tables.relation IS 'the partitioned table';
 COMMENT ON COLUMN presplit.sharded_tables.proposal_id IS 'proposal that it follows';
 COMMENT ON COLUMN presplit.sharded_tables.created_at IS 'when it was created in shards';
 
-COMMENT ON TABLE presplit.size_history IS 'sizes of tables over time, recorded by the worker';
+COMMENT ON TABLE presplit.size_history IS 'sizes of tables and shards over time, recorded by the worker';
 COMMENT ON COLUMN presplit.size_history.schema_name IS 'schema of the table';
 COMMENT ON COLUMN presplit.size_history.table_name IS 'name of the table';
 COMMENT ON COLUMN presplit.size_history.at IS 'when';
 COMMENT ON COLUMN presplit.size_history.rows IS 'estimated live rows, of all shards together';
 COMMENT ON COLUMN presplit.size_history.bytes IS 'heap, indexes and TOAST, of all shards together';
-COMMENT ON COLUMN presplit.size_history.inserted IS 'rows inserted since the counters began';
-COMMENT ON COLUMN presplit.size_history.updated IS 'rows updated since the counters began';
-COMMENT ON COLUMN presplit.size_history.deleted IS 'rows deleted since the counters began';
+COMMENT ON COLUMN presplit.size_history.inserted IS 'rows inserted since the history began, without loads';
+COMMENT ON COLUMN presplit.size_history.updated IS 'rows updated since the history began';
+COMMENT ON COLUMN presplit.size_history.deleted IS 'rows deleted since the history began';
+COMMENT ON COLUMN presplit.size_history.heap_bytes IS 'of which heap; null in lines of release 0.2 and before';
+COMMENT ON COLUMN presplit.size_history.index_bytes IS 'of which indexes';
+COMMENT ON COLUMN presplit.size_history.toast_bytes IS 'of which TOAST with its index';
+COMMENT ON COLUMN presplit.size_history.loaded IS 'rows that came in by loads and with attached partitions since the history began';
+COMMENT ON COLUMN presplit.size_history.dropped IS 'rows that went with drops, TRUNCATE and detached partitions since the history began';
+COMMENT ON COLUMN presplit.size_history.event_bytes IS 'by how many bytes these and rewrites changed the size since the history began';
+COMMENT ON COLUMN presplit.size_history.event IS 'what happened since the line before: attach, detach, drop, load, move, restore, rewrite, truncate';
+
+COMMENT ON TABLE presplit.size_reading IS 'sizes and counters at the last look of the worker';
+COMMENT ON COLUMN presplit.size_reading.database IS 'database whose tables they are; a copy of it begins anew';
+COMMENT ON COLUMN presplit.size_reading.at IS 'when';
+COMMENT ON COLUMN presplit.size_reading.took_ms IS 'how long it took; a hundred times that is the least time to the next';
+COMMENT ON COLUMN presplit.size_reading.thinned_at IS 'when the history was last thinned';
+COMMENT ON COLUMN presplit.size_reading.content IS 'each leaf with its counters, and what the history has added up for each name';
 
 COMMENT ON TABLE presplit.statement_reading IS 'the last reading of pg_stat_statements, recorded by the worker';
 COMMENT ON COLUMN presplit.statement_reading.database IS 'database whose entries they are; a copy of it begins anew';
@@ -185,6 +203,13 @@ COMMENT ON TABLE presplit.statement_texts IS 'texts of statements that readings 
 COMMENT ON COLUMN presplit.statement_texts.userid IS 'role that ran it';
 COMMENT ON COLUMN presplit.statement_texts.queryid IS 'identifier of the statement in pg_stat_statements';
 COMMENT ON COLUMN presplit.statement_texts.query IS 'normalised text; null for what is no part of a workload';
+
+COMMENT ON TABLE presplit.calibration IS 'constants of the cost model as calibrate() last measured them on this server';
+COMMENT ON COLUMN presplit.calibration.constant IS 'name of the constant';
+COMMENT ON COLUMN presplit.calibration.value IS 'what was measured';
+COMMENT ON COLUMN presplit.calibration.unit IS 'unit of the value';
+COMMENT ON COLUMN presplit.calibration.measured_at IS 'when';
+COMMENT ON COLUMN presplit.calibration.measured_by IS 'role that measured';
 
 COMMENT ON TABLE presplit.table_settings IS 'settings of single tables';
 COMMENT ON COLUMN presplit.table_settings.schema_name IS 'schema of the table';

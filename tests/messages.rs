@@ -11,9 +11,11 @@ use pg_presplit::model::name::NameError;
 use pg_presplit::model::name::QualifiedName;
 use pg_presplit::model::profile::ProfileError;
 use pg_presplit::model::report::Report;
+use pg_presplit::model::retention::RetentionError;
 use pg_presplit::model::settings::SETTINGS;
 use pg_presplit::planning::forecast::ForecastError;
 use pg_presplit::planning::proposal::AlternativeError;
+use pg_presplit::planning::proposal::DocumentError;
 use pg_presplit::planning::proposal::ProposalError;
 use pg_presplit::planning::provision::rewrite::Refusal;
 use pg_presplit::planning::workload::declared::DeclaredError;
@@ -76,6 +78,13 @@ fn of_the_model() -> Vec<Example> {
         Version => [ProfileError::Version(99)],
         Damaged => [ProfileError::Damaged(text("missing field `columns`"))],
     }));
+    all.extend(examples!(RetentionError {
+        Unreadable => [RetentionError::Unreadable(text("keep"), text("\"keep\" is not a rule."))],
+        Contradiction => [RetentionError::Contradiction(
+            text("drop after 1 day; drop after 2 days"),
+            text("\"drop after 1 day\" and \"drop after 2 days\" are both there."),
+        )],
+    }));
     all.extend(examples!(LayoutError {
         Empty => [LayoutError::Empty],
         TooMany => [LayoutError::TooMany(40_000)],
@@ -106,8 +115,14 @@ fn of_planning() -> Vec<Example> {
         ],
         Horizon => [ForecastError::Horizon(-86_400_000_000), ForecastError::Horizon(i64::MAX)],
         ExpectedRate => [ForecastError::ExpectedRate(1e300)],
+        ExpectedVolume => [ForecastError::ExpectedVolume(-1.0)],
         TableSize => [ForecastError::TableSize { table: orders().to_string() }],
     });
+    all.extend(examples!(DocumentError {
+        NotAProposal => [DocumentError::NotAProposal],
+        Version => [DocumentError::Version],
+        Damaged => [DocumentError::Damaged(text("Table public.orders is there twice."))],
+    }));
     all.extend(examples!(AlternativeError {
         UndefinedTable => [AlternativeError::UndefinedTable(orders())],
         UndefinedRank => [AlternativeError::UndefinedRank { relation: orders(), rank: 9, ranks: 3 }],
@@ -176,7 +191,6 @@ fn of_proposals() -> Vec<Example> {
             relation: orders(),
             reason: text("The table is a foreign table."),
         }],
-        Strategy => [ProposalError::Strategy(Strategy::ListHash)],
         Key => [ProposalError::Key {
             relation: orders(),
             strategy: Strategy::List,
@@ -186,10 +200,20 @@ fn of_proposals() -> Vec<Example> {
             relation: orders(),
             obstacles: vec![text("Primary key \"orders_pkey\" does not include customer_id.")],
         }],
-        Bounds => [ProposalError::Bounds {
-            strategy: Strategy::Range,
-            reason: text("\"split_points\" is not an array."),
-        }],
+        Bounds => [
+            ProposalError::Bounds {
+                strategy: Strategy::Range,
+                reason: text("\"split_points\" is not an array."),
+            },
+            ProposalError::Bounds {
+                strategy: Strategy::RangeHash,
+                reason: text("\"modulus\" is not a whole number of at least 2."),
+            },
+            ProposalError::Bounds {
+                strategy: Strategy::ListHash,
+                reason: text("\"of\": 3 names no list; they count from 0 and are 2."),
+            },
+        ],
         Interval => [ProposalError::Interval(text("1 moon"))],
         Value => [ProposalError::Value {
             value: text("then"),
@@ -197,6 +221,7 @@ fn of_proposals() -> Vec<Example> {
             type_text: text("timestamp with time zone"),
         }],
         TooMany => [ProposalError::TooMany { count: 12_000, limit: 1024 }],
+        Interrupted => [ProposalError::Interrupted],
         Layout => [ProposalError::Layout(LayoutError::Empty)],
     });
     for strategy in strategies {

@@ -41,6 +41,17 @@ SET presplit.max_shards_per_table = 32769;
 SET presplit.parallel_copy = 'perhaps';
 SET presplit.restore_hook TO DEFAULT;
 
+-- A retention policy is read when it is set.
+SET presplit.data_retention_policy = 'merge after 7 days into 1 month; archive after 90 days to tablespace cold; drop after 2 years';
+SET presplit.data_retention_policy = 'delete after 90 days';
+SET presplit.data_retention_policy = 'drop after a while';
+SET presplit.data_retention_policy = 'drop after 30 days; archive after 90 days';
+SHOW presplit.data_retention_policy;
+RESET presplit.data_retention_policy;
+SELECT outcome FROM unnest(ARRAY['drop after 90 days', 'drop after 30 days; merge after 60 days into 1 month', '']) AS p (policy)
+CROSS JOIN LATERAL tests.outcome(format($$SELECT configure_shards('public.policied', '{"data_retention_policy": "%s"}')$$, policy)) AS outcome;
+CALL tests.forget();
+
 -- A name with a slip is an error, not a placeholder.
 SET presplit.unique_polcy = 'extend';
 SELECT set_config('presplit.nothing', 'x', false);

@@ -6,6 +6,7 @@
 //! | subject | file | functions |
 //! |---|---|---|
 //! | facts | `facts` | `capture_profile`, `import_profile`, `analyze_workload`, `workload_coverage`, `predict_growth`, `forecast_series` |
+//! | calibration | `calibrate` | `calibrate` |
 //! | backup | `backup` | `profile_backup` |
 //! | proposals | `proposals` | `propose_shards`, `explain_proposal`, `choose_alternative`, `proposal_ddl`, `export_proposal`, `import_proposal`, `register_proposal` |
 //! | evidence | `evidence` | `proposal_evidence` |
@@ -17,6 +18,7 @@
 //! without a schema must be found exactly once in the database.
 
 pub mod backup;
+pub mod calibrate;
 pub mod evidence;
 pub mod facts;
 pub mod proposals;

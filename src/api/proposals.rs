@@ -22,17 +22,13 @@ use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::operations::advise;
 use crate::operations::advise::Facts;
+use crate::operations::script;
+use crate::operations::values;
 use crate::operations::what_if;
 use crate::pg::document::Document;
 use crate::pg::error;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
-use crate::planning::provision::ddl;
-use crate::planning::provision::ddl::ShardStorage;
-
-/// The word that tells an exported proposal from any other JSON.
-const FORMAT: &str = "pg_presplit proposal";
-const VERSION: u64 = 1;
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
@@ -203,25 +199,7 @@ fn proposal_ddl(
     relations: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<SetOfIterator<'static, String>, ErrorReport> {
     let stored = load(required(proposal_id, "proposal_id")?)?;
-    let mut statements = Vec::new();
-    for proposed in chosen(&stored, relations)? {
-        let Some(layout) = &proposed.layout else { continue };
-        // The table's own definition comes from the dump; where the table
-        // exists and is empty, these statements divide a copy of it.
-        let root = &proposed.relation;
-        let template = root.sibling(crate::model::name::derived_name(&root.name, "whole"));
-        statements.push(format!(
-            "ALTER TABLE {root} RENAME TO {};",
-            crate::model::name::quote_identifier(&template.name)
-        ));
-        statements.push(format!(
-            "CREATE TABLE {root} (LIKE {template} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
-             INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS) {};",
-            ddl::partition_by(layout)
-        ));
-        let shards = ddl::create_shards(root, layout, &ShardStorage::default());
-        statements.extend(shards.into_iter().map(|statement| format!("{statement};")));
-    }
+    let statements = script::statements(&stored, &chosen(&stored, relations)?)?;
     Ok(SetOfIterator::new(statements))
 }
 
@@ -229,32 +207,13 @@ fn proposal_ddl(
 #[search_path(pg_catalog, pg_temp)]
 fn export_proposal(proposal_id: i64) -> Result<JsonB, ErrorReport> {
     let stored = load(proposal_id)?;
-    Ok(JsonB(json!({"format": FORMAT, "version": VERSION, "proposal": stored.proposal.without_evidence()})))
+    Ok(JsonB(stored.proposal.without_evidence().to_json()))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn import_proposal(proposal: Document) -> Result<i64, ErrorReport> {
-    let damaged = |why: String| {
-        error::new(
-            SqlState::InvalidParameterValue,
-            "value is not a proposal",
-            Some(why),
-            Some("Import what export_proposal() wrote, as it is.".to_owned()),
-        )
-    };
-    let proposal = proposal.read()?;
-    if proposal.get("format").and_then(serde_json::Value::as_str) != Some(FORMAT) {
-        return Err(damaged(format!("A proposal is a JSON object whose \"format\" is \"{FORMAT}\".")));
-    }
-    if proposal.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
-        return Err(damaged(format!("This release reads version {VERSION}.")));
-    }
-    let read: Proposal = serde_json::from_value(proposal["proposal"].clone())
-        .map_err(|cause| damaged(format!("The JSON does not have its shape: {cause}.")))?;
-    if let Some(flaw) = read.flaw() {
-        return Err(damaged(flaw));
-    }
+    let read = Proposal::from_json(&proposal.read()?)?;
     proposals::store(&read, &current_user()?)
 }
 
@@ -279,5 +238,6 @@ fn register_proposal(
     let key = without_nulls(shard_key, "shard_key")?;
     let facts = Facts::read(profile, Interval::from_seconds(90.0 * 86_400.0))?;
     let proposal = facts.by_hand(&name, strategy, &key, &bounds.read()?)?;
+    values::check(&facts.profile, &proposal)?;
     proposals::store(&proposal, &current_user()?)
 }

@@ -20,6 +20,7 @@ use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::finding::Finding;
 use crate::model::report::SqlState;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::SETTINGS;
 use crate::operations::archive;
 use crate::operations::check;
@@ -216,6 +217,9 @@ fn check_table_setting(key: &str, value: &Value) -> Result<(), ErrorReport> {
             _ => value.as_f64().is_some_and(|number| number >= 0.0 && number.is_finite()),
         };
         return if fits || value.is_null() { Ok(()) } else { Err(wrong_value(key, value)) };
+    }
+    if let ("data_retention_policy", Some(policy)) = (key, value.as_str()) {
+        RetentionPolicy::parse(policy)?;
     }
     match SETTINGS.iter().find(|setting| setting.name == key) {
         Some(setting) if setting.admits(value) || value.is_null() => Ok(()),

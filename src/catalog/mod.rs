@@ -6,6 +6,7 @@
 //! are read with the caller's own rights.
 
 pub mod arming;
+pub mod calibration;
 pub mod counters;
 pub mod declared;
 pub mod history;

@@ -1,11 +1,14 @@
 //! Stored proposals: immutable, found by number, the same content only once.
 
+use std::collections::BTreeMap;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::model::settings::Settings;
 use crate::pg::context::as_extension_owner;
@@ -28,7 +31,8 @@ impl Stored {
     }
 }
 
-/// The pinned form of a layout's shards, and whether each is made ahead.
+/// The pinned form of a layout's shards, and whether each is made ahead; on
+/// two levels with the partition that each is in, and its bound.
 #[must_use]
 pub fn shards_json(layout: Option<&Layout>) -> Value {
     layout.map_or_else(
@@ -38,8 +42,13 @@ pub fn shards_json(layout: Option<&Layout>) -> Value {
                 .shards()
                 .iter()
                 .map(|shard| {
-                    json!({"name": shard.name, "bound": shard.bound.sql(), "rows": shard.rows,
-                           "bytes": shard.bytes, "tablespace": shard.tablespace, "future": shard.future})
+                    let mut shown = json!({"name": shard.name, "bound": shard.bound.sql(), "rows": shard.rows,
+                           "bytes": shard.bytes, "tablespace": shard.tablespace, "future": shard.future});
+                    if let Some(branch) = layout.branch_of(shard) {
+                        shown["of"] = json!(branch.name);
+                        shown["of_bound"] = json!(branch.bound.sql());
+                    }
+                    shown
                 })
                 .collect()
         },
@@ -132,6 +141,24 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
     let Header { settings, horizon_micros, search } = header;
     let proposal = Proposal { settings, horizon_micros, relations, search };
     Ok(Stored { proposal_id, proposal })
+}
+
+/// The layouts of the tables that were created in shards here and still
+/// exist under the name that they had.
+pub fn applied() -> Result<BTreeMap<QualifiedName, Layout>, ErrorReport> {
+    let relations = as_extension_owner(|| {
+        spi::rows::<RelationProposal>(
+            "SELECT r.content::text
+             FROM presplit.sharded_tables AS t
+             JOIN pg_class AS c ON c.oid = t.relation AND c.relkind = 'p'
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             JOIN presplit.proposal_relations AS r
+                  ON r.proposal_id = t.proposal_id AND r.schema_name = n.nspname AND r.table_name = c.relname
+             ORDER BY r.schema_name, r.table_name",
+            &[],
+        )
+    })?;
+    Ok(relations.into_iter().filter_map(|found| Some((found.relation, found.layout?))).collect())
 }
 
 /// Whether the user may read the texts of the statements that a proposal was

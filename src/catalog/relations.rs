@@ -160,17 +160,39 @@ pub fn shards(root: &QualifiedName) -> Result<Vec<QualifiedName>, ErrorReport> {
     })
 }
 
-/// The part of a partitioned index on each shard: shard and index.
-pub fn shard_indexes(root: &QualifiedName, index: &str) -> Result<Vec<(QualifiedName, String)>, ErrorReport> {
-    #[derive(Deserialize)]
-    struct Part {
-        schema: String,
-        shard: String,
-        index: String,
-    }
-    let parts = with_pinned_search_path(|| {
-        spi::rows::<Part>(
-            "SELECT jsonb_build_object('schema', n.nspname, 'shard', c.relname, 'index', x.relname)::text
+/// The partitions of a partitioned table on all levels, parents before their
+/// own.
+pub fn partitions(root: &QualifiedName) -> Result<Vec<QualifiedName>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::rows::<QualifiedName>(
+            "SELECT jsonb_build_object('schema', n.nspname, 'name', c.relname)::text
+             FROM pg_class AS r
+             JOIN pg_namespace AS s ON s.oid = r.relnamespace
+             CROSS JOIN LATERAL pg_partition_tree(r.oid) AS t
+             JOIN pg_class AS c ON c.oid = t.relid
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE s.nspname = $1 AND r.relname = $2 AND t.level > 0
+             ORDER BY t.level, c.relname",
+            &[root.schema.as_str().into(), root.name.as_str().into()],
+        )
+    })
+}
+
+/// The part of a partitioned index on one partition.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IndexPart {
+    pub partition: QualifiedName,
+    pub index: String,
+    /// Whether the partition is a shard.
+    pub leaf: bool,
+}
+
+/// The part of a partitioned index on each partition of all levels.
+pub fn index_parts(root: &QualifiedName, index: &str) -> Result<Vec<IndexPart>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::rows::<IndexPart>(
+            "SELECT jsonb_build_object('partition', jsonb_build_object('schema', n.nspname, 'name', c.relname),
+                                       'index', x.relname, 'leaf', t.isleaf)::text
              FROM pg_class AS i
              JOIN pg_namespace AS s ON s.oid = i.relnamespace
              CROSS JOIN LATERAL pg_partition_tree(i.oid) AS t
@@ -178,12 +200,11 @@ pub fn shard_indexes(root: &QualifiedName, index: &str) -> Result<Vec<(Qualified
              JOIN pg_index AS p ON p.indexrelid = x.oid
              JOIN pg_class AS c ON c.oid = p.indrelid
              JOIN pg_namespace AS n ON n.oid = c.relnamespace
-             WHERE s.nspname = $1 AND i.relname = $2 AND t.isleaf AND t.level > 0
-             ORDER BY c.relname",
+             WHERE s.nspname = $1 AND i.relname = $2 AND t.level > 0
+             ORDER BY t.level, c.relname",
             &[root.schema.as_str().into(), index.into()],
         )
-    })?;
-    Ok(parts.into_iter().map(|part| (QualifiedName::new(part.schema, part.shard), part.index)).collect())
+    })
 }
 
 /// PostgreSQL's own partition hash of each common value of a built-in type, so

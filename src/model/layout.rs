@@ -271,6 +271,21 @@ impl Layout {
         self.branches.get(shard.of?)
     }
 
+    /// How the first level is divided.
+    #[must_use]
+    pub const fn first_strategy(&self) -> Strategy {
+        match self.strategy {
+            Strategy::RangeHash => Strategy::Range,
+            Strategy::ListHash => Strategy::List,
+            one => one,
+        }
+    }
+
+    /// The names of all partitions, branches first.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.branches.iter().map(|branch| &branch.name).chain(self.shards.iter().map(|shard| &shard.name))
+    }
+
     /// The columns that divide the first level.
     #[must_use]
     pub fn first_key(&self) -> &[String] {
@@ -318,8 +333,7 @@ impl Layout {
             return Err(LayoutError::TooMany(self.shards.len()));
         }
         let mut seen = BTreeSet::new();
-        let branches = self.branches.iter().map(|branch| &branch.name);
-        match branches.chain(self.shards.iter().map(|shard| &shard.name)).find(|name| !seen.insert(*name)) {
+        match self.names().find(|name| !seen.insert(*name)) {
             Some(twice) => Err(LayoutError::DuplicateName(twice.clone())),
             None => Ok(()),
         }

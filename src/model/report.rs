@@ -37,6 +37,8 @@ pub enum SqlState {
     InvalidObjectDefinition,
     /// 54000
     ProgramLimitExceeded,
+    /// 55006
+    ObjectInUse,
     /// 55000
     ObjectNotInPrerequisiteState,
     /// 57014
@@ -69,6 +71,7 @@ impl SqlState {
             Self::UndefinedTable => "42P01",
             Self::InvalidObjectDefinition => "42P17",
             Self::ProgramLimitExceeded => "54000",
+            Self::ObjectInUse => "55006",
             Self::ObjectNotInPrerequisiteState => "55000",
             Self::QueryCanceled => "57014",
             Self::IoError => "58030",

@@ -10,16 +10,23 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalog::calibration;
 use crate::catalog::profiles;
+use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
-use crate::model::profile::Table;
+use crate::model::report::Report;
+use crate::model::retention::RetentionError;
+use crate::model::retention::RetentionPolicy;
+use crate::operations::growth;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::server;
@@ -42,7 +49,13 @@ use crate::planning::workload::shadow::Existing;
 /// Part of the names of the shadow schemas.
 const SHADOW_TAG: &str = "of_profile";
 
-crate::pg::error::reports!(forecast::ForecastError, proposal::ProposalError, proposal::AlternativeError);
+crate::pg::error::reports!(
+    forecast::ForecastError,
+    proposal::ProposalError,
+    proposal::AlternativeError,
+    proposal::DocumentError,
+    RetentionError
+);
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
@@ -105,13 +118,6 @@ pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport>
     Ok(micros.unwrap_or(0))
 }
 
-/// What is expected of one table.
-pub fn growth_of(profile: &Profile, table: &Table, horizon_micros: i64) -> Result<Growth, ErrorReport> {
-    let declared = settings::load(&table.name())?.get("expected_rows_per_day").and_then(Value::as_f64);
-    let captured = profile.captured_micros().unwrap_or(0);
-    Ok(forecast::growth(table, &profile.history, captured, horizon_micros, declared)?)
-}
-
 /// Hash values of the common values of columns that could be a hash key.
 pub fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
     let mut values = BTreeMap::new();
@@ -138,26 +144,54 @@ fn travelled(hashes: &[u64]) -> Option<Vec<u64>> {
     (!hashes.is_empty()).then(|| hashes.to_vec())
 }
 
+/// What tables are configured to keep.
+fn retention(profile: &Profile) -> Result<BTreeMap<QualifiedName, RetentionPolicy>, ErrorReport> {
+    let configured = settings::all()?;
+    let mut found = BTreeMap::new();
+    for name in profile.tables.iter().map(|table| table.name()) {
+        let own = configured.get(&name).and_then(|settings| settings.values.get("data_retention_policy"));
+        if let Some(policy) = own.and_then(Value::as_str) {
+            let parsed = RetentionPolicy::parse(policy).map_err(|cause| unfit(&name, &cause))?;
+            found.insert(name, parsed);
+        }
+    }
+    Ok(found)
+}
+
+/// Older releases stored any text as the policy of a table.
+fn unfit(name: &QualifiedName, cause: &RetentionError) -> ErrorReport {
+    error::new(
+        cause.sqlstate(),
+        format!("retention policy of table \"{name}\" cannot be followed"),
+        cause.detail(),
+        Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
+    )
+}
+
 /// Everything that a proposal is made from.
 pub struct Facts {
     pub profile: Profile,
     pub workload: AnalyzedWorkload,
     growth: BTreeMap<QualifiedName, Growth>,
+    retention: BTreeMap<QualifiedName, RetentionPolicy>,
     pub hashes: proposal::HashValues,
+    constants: CostConstants,
     horizon_micros: i64,
+    /// Tables that are cut here already.
+    applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let mut growth = BTreeMap::new();
-        for table in &profile.tables {
-            growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
-        }
+        let growth = growth::all(&profile, horizon_micros)?;
+        let retention = retention(&profile)?;
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
-        Ok(Self { profile, workload, growth, hashes, horizon_micros })
+        let constants = CostConstants::calibrated(&calibration::load()?);
+        let applied = proposals::applied()?;
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
     }
 
     fn with_input<R>(
@@ -169,7 +203,6 @@ impl Facts {
         /// `effective_cache_size` counts pages of this many bytes.
         const PAGE_BYTES: f64 = 8192.0;
         let settings = guc::settings();
-        let constants = CostConstants::default();
         let pages = guc::core_text(c"effective_cache_size").parse::<f64>().unwrap_or(0.0);
         work(&ProposalInput {
             profile: &self.profile,
@@ -178,13 +211,15 @@ impl Facts {
             only,
             horizon_micros: self.horizon_micros,
             settings: &settings,
+            retention: &self.retention,
             hash_values: &self.hashes,
             cores: server::cores(),
             cache_bytes: pages * PAGE_BYTES,
             server: server_facts(),
             target_version_num: server_major() * 10_000,
-            constants: &constants,
+            constants: &self.constants,
             disqualified,
+            applied: &self.applied,
         })
     }
 
@@ -195,7 +230,9 @@ impl Facts {
         only: Option<QualifiedName>,
         disqualified: &[Disqualification],
     ) -> Result<Proposal, ErrorReport> {
-        Ok(self.with_input(only, disqualified, |input| on_threads(|| proposal::propose(input)))?)
+        Ok(self.with_input(only, disqualified, |input| {
+            on_threads(|stop| proposal::propose_unless(input, stop))
+        })?)
     }
 
     /// A proposal made by hand, checked by the same laws.

@@ -109,8 +109,8 @@ fn check_target(name: &QualifiedName, layout: &Layout, found: &mut Vec<Finding>)
         found.push(Finding::new(severity, object, problem, remedy));
         return Ok(());
     }
-    for shard in layout.shards() {
-        let shard = name.sibling(&shard.name);
+    for partition in layout.names() {
+        let shard = name.sibling(partition);
         if relations::find(&shard)?.is_some() {
             found.push(Finding::new(
                 Severity::Error,
@@ -174,7 +174,8 @@ fn check_references(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<F
     if armed.unique_policy == UniquePolicy::Strict {
         return;
     }
-    let lacks_key = |columns: &[String]| armed.layout.shard_key().iter().any(|key| !columns.contains(key));
+    let keys = armed.layout.key_columns();
+    let lacks_key = |columns: &[String]| keys.iter().any(|key| !columns.contains(key));
     let primary: Vec<String> = statements
         .iter()
         .filter_map(|read| match read {

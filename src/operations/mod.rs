@@ -6,10 +6,15 @@
 pub mod advise;
 pub mod archive;
 pub mod backup;
+pub mod calibrate;
 pub mod check;
 pub mod convert;
+pub mod growth;
 pub mod provision;
 pub mod restore;
+mod rights;
+pub mod script;
+pub mod values;
 pub mod what_if;
 pub mod worker;
 pub mod workload;

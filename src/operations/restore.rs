@@ -10,6 +10,7 @@ use crate::catalog::arming;
 use crate::catalog::arming::Arming;
 use crate::catalog::arming::Rewritten;
 use crate::catalog::relations;
+use crate::catalog::relations::IndexPart;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::report::SqlState;
@@ -127,6 +128,14 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                         work.push(Work::OnRelation { command, relation, suffix });
                     }
                 }
+                Action::Partitions => {
+                    let partitions = relations::partitions(&table.relation)?.into_iter();
+                    work.extend(partitions.map(|relation| Work::OnRelation {
+                        command,
+                        relation,
+                        suffix: String::new(),
+                    }));
+                }
                 Action::CreateShards => {
                     let storage = match statement {
                         Utility::CreateTable(create) => storage_of(create),
@@ -134,19 +143,19 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                     };
                     let ddl = ddl::create_shards(&table.relation, &table.arming.layout, &storage);
                     work.extend(ddl.into_iter().map(Work::Sql));
-                    work.push(Work::Sql(ddl::revoke_grants(&table.relation)));
+                    work.push(Work::Sql(ddl::revoke_grants(&table.relation, false)));
                 }
                 Action::ClusterShards { index } => {
-                    for (shard, part) in parts_of(&table.relation, index)? {
-                        let part = quote_identifier(&part);
+                    for part in parts_of(&table.relation, index)?.into_iter().filter(|part| part.leaf) {
+                        let (shard, part) = (part.partition, quote_identifier(&part.index));
                         work.push(Work::Sql(format!("ALTER TABLE {shard} CLUSTER ON {part}")));
                     }
                 }
-                Action::IdentifyShards { index } => {
-                    for (shard, part) in parts_of(&table.relation, index)? {
-                        let part = quote_identifier(&part);
+                Action::IdentifyPartitions { index } => {
+                    for part in parts_of(&table.relation, index)? {
+                        let (partition, part) = (part.partition, quote_identifier(&part.index));
                         work.push(Work::Sql(format!(
-                            "ALTER TABLE {shard} REPLICA IDENTITY USING INDEX {part}"
+                            "ALTER TABLE {partition} REPLICA IDENTITY USING INDEX {part}"
                         )));
                     }
                 }
@@ -160,10 +169,10 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
     Ok(work)
 }
 
-/// The part of an index on each shard. The index must be there before the
+/// The part of an index on each partition. The index must be there before the
 /// statement: nothing may be left out in silence.
-fn parts_of(table: &QualifiedName, index: &str) -> Result<Vec<(QualifiedName, String)>, ErrorReport> {
-    let parts = relations::shard_indexes(table, index)?;
+fn parts_of(table: &QualifiedName, index: &str) -> Result<Vec<IndexPart>, ErrorReport> {
+    let parts = relations::index_parts(table, index)?;
     if parts.is_empty() {
         return Err(error::new(
             SqlState::UndefinedObject,
@@ -216,7 +225,7 @@ fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
             Work::Statement { edits, .. } => rendered(original, edits, table),
             Work::OnRelation { relation, .. } => format!("the same on {relation}"),
             // The block that takes default grants from the shards says nothing to a reader.
-            Work::Sql(sql) if *sql == ddl::revoke_grants(&table.relation) => continue,
+            Work::Sql(sql) if *sql == ddl::revoke_grants(&table.relation, false) => continue,
             Work::Sql(sql) => sql.clone(),
         };
         if lines.len() > NAMED_MAX {

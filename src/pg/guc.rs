@@ -4,12 +4,16 @@
 
 use std::ffi::CStr;
 use std::ffi::CString;
+use std::ffi::c_char;
 use std::ffi::c_int;
+use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
 
+use crate::model::report::Report;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Context;
 use crate::model::settings::Kind;
 use crate::model::settings::SETTINGS;
@@ -85,8 +89,12 @@ fn declare_one(setting: &Setting) {
             Kind::Text { default } => {
                 let cell = Box::leak(Box::new(std::ptr::null_mut()));
                 let boot = leaked(default).as_ptr();
+                let check: pg_sys::GucStringCheckHook = match setting.name {
+                    "data_retention_policy" => Some(check_retention),
+                    _ => None,
+                };
                 pg_sys::DefineCustomStringVariable(
-                    name, short, long, cell, boot, context, flags, None, None, None,
+                    name, short, long, cell, boot, context, flags, check, None, None,
                 );
             }
             Kind::Choice { default, choices } => {
@@ -98,6 +106,34 @@ fn declare_one(setting: &Setting) {
                 );
             }
         }
+    }
+}
+
+/// Refuses a retention policy that cannot be read or contradicts itself.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn check_retention(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: the server passes the address of a zero-terminated text or of
+    // null; what is said of it lives in the context for errors, as the
+    // server's own messages do.
+    unsafe {
+        if (*value).is_null() {
+            return true;
+        }
+        let Err(error) = RetentionPolicy::parse(&CStr::from_ptr(*value).to_string_lossy()) else {
+            return true;
+        };
+        let kept = |text: Option<String>| match text.and_then(|text| CString::new(text).ok()) {
+            Some(text) => pg_sys::MemoryContextStrdup(pg_sys::ErrorContext, text.as_ptr()),
+            None => std::ptr::null_mut(),
+        };
+        pg_sys::GUC_check_errmsg_string = kept(Some(error.to_string()));
+        pg_sys::GUC_check_errdetail_string = kept(error.detail());
+        pg_sys::GUC_check_errhint_string = kept(error.hint());
+        false
     }
 }
 

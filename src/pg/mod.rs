@@ -5,8 +5,10 @@
 //! says which obligation it meets.
 
 pub mod analyze;
+pub mod clock;
 pub mod context;
 pub mod definition;
+pub mod disk;
 pub mod document;
 pub mod encoding;
 pub mod error;

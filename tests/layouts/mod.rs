@@ -1,6 +1,8 @@
 //! Layouts that are made up for tests: of one level by their bounds, of two by
 //! what each partition of the first one is divided into.
 
+#![allow(dead_code, reason = "every test file uses its part")]
+
 use pg_presplit::model::bound::Bound;
 use pg_presplit::model::bound::RangeDatum;
 use pg_presplit::model::key::KeyType;

@@ -140,6 +140,44 @@ arm m_whole "replace => true"
 succeeds "--clean over a whole table" pg_restore --clean --if-exists -d m_whole "$tmp/shop.custom"
 verify "--clean over a whole table" m_whole
 
+# Two levels: quarters by hash of the id, and lists of which one and the rest are hashed.
+psql -qX -v ON_ERROR_STOP=1 -d postgres -c 'CREATE DATABASE m_levels'
+psql -qX -v ON_ERROR_STOP=1 -d m_levels -c 'CREATE EXTENSION pg_presplit' \
+    -c 'ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO shop_clerk' \
+    -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/profile.json" >/dev/null
+psql -qAtX -v ON_ERROR_STOP=1 -d m_levels >/dev/null <<'SQL'
+SELECT register_proposal('app.orders', 'range_hash', '{created_at,id}',
+    '{"interval": "1 quarter", "from": "2024-01-01", "to": "2025-01-01", "modulus": 2}') AS orders \gset
+SELECT register_proposal('app.lines', 'list_hash', '{n}', '{"lists": [["1"]], "sub": [{"of": 0, "shard_key": ["order_id"], "modulus": 3},
+    {"of": "default", "shard_key": ["order_id", "created_at"], "modulus": 2}]}') AS lines \gset
+SELECT count(*) FROM create_shards(:orders);
+SELECT count(*) FROM create_shards(:lines);
+SQL
+levels_anatomy='clustered|9
+comments|3
+fill factor|9
+foreign keys|3
+grants on shards|0
+identity by index|14
+invalid indexes|0
+not validated|0
+other owners|0
+sharded|8
+triggers off|1
+unlogged shards|0'
+same "two levels: check_restore foresees no refusal" "0" "$(psql -qAtX -d m_levels -c \
+    "SELECT count(*) FROM presplit.proposals AS p, check_restore(p.proposal_id, '$tmp/shop.custom') AS c WHERE c.severity = 'error'")"
+succeeds "two levels" pg_restore -j3 -d m_levels "$tmp/shop.dir"
+verify "two levels" m_levels "$levels_anatomy"
+same "two levels: every row is where its bounds say" "0" "$(psql -qAtX -d m_levels -c \
+    "SELECT count(*) FROM (SELECT tableoid, created_at FROM app.orders) AS o JOIN pg_inherits AS i ON i.inhrelid = o.tableoid
+     WHERE i.inhparent::regclass::text <> 'app.orders_b000' || extract(quarter FROM o.created_at AT TIME ZONE 'UTC')")"
+same "two levels: nothing is in the DEFAULT" "0" "$(psql -qAtX -d m_levels -c 'SELECT count(*) FROM app.orders_default')"
+same "two levels: all shards have rows" "5|8" "$(psql -qAtX -d m_levels -c \
+    'SELECT (SELECT count(DISTINCT tableoid) FROM app.lines), (SELECT count(DISTINCT tableoid) FROM app.orders)')"
+succeeds "two levels: --clean over shards" pg_restore --clean --if-exists --single-transaction -d m_levels "$tmp/shop.custom"
+verify "two levels: --clean over shards" m_levels "$levels_anatomy"
+
 # Not armed: as if the extension were not there.
 psql -qX -d postgres -c 'CREATE DATABASE m_none'
 psql -qX -d m_none -c 'CREATE EXTENSION pg_presplit'

@@ -42,7 +42,12 @@ WITH roots AS (
     SELECT 'warning', s.shard,
            format('rows that fit no other shard of %s are in its DEFAULT', s.root),
            'Detach the DEFAULT shard, create a shard for them, and insert them again through the table.'
-    FROM shards AS s WHERE s.bound = 'DEFAULT' AND s.relkind = 'r' AND pg_relation_size(s.oid) > 0
+    FROM shards AS s
+    JOIN pg_partitioned_table AS k ON k.partrelid = s.root_oid
+    WHERE s.bound = 'DEFAULT'
+      -- Values that no list names may be meant to be divided by hash.
+      AND (s.relkind = 'r' OR k.partstrat <> 'l')
+      AND (SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree(s.oid) AS t WHERE t.isleaf) > 0
     UNION ALL
     SELECT 'warning', r.relation, 'table was never analyzed as a whole: the planner knows nothing of it; autovacuum does not do it',
            format('ANALYZE %s;', r.relation)

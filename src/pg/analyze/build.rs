@@ -149,8 +149,9 @@ fn views(plan: &ShadowPlan, shadow: &mut Shadow) {
     }
 }
 
-/// Runs one definition; the oid of a function that it makes.
-fn define(sql: &str) -> pg_sys::Oid {
+/// Runs one definition of ours, past hooks and event triggers; the oid of a
+/// function that it makes.
+pub fn define(sql: &str) -> pg_sys::Oid {
     let Ok(text) = CString::new(sql) else { refuse("definition holds a zero byte") };
     // SAFETY: the parse tree is ours and is used as the server itself would.
     unsafe {
@@ -165,6 +166,24 @@ fn define(sql: &str) -> pg_sys::Oid {
         pg_sys::free_parsestate(state);
         pg_sys::CommandCounterIncrement();
         made.objectId
+    }
+}
+
+/// Runs one definition of ours that is made of a query, as `CREATE ... AS`,
+/// past hooks and event triggers.
+pub fn define_by_query(sql: &str) {
+    let Ok(text) = CString::new(sql) else { refuse("definition holds a zero byte") };
+    // SAFETY: the parse tree is ours; the analysed statement takes its place,
+    // as the server itself would have it.
+    unsafe {
+        let raw = single(&text);
+        let query =
+            pg_sys::parse_analyze_fixedparams(raw, text.as_ptr(), std::ptr::null(), 0, std::ptr::null_mut());
+        if (*query).utilityStmt.is_null() {
+            refuse("statement is no definition");
+        }
+        (*raw).stmt = (*query).utilityStmt;
+        run(raw, &text);
     }
 }
 

@@ -33,6 +33,8 @@ mod scope;
 mod tests;
 mod tree;
 
+pub use build::define;
+pub use build::define_by_query;
 pub use names::nodes_of;
 pub use read::owned;
 pub use read::pointers;

@@ -8,6 +8,7 @@ use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::candidate::never_sharded;
 use crate::planning::proposal::option;
 use crate::planning::proposal::option::Weighed;
+use crate::planning::proposal::present;
 use crate::planning::proposal::subject::Subject;
 
 /// Why a table stays whole.
@@ -66,8 +67,12 @@ pub fn disqualified<'a>(input: &ProposalInput<'a>, subject: &Subject, weighed: &
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ways {
     pub whole: Weighed,
-    /// By standing and cost.
+    /// Of each key the way that suits the table alone, by standing and cost.
     pub cut: Vec<Weighed>,
+    /// Other ways by the same keys, for tables to agree on.
+    pub other: Vec<Weighed>,
+    /// How the table is cut now, as far as that is known.
+    pub present: Option<Weighed>,
     /// Why it is not to be cut whatever that costs.
     pub stays: Option<Whole>,
 }
@@ -77,9 +82,15 @@ impl Ways {
     pub fn of(input: &ProposalInput, subject: &Subject) -> Self {
         let whole = option::whole(input, subject);
         if let Some(reason) = never_sharded(subject) {
-            return Self { whole, cut: Vec::new(), stays: Some(Whole::Never(reason)) };
+            let stays = Some(Whole::Never(reason));
+            return Self { whole, cut: Vec::new(), other: Vec::new(), present: None, stays };
         }
-        let mut cut = option::options(input, subject);
+        let (mut cut, mut other): (Vec<Weighed>, Vec<Weighed>) = (Vec::new(), Vec::new());
+        for one in option::options(input, subject) {
+            // Ways by one key stand side by side, the one for the table alone first.
+            let known = cut.last().is_some_and(|last| same_key(last, &one));
+            if known { other.push(one) } else { cut.push(one) }
+        }
         let standing = |one: &Weighed| Standing::of(input, subject, one);
         cut.sort_by(|a, b| standing(a).cmp(&standing(b)).then(a.cost.total().total_cmp(&b.cost.total())));
         let best = cut.first().map(standing);
@@ -91,7 +102,8 @@ impl Ways {
             Some(Standing::Disqualified) => Some(Whole::Disqualified),
             Some(Standing::Illegal | Standing::Impossible) => Some(Whole::NoLegalKey),
         };
-        Self { whole, cut, stays }
+        let present = present::of(input, subject, &cut);
+        Self { whole, cut, other, present, stays }
     }
 
     /// The best way of good standing, if it is worth it by itself.
@@ -108,12 +120,14 @@ pub struct Choice {
     pub weighed: Vec<Weighed>,
     /// Why the first one is the whole table, if it is.
     pub whole: Option<Whole>,
+    /// How the table is cut now, as far as that is known.
+    pub present: Option<Weighed>,
 }
 
 impl Choice {
     /// The way that was taken among the others; none = the whole table.
     pub fn of(input: &ProposalInput, subject: &Subject, ways: Ways, taken: Option<Weighed>) -> Self {
-        let Ways { whole, cut, stays } = ways;
+        let Ways { whole, cut, present, stays, .. } = ways;
         let reason = taken.is_none().then(|| stays.unwrap_or(Whole::NoGain));
         // The whole table stands first if chosen, else among the legal by cost.
         let cheaper = |other: &Weighed| {
@@ -122,7 +136,7 @@ impl Choice {
                 && other.cost.total() <= whole.cost.total()
         };
         let mut weighed: Vec<Weighed> = Vec::new();
-        for one in taken.into_iter().chain(cut) {
+        for one in taken.into_iter().chain(cut).chain(present.clone()) {
             if !weighed.iter().any(|other| same_key(other, &one)) {
                 weighed.push(one);
             }
@@ -130,7 +144,7 @@ impl Choice {
         let taken = usize::from(reason.is_none());
         let at = taken + weighed[taken..].iter().take_while(|other| cheaper(other)).count();
         weighed.insert(at, whole);
-        Self { weighed, whole: reason }
+        Self { weighed, whole: reason, present }
     }
 
     pub fn chosen(&self) -> &Weighed {

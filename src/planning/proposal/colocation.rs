@@ -77,13 +77,17 @@ fn shrink(
     taken: &mut [Option<Weighed>],
 ) {
     let chosen: Vec<&Weighed> = members.iter().filter_map(|at| taken[*at].as_ref()).collect();
-    let Some(unit) = chosen.first().and_then(|one| range_plan(&one.division)).map(|plan| plan.unit) else {
+    let first = chosen.first().filter(|one| one.division.key.single().is_some());
+    let Some(unit) = first.and_then(|one| range_plan(&one.division)).map(|plan| plan.unit) else {
         return;
     };
     let own: Vec<RangePlan> = members
         .iter()
         .zip(&chosen)
-        .filter_map(|(at, chosen)| ways[*at].cut.iter().find(|one| same_key(one, chosen)))
+        .filter_map(|(at, chosen)| {
+            let own = ways[*at].present.iter().chain(&ways[*at].cut);
+            own.into_iter().find(|one| same_key(one, chosen))
+        })
         .filter_map(|one| range_plan(&one.division))
         .collect();
     let ends = || {
@@ -114,14 +118,17 @@ fn next_follower(
     taken: &[Option<Weighed>],
 ) -> Option<(usize, Weighed)> {
     for (table, subject) in subjects.iter().enumerate() {
-        let may = taken[table].is_none() && matches!(ways[table].stays, None | Some(Whole::Small));
+        let may = taken[table].is_none()
+            && ways[table].present.is_none()
+            && matches!(ways[table].stays, None | Some(Whole::Small));
         let written = subject.traffic.uses.iter().any(|one| one.inserts || one.updates || one.deletes);
         if !may || !written || subject.traffic.assumed {
             continue;
         }
         let fitting =
             ways[table].cut.iter().filter(|way| Standing::of(input, subject, way) == Standing::Good);
-        for way in fitting.filter(|way| always_named(input, subject, way)) {
+        let single = fitting.filter(|way| way.division.key.single().is_some());
+        for way in single.filter(|way| always_named(input, subject, way)) {
             for (other, joined) in neighbours(links, table, way, taken) {
                 let Some(wanted) = wanted_of(joined) else { continue };
                 let found = replanned(input, subject, way, wanted);

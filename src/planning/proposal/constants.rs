@@ -47,6 +47,17 @@ pub struct CostConstants {
     pub descent_ms: f64,
     /// Milliseconds to find the shard of an inserted row; prior.
     pub route_ms: f64,
+    /// Milliseconds to copy a row into new shards with an index; prior.
+    pub split_row_ms: f64,
+    /// Milliseconds to find and delete a row, and to vacuum its place and its
+    /// index entries later; prior.
+    pub delete_row_ms: f64,
+    /// Milliseconds to detach and drop a shard with its indexes; prior.
+    pub drop_shard_ms: f64,
+    /// Part of a core that each worker adds to a parallel scan; prior.
+    pub worker_gain: f64,
+    /// Bytes of a group in a hash table beside its columns; prior.
+    pub group_bytes: f64,
     /// Milliseconds to move a row whose key was updated (delete and insert
     /// with index entries); prior.
     pub move_ms: f64,
@@ -101,6 +112,18 @@ pub struct CostConstants {
     pub shard_bytes_target: f64,
     /// Bytes below which a shard is not worth having; policy.
     pub shard_bytes_min: f64,
+    /// Milliseconds per second from which a gain that the server forgoes is
+    /// named; policy.
+    pub gain_named_ms: f64,
+    /// Part of all cores' time that planning of unpruned statements may take
+    /// at peak; policy.
+    pub planning_budget_share: f64,
+    /// Shards that the budgets of planning and locks leave in any case: what
+    /// they cost is weighed then; policy.
+    pub shards_budget_min: usize,
+    /// Part of the lock table that the statements of one table may take;
+    /// policy.
+    pub lock_share: f64,
     /// Most shards where a hot statement cannot be pruned: 1 ms of planning.
     pub shards_unpruned_max: usize,
     /// Most shards otherwise.
@@ -127,6 +150,13 @@ pub struct CostConstants {
     pub unit_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,
+    /// Share of the cost of the present way that another one must save; policy.
+    pub change_gain_min: f64,
+    /// Milliseconds to move one row into new shards, with its index entries
+    /// (100,000 rows per second); prior.
+    pub change_row_ms: f64,
+    /// Seconds within which a move has to pay for itself; policy, 30 days.
+    pub change_payback_seconds: f64,
     /// Part of what a join shard by shard would save that two aligned tables
     /// are credited with although the server does not join so: it can be told
     /// to; policy.
@@ -148,9 +178,34 @@ pub struct CostConstants {
     pub calls_trusted: f64,
     /// Keys tried per table; policy.
     pub candidates_max: usize,
+    /// Share of a table's execution time below which a statement suggests no
+    /// key; policy, as AutoAdmin prunes groups of columns by cost.
+    pub suggesting_share: f64,
+    /// Sampled executions from which their values are believed; policy.
+    pub samples_trusted: f64,
+    /// |correlation| with the order of rows from which a column that
+    /// statements use is tried for ranges; policy.
+    pub range_correlation: f64,
+    /// Most distinct values of a key of lists; policy.
+    pub list_values_max: f64,
+    /// Share of the rows that the values known must have for a key of lists;
+    /// policy: the others go to DEFAULT.
+    pub list_covered_share: f64,
+    /// Share of the rows from which a single value is heavy enough to be set
+    /// apart; policy.
+    pub heavy_share: f64,
+    /// Pairs of columns tried per table and kind of key; policy.
+    pub pairs_max: usize,
+    /// Share of a table's execution time that each column of a pair must be
+    /// used in; policy: a second column makes every unique constraint wider.
+    pub pair_share: f64,
+    /// Share of a range within which an edge moves to a constant that
+    /// statements compare with; policy.
+    pub edge_near_share: f64,
 }
 
 impl Default for CostConstants {
+    #[expect(clippy::too_many_lines, reason = "one line a constant")]
     fn default() -> Self {
         Self {
             planning_pruned_ms: 0.02,
@@ -166,6 +221,11 @@ impl Default for CostConstants {
             hash_row_ms: 0.0001,
             descent_ms: 0.005,
             route_ms: 0.0003,
+            split_row_ms: 0.005,
+            delete_row_ms: 0.03,
+            drop_shard_ms: 50.0,
+            worker_gain: 0.7,
+            group_bytes: 64.0,
             move_ms: 0.02,
             workload_seconds: SECONDS_SUPPOSED,
             lookups_per_second: 1.0,
@@ -187,6 +247,10 @@ impl Default for CostConstants {
             skew_weight: 0.1,
             shard_bytes_target: 10.0 * GIB,
             shard_bytes_min: GIB,
+            gain_named_ms: 1.0,
+            planning_budget_share: 0.05,
+            shards_budget_min: 16,
+            lock_share: 0.5,
             shards_unpruned_max: 128,
             shards_pruned_max: 1024,
             hot_share: 0.01,
@@ -199,6 +263,9 @@ impl Default for CostConstants {
             gain_min: 0.1,
             unit_tolerance: 0.1,
             colocation_tolerance: 0.15,
+            change_gain_min: 0.15,
+            change_row_ms: 0.01,
+            change_payback_seconds: 30.0 * 86_400.0,
             colocation_share: 0.05,
             colocation_gain: 0.001,
             outlier_share: 0.005,
@@ -207,6 +274,15 @@ impl Default for CostConstants {
             distinct_per_shard: 2.0,
             calls_trusted: 1000.0,
             candidates_max: 32,
+            suggesting_share: 0.01,
+            samples_trusted: 100.0,
+            range_correlation: 0.5,
+            list_values_max: 200.0,
+            list_covered_share: 0.95,
+            heavy_share: 0.05,
+            pairs_max: 3,
+            pair_share: 0.2,
+            edge_near_share: 0.25,
         }
     }
 }

@@ -24,8 +24,6 @@ pub enum ProposalError {
     UndefinedColumn { relation: QualifiedName, column: String, columns: Vec<String> },
     #[error("cannot shard table \"{relation}\"")]
     NotShardable { relation: QualifiedName, reason: String },
-    #[error("strategy \"{}\" is not supported yet", .0.word())]
-    Strategy(Strategy),
     #[error("shard key of table \"{relation}\" does not fit strategy \"{}\"", .strategy.word())]
     Key { relation: QualifiedName, strategy: Strategy, reason: String },
     #[error("shard key is not legal for table \"{relation}\"")]
@@ -83,7 +81,6 @@ impl Report for ProposalError {
             Self::UndefinedTable { .. } => SqlState::UndefinedTable,
             Self::UndefinedColumn { .. } => SqlState::UndefinedColumn,
             Self::NotShardable { .. } => SqlState::WrongObjectType,
-            Self::Strategy(_) => SqlState::FeatureNotSupported,
             Self::Key { .. } | Self::Illegal { .. } => SqlState::InvalidObjectDefinition,
             Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } => SqlState::InvalidParameterValue,
             Self::TooMany { .. } => SqlState::ProgramLimitExceeded,
@@ -105,10 +102,7 @@ impl Report for ProposalError {
             Self::Value { type_text, .. } => Some(format!("The column has type {type_text}.")),
             Self::TooMany { limit, .. } => Some(format!("The limit is {limit}.")),
             Self::Layout(error) => error.detail(),
-            Self::UndefinedTable { .. }
-            | Self::UndefinedColumn { .. }
-            | Self::Strategy(_)
-            | Self::Interrupted => None,
+            Self::UndefinedTable { .. } | Self::UndefinedColumn { .. } | Self::Interrupted => None,
         }
     }
 
@@ -125,7 +119,6 @@ impl Report for ProposalError {
             Self::UndefinedColumn { columns, .. } => {
                 Some(format!("The table has the columns {}.", quote_identifiers(columns)))
             }
-            Self::Strategy(_) => Some("Use range, list or hash.".to_owned()),
             Self::Illegal { .. } => Some(
                 "Choose another shard key; presplit.unique_policy lifts the rules for unique constraints only."
                     .to_owned(),
@@ -154,6 +147,14 @@ impl From<Interrupted> for ProposalError {
 fn bounds_hint(strategy: Strategy) -> String {
     match strategy {
         Strategy::Hash => "Write them as {\"modulus\": 16}.",
+        Strategy::RangeHash => {
+            "Write them as those of range, and \"modulus\": {\"interval\": \"1 month\", \"from\": \"2026-01-01\", \
+             \"to\": \"2027-01-01\", \"modulus\": 8}."
+        }
+        Strategy::ListHash => {
+            "Write them as {\"lists\": [[\"42\"]], \"sub\": [{\"of\": 0, \"shard_key\": [\"id\"], \"modulus\": 8}, \
+             {\"of\": \"default\", \"shard_key\": [\"tenant_id\"], \"modulus\": 16}]}."
+        }
         Strategy::List => "Write them as {\"lists\": [[\"a\", \"b\"], [\"c\"]]}.",
         _ => {
             "Write them as {\"split_points\": [\"a\", \"b\"]} or {\"interval\": \"1 month\", \

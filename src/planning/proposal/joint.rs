@@ -19,6 +19,7 @@ use crate::planning::proposal::explain::rounded;
 use crate::planning::proposal::link::Link;
 use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Weighed;
+use crate::planning::proposal::present;
 use crate::planning::proposal::search::Effort;
 use crate::planning::proposal::search::Interrupted;
 use crate::planning::proposal::search::Problem;
@@ -27,6 +28,7 @@ use crate::planning::proposal::search::solve;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::variant;
 use crate::planning::proposal::variant::Open;
+use crate::planning::proposal::variant::Role;
 
 /// What was taken for each table; none = it stays whole.
 pub struct Joint {
@@ -46,7 +48,11 @@ pub fn choose(
     stop: Stop<'_>,
 ) -> Result<Joint, Interrupted> {
     let open = variant::open(input, subjects, ways, links);
-    let costs = ways.iter().zip(&open).map(|(ways, open)| prices(input, ways, open));
+    let costs = subjects
+        .iter()
+        .zip(ways)
+        .zip(&open)
+        .map(|((subject, ways), open)| prices(input, subject, ways, open));
     let mut problem = Problem::new(costs.collect());
     let credits = credits(input, ways, &open, links);
     let gains: Result<Vec<Vec<Gain>>, Interrupted> = links
@@ -74,19 +80,28 @@ pub fn choose(
     Ok(Joint { taken: taken.collect(), summary })
 }
 
-/// The costs of the options: the whole table, then each way with what it has
-/// to save. A variant is never better than the way that the table would have
-/// by itself.
-fn prices(input: &ProposalInput, ways: &Ways, open: &[Open]) -> Vec<f64> {
+/// The costs of the options: the whole table, then each way, with what they
+/// have to save. A variant is never better than the way that the table would
+/// have by itself.
+fn prices(input: &ProposalInput, subject: &Subject, ways: &Ways, open: &[Open]) -> Vec<f64> {
     let whole = ways.whole.cost.total();
-    let hurdle = whole * input.constants.gain_min;
+    let (to_whole, to_cut) = match &ways.present {
+        Some(present) => {
+            let least = present::gain_least(input, subject, present);
+            (least, least)
+        }
+        None => (0.0, whole * input.constants.gain_min),
+    };
     let cut = open.iter().map(|one| {
         let cost = one.weighed.cost.total();
-        let own = open.iter().find(|other| !other.variant && same_key(&other.weighed, &one.weighed));
-        let own = own.map_or(cost, |own| own.weighed.cost.total());
-        hurdle + if one.variant { cost.max(own) } else { cost }
+        let own = open.iter().find(|other| other.role == Role::Own && same_key(&other.weighed, &one.weighed));
+        match one.role {
+            Role::Present => cost,
+            Role::Own => cost + to_cut,
+            Role::Variant => to_cut + own.map_or(cost, |own| cost.max(own.weighed.cost.total())),
+        }
     });
-    std::iter::once(whole).chain(cut).collect()
+    std::iter::once(whole + to_whole).chain(cut).collect()
 }
 
 /// Ways of the two tables of a link, and what they gain together.

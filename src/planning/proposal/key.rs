@@ -34,6 +34,12 @@ impl ShardKey {
         Self { first: vec![column.into()], second: Vec::new() }
     }
 
+    /// The same with a second level.
+    pub fn then(mut self, column: &Column) -> Self {
+        self.second = vec![column.into()];
+        self
+    }
+
     /// The leading column of the first level; empty for a whole table.
     pub fn leading(&self) -> &str {
         self.first.first().map_or("", |column| column.name.as_str())
@@ -61,6 +67,11 @@ impl ShardKey {
 
     pub fn contains(&self, name: &str) -> bool {
         self.first.iter().chain(&self.second).any(|column| column.name == name)
+    }
+
+    /// The columns of the first level.
+    pub fn first_names(&self) -> Vec<String> {
+        self.first.iter().map(|column| column.name.clone()).collect()
     }
 
     /// Types of the columns of the first level.

@@ -47,11 +47,13 @@ impl Link {
 
 /// Whether two divisions have the same bounds.
 pub fn same_bounds(a: &Division, b: &Division) -> bool {
-    match (&a.cells, &b.cells) {
+    let first = match (&a.cells, &b.cells) {
         (Cells::Hash { modulus, .. }, Cells::Hash { modulus: other, .. }) => modulus == other,
         (Cells::Range { edges, .. }, Cells::Range { edges: other, .. }) => edges == other,
+        (Cells::List { groups }, Cells::List { groups: other }) => groups == other,
         _ => false,
-    }
+    };
+    first && a.moduli == b.moduli
 }
 
 /// The links between the subjects, ascending.

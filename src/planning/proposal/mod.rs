@@ -3,14 +3,14 @@
 //! ```text
 //! subject (size, spreads, traffic) ─→ candidate ─→ legality
 //!                                        │            │
-//!                                  range, hash ─→ touch ─→ cost ─→ option ─→ choice
+//!                            range, list, hash ─→ touch ─→ cost ─→ option ─→ choice
 //!                                                                              │
 //!                                 link, variant ─→ joint (search) ─→ colocation ─→ explain
 //! ```
 //!
 //! Here are the values that come in and go out, and the order of the steps.
-//! Strategies: none, range by time, hash. Not here: DDL (`provision`), growth
-//! (`forecast`), the reading of statements (`workload`), lists and two levels.
+//! Strategies: all of them, by one column or two. Not here: DDL (`provision`),
+//! growth (`forecast`), the reading of statements (`workload`).
 //!
 //! Invariant: the same input yields the same proposal, byte for byte; every
 //! layout in it covers the key space exactly once; every proposal names
@@ -18,12 +18,16 @@
 
 mod alternative;
 mod calendar;
+mod calibration;
 mod candidate;
 mod choice;
 mod colocation;
 mod constants;
 mod cost;
+mod demand;
 mod division;
+mod document;
+mod edge;
 mod error;
 pub mod evidence;
 mod explain;
@@ -31,11 +35,14 @@ mod hash;
 mod joint;
 mod key;
 mod legality;
+mod limits;
 mod link;
+mod list;
 mod option;
+mod present;
 mod range;
 mod register;
-mod search;
+pub mod search;
 mod server;
 mod spread;
 mod stem;
@@ -44,10 +51,10 @@ mod subject;
 mod tests;
 mod touch;
 mod traffic;
+mod two_level;
 mod variant;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use rayon::iter::IndexedParallelIterator;
 use rayon::iter::IntoParallelRefIterator;
@@ -57,9 +64,9 @@ use serde::Serialize;
 
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
-use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::choice::Choice;
@@ -71,8 +78,14 @@ use crate::planning::workload::AnalyzedWorkload;
 pub use crate::planning::proposal::alternative::AlternativeError;
 pub use crate::planning::proposal::calendar::CalendarUnit;
 pub use crate::planning::proposal::calendar::Interval;
+pub use crate::planning::proposal::calibration::PLANNED_SHARDS;
+pub use crate::planning::proposal::calibration::Settled;
+pub use crate::planning::proposal::calibration::TimedScan;
+pub use crate::planning::proposal::calibration::page_and_row;
+pub use crate::planning::proposal::calibration::settled;
 pub use crate::planning::proposal::candidate::Generator;
 pub use crate::planning::proposal::constants::CostConstants;
+pub use crate::planning::proposal::document::DocumentError;
 pub use crate::planning::proposal::error::ProposalError;
 pub use crate::planning::proposal::legality::Price;
 pub use crate::planning::proposal::legality::Weakened;
@@ -99,6 +112,9 @@ pub struct ProposalInput<'a> {
     /// Microseconds from each table's `Growth::origin`.
     pub horizon_micros: i64,
     pub settings: &'a Settings,
+    /// How long the data of single tables are kept; the others follow the
+    /// settings.
+    pub retention: &'a BTreeMap<QualifiedName, RetentionPolicy>,
     /// Columns may be missing; the skew is then an upper estimate.
     pub hash_values: &'a HashValues,
     /// Cores of the server that will hold the shards.
@@ -113,6 +129,9 @@ pub struct ProposalInput<'a> {
     pub constants: &'a CostConstants,
     /// Ways that are listed but not chosen.
     pub disqualified: &'a [Disqualification],
+    /// How tables are cut already; a table without an entry is whole, or cut
+    /// by someone else.
+    pub applied: &'a BTreeMap<QualifiedName, Layout>,
 }
 
 /// A way to cut a table that PostgreSQL's planner showed to be worse than it
@@ -160,32 +179,6 @@ pub struct SearchSummary {
 }
 
 impl Proposal {
-    /// What is wrong with a proposal that was written elsewhere, if anything:
-    /// its layouts obey their laws by their type, the rest is looked at here.
-    #[must_use]
-    pub fn flaw(&self) -> Option<String> {
-        let mut seen = BTreeSet::new();
-        for proposed in &self.relations {
-            let relation = &proposed.relation;
-            if !seen.insert(relation) {
-                return Some(format!("Table {relation} is there twice."));
-            }
-            let of_layout = proposed.layout.as_ref().map_or(Strategy::None, Layout::strategy);
-            if of_layout != proposed.strategy {
-                return Some(format!("Strategy and layout of table {relation} do not agree."));
-            }
-            let shards = proposed.layout.iter().flat_map(|layout| layout.shards());
-            let mut names =
-                [&relation.schema, &relation.name].into_iter().chain(shards.map(|shard| &shard.name));
-            if let Some(name) = names.find(|name| name.is_empty() || name.len() > IDENTIFIER_BYTES_MAX) {
-                return Some(format!(
-                    "{name:?} of table {relation} is not a name of 1 to {IDENTIFIER_BYTES_MAX} bytes."
-                ));
-            }
-        }
-        None
-    }
-
     /// The same without what the planner made of it, which is no part of its
     /// identity: the same layout at another moment is the same proposal.
     #[must_use]
@@ -219,7 +212,7 @@ pub enum Confidence {
     /// No statements, no growth seen, or a declared volume.
     Low,
     Medium,
-    /// Statements with many calls, and an event time.
+    /// Statements with many calls, and an event time or sampled values.
     High,
 }
 

@@ -16,13 +16,20 @@ use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::hash;
+use crate::planning::proposal::key::KeyColumn;
+use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::legality::Rules;
 use crate::planning::proposal::legality::Verdict;
+use crate::planning::proposal::limits;
+use crate::planning::proposal::list;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
+use crate::planning::proposal::range::id;
+use crate::planning::proposal::range::quantile;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
-use crate::planning::proposal::traffic::Window;
+use crate::planning::proposal::traffic::Use;
+use crate::planning::proposal::two_level;
 
 /// One candidate with its division and cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,9 +52,9 @@ impl Weighed {
         self.candidate.as_ref().map_or(Strategy::None, |candidate| candidate.strategy)
     }
 
-    /// The leading column of the key; empty for the whole table.
+    /// The column of a key of one level and one column; else empty.
     pub fn column(&self) -> &str {
-        self.candidate.as_ref().map_or("", |candidate| candidate.key.leading())
+        self.candidate.as_ref().and_then(|candidate| candidate.key.single()).unwrap_or("")
     }
 }
 
@@ -63,72 +70,136 @@ pub fn whole(input: &ProposalInput, subject: &Subject) -> Weighed {
     }
 }
 
-/// Every way but the whole table, in the order of the candidates.
+/// Every way but the whole table: by candidates, the most used first; of each
+/// candidate first the way that suits the table alone, then the others that
+/// tables may agree on, by their number of shards.
 pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
     let rules = Rules::of(input);
-    candidates(subject, input.constants)
+    candidates(input, subject)
         .into_iter()
-        .filter_map(|candidate| weigh(input, subject, &rules, candidate))
+        .flat_map(|candidate| weigh(input, subject, &rules, candidate))
         .collect()
 }
 
-fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Option<Weighed> {
-    let column = subject.table.column(candidate.key.leading())?;
-    let verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
-    let limit = shards_max(input, subject, &column.name, candidate.strategy);
-    let divided = match candidate.strategy {
-        Strategy::Range => best_range(input, subject, column, limit),
-        _ => hash::modulus(input, subject, column, limit)
-            .map(|modulus| hash::divide(input, subject, column, modulus)),
+fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Vec<Weighed> {
+    let mut verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
+    if let Some(present) = subject.table.partition_key.as_ref() {
+        verdict.warnings.push(format!(
+            "The table is partitioned by {present} today: the shards would replace its partitions."
+        ));
+    }
+    if let Some(time) = &candidate.stands_for {
+        let (id, time) = (quote_identifier(candidate.key.leading()), quote_identifier(time));
+        verdict.warnings.push(format!(
+            "Ranges of {id} stand for units of {time}, as far as {id} ascends with it: before a shard is \
+             dropped by age, its greatest {time} has to be looked at."
+        ));
+    }
+    let limit = shards_max(input, subject, &candidate.key, candidate.strategy);
+    let weighed = |division: Division, impossible: Option<String>| Weighed {
+        cost: Cost::of(input, subject, &division),
+        candidate: Some(candidate.clone()),
+        division,
+        verdict: verdict.clone(),
+        impossible,
     };
-    let (division, impossible) = match divided {
-        Ok(division) if division.layout(subject).is_some() => (division, None),
-        Ok(_) => {
-            let reason = "A bound lies outside the calendar of the key's type.".to_owned();
-            (Division::whole(subject.size.rows), Some(reason))
-        }
-        Err(reason) => (Division::whole(subject.size.rows), Some(reason)),
+    let whole = || Division::whole(subject.size.rows);
+    let divided = match divisions(input, subject, &candidate, limit) {
+        Ok(divided) => divided,
+        Err(reason) => return vec![weighed(whole(), Some(reason))],
     };
-    let cost = Cost::of(input, subject, &division);
-    Some(Weighed { candidate: Some(candidate), division, cost, verdict, impossible })
+    let writable = divided.into_iter().filter(|division| division.is_writable());
+    let mut found: Vec<Weighed> = writable.map(|division| weighed(division, None)).collect();
+    if found.is_empty() {
+        let reason = "A bound lies outside the calendar of the key's type.".to_owned();
+        return vec![weighed(whole(), Some(reason))];
+    }
+    if candidate.strategy == Strategy::RangeHash || is_of_calendar(&candidate) {
+        cheapest_first(input, &mut found);
+    }
+    found[1..].sort_by_key(|one| one.division.shard_count());
+    found
 }
 
-/// The cheapest unit; among those almost as cheap, the coarsest.
-fn best_range(
+fn is_of_calendar(candidate: &Candidate) -> bool {
+    let is_time = || candidate.key.first.iter().any(|column| column.key_type.is_time());
+    candidate.strategy == Strategy::Range && (candidate.stands_for.is_some() || is_time())
+}
+
+/// The ways to cut by a candidate's key.
+fn divisions(
     input: &ProposalInput,
     subject: &Subject,
-    column: &Column,
+    candidate: &Candidate,
     limit: usize,
-) -> Result<Division, String> {
-    let plans = range::plans(subject, column, limit, input.constants)?;
-    let mut priced: Vec<(f64, Division)> = plans
-        .into_iter()
-        .filter_map(|plan| range::divide(subject, column, plan, input.constants))
-        .map(|division| (Cost::of(input, subject, &division).total(), division))
-        .collect();
-    let least = priced.iter().map(|(cost, _)| *cost).fold(f64::INFINITY, f64::min);
+) -> Result<Vec<Division>, String> {
+    let constants = input.constants;
+    let columns = |key: &[KeyColumn]| -> Vec<&Column> {
+        key.iter().filter_map(|column| subject.table.column(&column.name)).collect()
+    };
+    let (first, second) = (columns(&candidate.key.first), columns(&candidate.key.second));
+    let time = candidate.stands_for.as_ref().and_then(|name| subject.table.column(name));
+    match (candidate.strategy, first.as_slice(), second.as_slice()) {
+        (Strategy::Range, [column], []) => match time {
+            Some(time) => id::divisions(subject, column, time, limit, constants),
+            None if column.type_name.key_type().is_time() => {
+                range::divisions(subject, column, limit, constants)
+            }
+            None => quantile::divisions(subject, column, limit, constants),
+        },
+        (Strategy::List, [column], []) => list::divisions(subject, column, limit, constants),
+        (Strategy::Hash, columns, []) => hash::divisions(input, subject, columns, limit),
+        (Strategy::RangeHash, [time], [column]) => {
+            // Of ranges that cannot be pruned one shard each is planned.
+            let first = ShardKey { second: Vec::new(), ..candidate.key.clone() };
+            let ranges = shards_max(input, subject, &first, Strategy::Range);
+            two_level::ranges_hashed(input, subject, (time, ranges), column, limit)
+        }
+        (Strategy::ListHash, [column], [other]) => {
+            let other = Some(*other).filter(|other| other.name != column.name);
+            two_level::lists_hashed(input, subject, column, other, limit)
+        }
+        _ => Err("Such a key is not laid out.".to_owned()),
+    }
+}
+
+/// Puts the cheapest first; among those almost as cheap, the one with the
+/// fewest shards.
+fn cheapest_first(input: &ProposalInput, found: &mut [Weighed]) {
+    let cost = |one: &Weighed| one.cost.total();
+    let least = found.iter().map(cost).fold(f64::INFINITY, f64::min);
     let near = least * (1.0 + input.constants.unit_tolerance);
-    let coarsest = priced.iter().rposition(|(cost, _)| *cost <= near);
-    match coarsest {
-        Some(at) => Ok(priced.swap_remove(at).1),
-        None => Err(format!("Ranges of {} cannot be laid out.", quote_identifier(&column.name))),
+    let places = (0..found.len()).filter(|at| cost(&found[*at]) <= near);
+    let best = places.min_by(|a, b| {
+        let (a, b) = (&found[*a], &found[*b]);
+        a.division.shard_count().cmp(&b.division.shard_count()).then(cost(a).total_cmp(&cost(b)))
+    });
+    if let Some(best) = best {
+        found[..=best].rotate_right(1);
     }
 }
 
 /// Most shards for a key: few if a hot statement cannot be pruned by it.
-pub fn shards_max(input: &ProposalInput, subject: &Subject, column: &str, strategy: Strategy) -> usize {
+pub fn shards_max(input: &ProposalInput, subject: &Subject, key: &ShardKey, strategy: Strategy) -> usize {
     let constants = input.constants;
     let reads = || subject.traffic.uses.iter().filter(|one| one.reads);
     let calls: f64 = reads().map(|one| one.calls_per_second).sum();
+    let pruned = |one: &Use| {
+        let pruned_by = |column: &KeyColumn, strategy| {
+            one.narrowings.get(&column.name).is_some_and(|narrowing| narrowing.prunes(strategy))
+        };
+        let first = match strategy {
+            Strategy::Hash => key.first.iter().all(|column| pruned_by(column, Strategy::Hash)),
+            _ => key.first.iter().take(1).any(|column| pruned_by(column, strategy)),
+        };
+        first || key.second.iter().any(|column| pruned_by(column, Strategy::Hash))
+    };
     let unpruned = reads().any(|one| {
-        let pruned = one.narrowings.get(column).is_some_and(|narrowing| {
-            narrowing.prunable
-                && (strategy == Strategy::Range || matches!(narrowing.window, Window::Values { .. }))
-        });
-        !pruned && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
+        !pruned(one) && one.calls_per_second > 0.0 && one.calls_per_second >= calls * constants.hot_share
     });
     let most = if unpruned { constants.shards_unpruned_max } else { constants.shards_pruned_max };
-    most.min(input.settings.shards_per_table_max)
+    let carried = limits::shards_max(input, subject, |one| one.reads && !pruned(one));
+    most.min(carried).min(input.settings.shards_per_table_max)
 }
 
 /// Share of the rows that the reads of a table look at, by their weight.
@@ -154,10 +225,10 @@ pub fn replanned(
     wanted: Wanted,
 ) -> Option<Weighed> {
     let column = subject.table.column(weighed.column())?;
-    let limit = shards_max(input, subject, &column.name, weighed.strategy());
+    let limit = shards_max(input, subject, &weighed.division.key, weighed.strategy());
     let division = match wanted {
         Wanted::Modulus(modulus) if modulus as usize <= limit => {
-            hash::divide(input, subject, column, modulus)
+            hash::divide(input, subject, &[column], modulus)
         }
         Wanted::Range(plan) if range::within(&plan, limit) => {
             range::divide(subject, column, plan, input.constants)?
@@ -180,8 +251,10 @@ pub fn range_plan(division: &Division) -> Option<RangePlan> {
     match &division.cells {
         Cells::Range { unit, edges, .. } => {
             let unit: CalendarUnit = (*unit)?;
-            Some(RangePlan { unit, first: *edges.first()?, end: *edges.last()? })
+            // Ids that stand for moments have none of their own.
+            let (first, end) = (edges.first()?.micros()?, edges.last()?.micros()?);
+            Some(RangePlan { unit, first, end })
         }
-        Cells::Whole | Cells::Hash { .. } => None,
+        Cells::Whole | Cells::List { .. } | Cells::Hash { .. } => None,
     }
 }

@@ -62,7 +62,7 @@ fn taken_names(profile: &Profile) -> BTreeMap<&str, BTreeSet<&str>> {
 fn meets(stem: &str, table: &QualifiedName, taken: &BTreeMap<&str, BTreeSet<&str>>) -> bool {
     let numbered = |name: &str| {
         name.strip_prefix(stem)
-            .and_then(|rest| rest.strip_prefix("_s"))
+            .and_then(|rest| rest.strip_prefix("_s").or_else(|| rest.strip_prefix("_b")))
             .is_some_and(|digits| digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let default = default_shard_name(stem);

@@ -6,13 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::key::KeyType;
+use rayon::iter::IntoParallelIterator;
+use rayon::iter::ParallelIterator;
+
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
 use crate::model::profile::Table;
+use crate::model::retention::RetentionPolicy;
+use crate::model::retention::Span;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::ProposalInput;
+use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::traffic::Traffic;
 
@@ -86,6 +91,8 @@ pub struct Subject<'a> {
     /// Spreads of the columns that have one.
     pub spreads: BTreeMap<&'a str, Spread>,
     pub traffic: Traffic,
+    /// The age at which a policy takes rows away.
+    pub kept: Option<Span>,
     /// Rows inserted per second, from forecast or statements.
     pub inserted_per_second: f64,
 }
@@ -136,10 +143,13 @@ pub fn subjects<'a>(
         tables.iter().map(|table| Size::of(table, input.growth.get(&table.name()))).collect();
     let total: f64 = sizes.iter().map(|size| size.bytes).sum();
     let factor = input.settings.data_volume_bytes.filter(|_| total > 0.0).map(|volume| volume / total);
-    tables
+    let asked_for: Vec<(&Table, Size)> = tables
         .into_iter()
         .zip(sizes)
         .filter(|(table, _)| input.only.as_ref().is_none_or(|only| *only == table.name()))
+        .collect();
+    asked_for
+        .into_par_iter()
         .map(|(table, size)| {
             let size = match factor {
                 Some(factor) => size.scaled(factor),
@@ -172,6 +182,7 @@ fn subject<'a>(
         origin,
         horizon_end: origin.saturating_add(input.horizon_micros.max(0)),
         traffic: Traffic::default(),
+        kept: kept(input, &table.name()),
         inserted_per_second: grown,
     };
     subject.traffic = Traffic::of(input, &subject);
@@ -179,17 +190,24 @@ fn subject<'a>(
     subject
 }
 
+/// By the policy of the table, or else by that of the settings.
+fn kept(input: &ProposalInput, name: &QualifiedName) -> Option<Span> {
+    match input.retention.get(name) {
+        Some(policy) => policy.kept(),
+        None => RetentionPolicy::parse(&input.settings.retention_policy).ok()?.kept(),
+    }
+}
+
 fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>) -> BTreeMap<&'a str, Spread> {
     let event_time = growth.and_then(|growth| growth.event_time.as_ref());
     let mut spreads = BTreeMap::new();
     for column in &table.columns {
-        let key_type: KeyType = column.type_name.key_type();
         let spread = match event_time.filter(|time| time.column == column.name) {
             Some(time) => Spread::of_curve(&time.curve),
             None => None,
         };
-        let found = spread
-            .or_else(|| column.statistics.as_ref().and_then(|found| Spread::of_statistics(found, key_type)));
+        let of_statistics = || Spread::of_statistics(column.statistics.as_ref()?, &Scale::of(column)?);
+        let found = spread.or_else(of_statistics);
         if let Some(found) = found {
             spreads.insert(column.name.as_str(), found);
         }

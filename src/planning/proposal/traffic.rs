@@ -6,6 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 
 use crate::model::access::Access;
 use crate::model::access::AccessKind;
@@ -17,15 +21,20 @@ use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
 use crate::model::name::WrittenName;
 use crate::model::profile::ConstraintKind;
+use crate::model::sample::Access as Sampled;
 use crate::planning::proposal::ProposalInput;
+use crate::planning::proposal::demand;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::workload::AnalyzedStatement;
 
 /// The part of a column's values that a predicate leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Window {
-    /// Some values, known or not.
-    Values { count: f64, known: Vec<f64> },
+    /// Some values, known or not: positions of those that have one, and
+    /// texts of all that are known.
+    Values { count: f64, known: Vec<f64>, texts: Vec<String> },
+    /// NULL alone.
+    Null,
     /// Known ends; none = open.
     Exact { lower: Option<f64>, upper: Option<f64> },
     /// Two unknown ends around this share of the rows.
@@ -42,8 +51,10 @@ pub struct Narrowing {
     pub window: Window,
     /// Share of the rows that it leaves.
     pub selectivity: f64,
-    /// Whether partitions can be pruned by it, at plan time.
+    /// Whether partitions of some strategy can be pruned by it, at plan time.
     pub prunable: bool,
+    /// Whether ranges and lists can.
+    pub by_order: bool,
     /// Whether hash partitions can, as far as values are known.
     pub by_hash: bool,
     /// Whether they can only be pruned while running: by the rows of another
@@ -51,8 +62,32 @@ pub struct Narrowing {
     pub at_run_time: bool,
 }
 
+impl Narrowing {
+    /// One unknown value.
+    fn of_value(selectivity: f64, at_run_time: bool) -> Self {
+        let window = Window::Values { count: 1.0, known: Vec::new(), texts: Vec::new() };
+        let prunes = !at_run_time;
+        Self { window, selectivity, prunable: prunes, by_order: prunes, by_hash: prunes, at_run_time }
+    }
+
+    /// Whether partitions of that strategy, keyed by the column, can be
+    /// pruned at plan time.
+    pub fn prunes(&self, strategy: Strategy) -> bool {
+        let by_values = matches!(self.window, Window::Values { .. } | Window::Null);
+        match strategy {
+            Strategy::None => false,
+            Strategy::Hash => self.by_hash && by_values,
+            _ => self.by_order,
+        }
+    }
+
+    fn of_share(window: Window, selectivity: f64, prunable: bool) -> Self {
+        Self { window, selectivity, prunable, by_order: prunable, by_hash: false, at_run_time: false }
+    }
+}
+
 /// One mention of the table in one statement.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Use {
     /// Places of the statement in the workload and of the mention in it; none
     /// where the use is only supposed.
@@ -75,6 +110,8 @@ pub struct Use {
     pub updated: BTreeSet<String>,
     /// Join columns with the table and column on the other side.
     pub joins: Vec<(String, QualifiedName, String)>,
+    /// Columns that it groups by.
+    pub groups: Vec<String>,
 }
 
 /// All uses of one table.
@@ -131,6 +168,7 @@ impl Traffic {
                 }
             }
         }
+        traffic.uses = merged(traffic.uses);
         traffic
     }
 
@@ -146,6 +184,64 @@ impl Traffic {
         let total: f64 = self.uses.iter().filter(|one| one.reads).map(|one| one.weight).sum();
         let part: f64 = self.uses.iter().filter(|one| one.reads && wanted(one)).map(|one| one.weight).sum();
         (total > 0.0).then(|| part / total)
+    }
+}
+
+/// Uses that do the same to one table alone, taken together: what a division
+/// makes of them differs only by their rates.
+fn merged(uses: Vec<Use>) -> Vec<Use> {
+    let mut merged: Vec<Use> = Vec::with_capacity(uses.len());
+    let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
+    for one in uses {
+        if one.joined {
+            merged.push(one);
+            continue;
+        }
+        let alike = places.entry(one.fingerprint()).or_default();
+        match alike.iter().copied().find(|at| merged[*at].does_the_same(&one)) {
+            Some(at) => merged[at].take(&one),
+            None => {
+                alike.push(merged.len());
+                merged.push(one);
+            }
+        }
+    }
+    merged
+}
+
+impl Use {
+    /// A number that uses which do the same have in common.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.reads, self.inserts, self.updates, self.deletes, &self.walks).hash(&mut hasher);
+        (&self.updated, &self.groups).hash(&mut hasher);
+        for (column, narrowing) in &self.narrowings {
+            (column, narrowing.selectivity.to_bits()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn does_the_same(&self, other: &Self) -> bool {
+        let rows_matter = self.walks.is_some() || self.inserts || self.updates;
+        self.narrowings == other.narrowings
+            && self.walks == other.walks
+            && self.updated == other.updated
+            && self.groups == other.groups
+            && (self.reads, self.inserts, self.updates, self.deletes)
+                == (other.reads, other.inserts, other.updates, other.deletes)
+            && (!rows_matter || self.rows_per_call.to_bits() == other.rows_per_call.to_bits())
+    }
+
+    /// Adds the rates of another use.
+    fn take(&mut self, other: &Self) {
+        let calls = self.calls_per_second + other.calls_per_second;
+        if calls > 0.0 {
+            let rows =
+                self.rows_per_call * self.calls_per_second + other.rows_per_call * other.calls_per_second;
+            self.rows_per_call = rows / calls;
+        }
+        self.calls_per_second = calls;
+        self.weight += other.weight;
     }
 }
 
@@ -192,6 +288,8 @@ fn read_use(
         .flat_map(|access| access.columns.iter().cloned())
         .collect();
     let joins = joins_of(mention);
+    let grouping = mention.accesses.iter().filter(|access| access.kind == AccessKind::GroupBy);
+    let groups = grouping.flat_map(|access| access.columns.iter().cloned()).collect();
     let mut narrowings = narrowings(input, subject, mention, returned);
     for (column, other, _) in &joins {
         // Without an index there is no nested loop to prune by.
@@ -200,10 +298,7 @@ fn read_use(
         });
         if looked_up && narrows_to_few(facts, at, other) && !narrowings.contains_key(column) {
             let selectivity = 1.0 / subject.distinct(column, input.constants.distinct_values);
-            let window = Window::Values { count: 1.0, known: Vec::new() };
-            let driven =
-                Narrowing { window, selectivity, prunable: false, by_hash: false, at_run_time: true };
-            narrowings.insert(column.clone(), driven);
+            narrowings.insert(column.clone(), Narrowing::of_value(selectivity, true));
         }
     }
     let order = mention.accesses.iter().find(|access| access.kind == AccessKind::OrderBy);
@@ -224,6 +319,7 @@ fn read_use(
         deletes: has(&[AccessKind::Delete]),
         updated,
         joins,
+        groups,
     }
 }
 
@@ -268,8 +364,7 @@ fn narrowings(
     for access in &mention.accesses {
         // A predicate around the column, as f(key) = c, helps no index either.
         let useful = access.prunable || access.kind == AccessKind::Prefix;
-        let narrows = access.kind.narrows() && access.kind != AccessKind::NullTest;
-        if narrows && useful && access.columns.len() == 1 {
+        if access.kind.narrows() && useful && access.columns.len() == 1 {
             by_column.entry(&access.columns[0]).or_default().push(access);
         }
     }
@@ -304,30 +399,34 @@ fn narrowing(
         };
         let known = access.constants.iter().filter_map(read).collect();
         let selectivity = (per_value * count).min(1.0);
-        let window = Window::Values { count, known };
+        let window = Window::Values { count, known, texts: access.constants.clone() };
         return Narrowing {
             window,
             selectivity,
             prunable: access.prunable,
+            by_order: access.prunes(Strategy::Range),
             by_hash: access.prunes(Strategy::Hash),
             at_run_time: false,
         };
     }
     let ranges = || accesses.iter().filter(|access| access.kind == AccessKind::Range);
     if ranges().next().is_none() {
+        if let Some(test) = of(AccessKind::NullTest) {
+            let by_order = test.prunes(Strategy::Range);
+            let found = Narrowing::of_share(Window::Null, subject.null_share(column), by_order);
+            return Narrowing { by_hash: test.prunes(Strategy::Hash), ..found };
+        }
         let selectivity = returned.unwrap_or(constants.prefix_share);
-        return Narrowing {
-            window: Window::Closed(selectivity),
-            selectivity,
-            prunable: false,
-            by_hash: false,
-            at_run_time: false,
-        };
+        return Narrowing::of_share(Window::Closed(selectivity), selectivity, false);
     }
     let lower = ranges().any(|access| access.lower);
     let upper = ranges().any(|access| access.upper);
     let mut known: Vec<f64> = ranges().flat_map(|access| access.constants.iter()).filter_map(read).collect();
     known.sort_by(f64::total_cmp);
+    let seen = |access| {
+        let (column, spread) = (subject.table.column(column)?, subject.spreads.get(column)?);
+        demand::mean_below(column, access, spread, constants)
+    };
     let window = match (lower, upper, known.as_slice()) {
         (true, true, [low, .., high]) => Window::Exact { lower: Some(*low), upper: Some(*high) },
         (true, false, [low, ..]) => Window::Exact { lower: Some(*low), upper: None },
@@ -338,21 +437,30 @@ fn narrowing(
                 .column(column)
                 .is_some_and(|found| subject.follows_time(found, constants.follow_share));
             let prior = if recent { constants.recent_share } else { constants.half_open_share };
-            Window::Newest(returned.unwrap_or(prior))
+            let sampled = || Some(1.0 - seen(Sampled::RangeLower)?);
+            Window::Newest(returned.or_else(sampled).unwrap_or(prior))
         }
-        (false, true, []) => Window::Oldest(returned.unwrap_or(constants.half_open_share)),
-        _ => Window::Closed(returned.unwrap_or(constants.window_share)),
+        (false, true, []) => {
+            let sampled = || seen(Sampled::RangeUpper);
+            Window::Oldest(returned.or_else(sampled).unwrap_or(constants.half_open_share))
+        }
+        _ => {
+            // Of differences the mean is the difference of the means.
+            let sampled = || Some((seen(Sampled::RangeUpper)? - seen(Sampled::RangeLower)?).max(0.0));
+            let sampled = || sampled().filter(|_| lower && upper && known.is_empty());
+            Window::Closed(returned.or_else(sampled).unwrap_or(constants.window_share))
+        }
     };
     let selectivity = share_of(&window, subject, column, constants.window_share);
-    let prunable = ranges().any(|access| access.prunable);
-    Narrowing { window, selectivity, prunable, by_hash: false, at_run_time: false }
+    let by_order = ranges().any(|access| access.prunes(Strategy::Range));
+    Narrowing::of_share(window, selectivity, by_order)
 }
 
 /// Share of the rows within a window.
 fn share_of(window: &Window, subject: &Subject, column: &str, unknown: f64) -> f64 {
     match window {
         Window::Closed(share) | Window::Newest(share) | Window::Oldest(share) => *share,
-        Window::Values { .. } => unknown,
+        Window::Values { .. } | Window::Null => unknown,
         Window::Exact { lower, upper } => subject.spreads.get(column).map_or(unknown, |spread| {
             let below = |end: &Option<f64>, open: f64| end.map_or(open, |end| spread.below(end));
             (below(upper, 1.0) - below(lower, 0.0)).clamp(0.0, 1.0)
@@ -368,8 +476,7 @@ fn assumed(input: &ProposalInput, subject: &Subject) -> Vec<Use> {
     let tables = input.profile.tables.len().max(1) as f64;
     let scale = input.settings.peak_qps.map_or(1.0, |peak| peak / (each * tables));
     let mut uses = Vec::new();
-    let mut add = |rate: f64, columns: &[String], window: Window, selectivity: f64| {
-        let narrowing = Narrowing { window, selectivity, prunable: true, by_hash: true, at_run_time: false };
+    let mut add = |rate: f64, columns: &[String], narrowing: Narrowing| {
         uses.push(Use {
             place: None,
             calls_per_second: rate * scale,
@@ -384,16 +491,18 @@ fn assumed(input: &ProposalInput, subject: &Subject) -> Vec<Use> {
             deletes: false,
             updated: BTreeSet::new(),
             joins: Vec::new(),
+            groups: Vec::new(),
         });
     };
     let primary = subject.table.constraints.iter().find(|found| found.kind == ConstraintKind::PrimaryKey);
     if let Some(primary) = primary {
-        let one = Window::Values { count: 1.0, known: Vec::new() };
-        add(constants.lookups_per_second, &primary.columns, one, 1.0 / subject.size.rows.max(1.0));
+        let one = Narrowing::of_value(1.0 / subject.size.rows.max(1.0), false);
+        add(constants.lookups_per_second, &primary.columns, one);
     }
     if let Some(time) = subject.growth.and_then(|growth| growth.event_time.as_ref()) {
-        let window = Window::Closed(constants.window_share);
-        add(constants.scans_per_second, std::slice::from_ref(&time.column), window, constants.window_share);
+        let share = constants.window_share;
+        let window = Narrowing::of_share(Window::Closed(share), share, true);
+        add(constants.scans_per_second, std::slice::from_ref(&time.column), window);
     }
     uses
 }

@@ -1,4 +1,4 @@
-//! The statements that create the shards of a layout.
+//! The statements that create the shards of a layout, on one level or two.
 //!
 //! Text only. Invariant: every name is qualified and quoted, so that a
 //! session's search_path changes nothing.
@@ -23,24 +23,55 @@ pub struct ShardStorage {
 /// The clause that makes a table partitioned: `PARTITION BY RANGE (a)`.
 #[must_use]
 pub fn partition_by(layout: &Layout) -> String {
-    let word = match layout.strategy() {
+    let word = match layout.first_strategy() {
         Strategy::Hash => "HASH",
         Strategy::List => "LIST",
         Strategy::Range | Strategy::None | Strategy::RangeHash | Strategy::ListHash => "RANGE",
     };
-    format!("PARTITION BY {word} ({})", quote_identifiers(layout.shard_key()))
+    format!("PARTITION BY {word} ({})", quote_identifiers(layout.first_key()))
 }
 
-/// One `CREATE TABLE … PARTITION OF` for each shard, in bound order.
+/// One `CREATE TABLE … PARTITION OF` for each shard, in bound order; that of a
+/// branch comes before those of its shards. A branch has no storage of its own.
 #[must_use]
 pub fn create_shards(root: &QualifiedName, layout: &Layout, storage: &ShardStorage) -> Vec<String> {
-    layout.shards().iter().map(|shard| create_shard(root, shard, storage)).collect()
+    let mut statements = Vec::new();
+    let mut of = None;
+    for shard in layout.shards() {
+        let branch = layout.branch_of(shard);
+        if let Some(branch) = branch.filter(|_| shard.of != of) {
+            statements.push(format!(
+                "CREATE TABLE {} PARTITION OF {root} {} PARTITION BY HASH ({})",
+                root.sibling(&branch.name),
+                branch.bound.sql(),
+                quote_identifiers(&branch.shard_key)
+            ));
+        }
+        of = shard.of;
+        let parent = branch.map_or_else(|| root.clone(), |branch| root.sibling(&branch.name));
+        statements.push(create_shard(&parent, shard, storage));
+    }
+    statements
 }
 
-/// Takes from the shards the grants that `ALTER DEFAULT PRIVILEGES` gave them:
-/// rows are reached through the table alone, whose grants and policies count.
+/// An anonymous block of PL/pgSQL.
 #[must_use]
-pub fn revoke_grants(root: &QualifiedName) -> String {
+pub fn block(body: &str) -> String {
+    let mut tag = "$do$".to_owned();
+    let mut number = 0;
+    while body.contains(&tag) {
+        number += 1;
+        tag = format!("$do{number}$");
+    }
+    format!("DO {tag}\n{body}\n{tag}")
+}
+
+/// Takes from all partitions the grants that `ALTER DEFAULT PRIVILEGES` gave
+/// them: rows are reached through the table alone, whose grants and policies
+/// count. `and_root`: from the table too, which gets others.
+#[must_use]
+pub fn revoke_grants(root: &QualifiedName, and_root: bool) -> String {
+    let partitions = if and_root { "" } else { "t.level > 0 AND " };
     let body = format!(
         "DECLARE granted record;
 BEGIN
@@ -52,21 +83,21 @@ BEGIN
         JOIN pg_catalog.pg_class AS c ON c.oid = t.relid
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
-        WHERE t.isleaf AND t.level > 0 AND a.grantee <> c.relowner
+        WHERE {partitions}a.grantee <> c.relowner
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s', granted.shard, granted.grantee);
     END LOOP;
 END",
-        quote_literal(&root.to_string()),
+        quote_literal(&root.to_string()).trim_start(),
     );
-    format!("DO {}", quote_literal(&body))
+    block(&body)
 }
 
-fn create_shard(root: &QualifiedName, shard: &Shard, storage: &ShardStorage) -> String {
+fn create_shard(parent: &QualifiedName, shard: &Shard, storage: &ShardStorage) -> String {
     let mut text = format!(
-        "CREATE {}TABLE {} PARTITION OF {root} {}",
+        "CREATE {}TABLE {} PARTITION OF {parent} {}",
         if storage.unlogged { "UNLOGGED " } else { "" },
-        root.sibling(&shard.name),
+        parent.sibling(&shard.name),
         shard.bound.sql(),
     );
     if let Some(method) = &storage.access_method {
@@ -109,6 +140,7 @@ mod tests {
     use super::*;
     use crate::model::bound::Bound;
     use crate::model::key::KeyType;
+    use crate::model::layout::Branch;
 
     fn hash_layout(modulus: u32) -> Layout {
         let shards = (0..modulus)
@@ -123,6 +155,54 @@ mod tests {
             })
             .collect();
         Layout::new(Strategy::Hash, vec!["order".to_owned()], vec![KeyType::Integer], shards).unwrap()
+    }
+
+    #[test]
+    fn branches_come_before_their_shards_and_have_no_storage() {
+        let leaf = |name: &str, bound, of| Shard {
+            name: name.to_owned(),
+            bound,
+            rows: 0.0,
+            bytes: 0.0,
+            tablespace: Some("fast".to_owned()),
+            future: false,
+            of,
+        };
+        let hash = |remainder| Bound::Hash { modulus: 2, remainder };
+        let branch = Branch {
+            name: "t_b0001".to_owned(),
+            bound: Bound::List { values: vec![Some("it's".to_owned())] },
+            shard_key: vec!["my id".to_owned(), "b".to_owned()],
+            key_types: vec![KeyType::Integer, KeyType::Text],
+        };
+        let shards = vec![
+            leaf("t_s0001", hash(0), Some(0)),
+            leaf("t_s0002", hash(1), Some(0)),
+            leaf("t_default", Bound::Default, None),
+        ];
+        let key = vec!["a".to_owned()];
+        let layout =
+            Layout::two_level(Strategy::ListHash, key, vec![KeyType::Text], vec![branch], shards).unwrap();
+        let storage = ShardStorage { unlogged: true, ..ShardStorage::default() };
+        assert_eq!(partition_by(&layout), "PARTITION BY LIST (a)");
+        assert_eq!(
+            create_shards(&QualifiedName::new("app", "t"), &layout, &storage),
+            [
+                "CREATE TABLE app.t_b0001 PARTITION OF app.t FOR VALUES IN ('it''s') \
+                 PARTITION BY HASH (\"my id\", b)",
+                "CREATE UNLOGGED TABLE app.t_s0001 PARTITION OF app.t_b0001 \
+                 FOR VALUES WITH (modulus 2, remainder 0) TABLESPACE fast",
+                "CREATE UNLOGGED TABLE app.t_s0002 PARTITION OF app.t_b0001 \
+                 FOR VALUES WITH (modulus 2, remainder 1) TABLESPACE fast",
+                "CREATE UNLOGGED TABLE app.t_default PARTITION OF app.t DEFAULT TABLESPACE fast",
+            ]
+        );
+    }
+
+    #[test]
+    fn blocks_end_where_they_should() {
+        assert_eq!(block("BEGIN\nEND"), "DO $do$\nBEGIN\nEND\n$do$");
+        assert_eq!(block("'$do$' '$do1$'"), "DO $do2$\n'$do$' '$do1$'\n$do2$");
     }
 
     #[test]

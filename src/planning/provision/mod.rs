@@ -2,9 +2,15 @@
 //!
 //! `ddl` writes the statements that create a sharded table's shards; `rewrite`
 //! decides what becomes of each statement of a restore that concerns an armed
-//! table. Both only decide: `operations` and `pg::hook` carry out.
+//! table; `rebuild` makes an empty table that is here anew, `blank` one that is
+//! known from a profile only. All only decide: `operations` and `pg::hook`
+//! carry out.
 
+pub mod blank;
 pub mod ddl;
+pub mod rebuild;
+#[cfg(test)]
+mod rebuild_tests;
 pub mod rewrite;
 #[cfg(test)]
 mod rewrite_tests;

@@ -41,12 +41,14 @@ pub enum Action {
     Root(Vec<Edit>),
     /// The statement on every shard.
     Shards,
+    /// The statement on every partition: on branches too.
+    Partitions,
     /// `CREATE TABLE … PARTITION OF` for every shard of the layout.
     CreateShards,
     /// `CLUSTER ON` the shard's own part of the index, on every shard.
     ClusterShards { index: String },
-    /// `REPLICA IDENTITY USING INDEX` the shard's own part, on every shard.
-    IdentifyShards { index: String },
+    /// `REPLICA IDENTITY USING INDEX` its own part, on every partition.
+    IdentifyPartitions { index: String },
     /// The publication publishes through the root.
     PublishViaRoot { publication: String },
 }
@@ -214,23 +216,24 @@ fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refu
         return Err(Refusal::NotATable(relation.clone(), "a partitioned table"));
     }
     if !table.typed
-        && let Some(missing) = armed.layout.shard_key().iter().find(|key| !table.columns.contains(key))
+        && let Some(missing) = missing_key(&table.columns, armed)
     {
-        return Err(Refusal::MissingKeyColumn(relation.clone(), missing.clone()));
+        return Err(Refusal::MissingKeyColumn(relation.clone(), missing));
     }
     let note = if table.unlogged || !table.options.is_empty() || table.access_method.is_some() {
         "created in shards; storage parameters moved to them"
     } else {
         "created in shards"
     };
+    let layout = armed.layout;
     let partition =
-        Edit::Partition { strategy: armed.layout.strategy(), shard_key: armed.layout.shard_key().to_vec() };
+        Edit::Partition { strategy: layout.first_strategy(), shard_key: layout.first_key().to_vec() };
     Ok(Decision::new(vec![Action::Root(vec![partition]), Action::CreateShards], note))
 }
 
 fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {
     let relation = armed.relation;
-    let on_root_and_shards = |note| Decision::new(vec![Action::Root(Vec::new()), Action::Shards], note);
+    let everywhere = |note| Decision::new(vec![Action::Root(Vec::new()), Action::Partitions], note);
     Ok(match command {
         AlterCommand::AddUnique { using_index: true, .. } => {
             return Err(Refusal::UsingIndex(relation.clone()));
@@ -248,8 +251,8 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
         AlterCommand::AddForeignKey { .. } => {
             without_only(only, "ONLY taken away: not possible on a partitioned table")
         }
-        AlterCommand::Owner => on_root_and_shards("on the shards too: owners are not inherited"),
-        AlterCommand::Tablespace => on_root_and_shards("on the shards too: tablespaces are not inherited"),
+        AlterCommand::Owner => everywhere("on the shards too: owners are not inherited"),
+        AlterCommand::Tablespace => everywhere("on the shards too: tablespaces are not inherited"),
         AlterCommand::StorageParameters => Decision::new(
             vec![Action::Shards],
             "on the shards: a partitioned table has no storage parameters",
@@ -260,11 +263,11 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
             "on the shards: a partitioned table cannot be clustered",
         ),
         AlterCommand::ReplicaIdentity { index: Some(index) } => Decision::new(
-            vec![Action::Root(Vec::new()), Action::IdentifyShards { index: index.clone() }],
+            vec![Action::Root(Vec::new()), Action::IdentifyPartitions { index: index.clone() }],
             "on the shards too: replica identity is not inherited",
         ),
         AlterCommand::ReplicaIdentity { index: None } => {
-            on_root_and_shards("on the shards too: replica identity is not inherited")
+            everywhere("on the shards too: replica identity is not inherited")
         }
         AlterCommand::ColumnOptions { .. } => Decision::new(
             vec![Action::Root(vec![Edit::InheritedDistinct])],
@@ -357,9 +360,9 @@ fn create_index(index: &CreateIndex, armed: &Armed<'_>) -> Result<Decision, Refu
     })
 }
 
-/// The columns of the shard key that `columns` lack.
+/// The columns of the shard key, of either level, that `columns` lack.
 fn missing_keys(columns: &[String], armed: &Armed<'_>) -> Vec<String> {
-    armed.layout.shard_key().iter().filter(|key| !columns.contains(key)).cloned().collect()
+    armed.layout.key_columns().into_iter().filter(|key| !columns.contains(key)).collect()
 }
 
 fn missing_key(columns: &[String], armed: &Armed<'_>) -> Option<String> {

@@ -7,8 +7,10 @@
 //! and `id`, unless a case says otherwise.
 
 use crate::model::bound::Bound;
+use crate::model::bound::RangeDatum;
 use crate::model::key::KeyType;
 use crate::model::key::Strategy;
+use crate::model::layout::Branch;
 use crate::model::layout::Layout;
 use crate::model::layout::Shard;
 use crate::model::name::QualifiedName;
@@ -99,7 +101,8 @@ fn shown_action(action: &Action) -> String {
         Action::Shards => "shards".to_owned(),
         Action::CreateShards => "create shards".to_owned(),
         Action::ClusterShards { index } => format!("cluster shards on {index}"),
-        Action::IdentifyShards { index } => format!("identify shards by {index}"),
+        Action::Partitions => "partitions".to_owned(),
+        Action::IdentifyPartitions { index } => format!("identify partitions by {index}"),
         Action::PublishViaRoot { publication } => format!("publish {publication} via root"),
     }
 }
@@ -109,6 +112,67 @@ fn shown_decision(decision: &Decision) -> String {
     match decision.note {
         Some(note) => format!("{actions} -- {note}"),
         None => actions,
+    }
+}
+
+/// By month of `placed_at`, then by hash of `id`.
+fn two_levels() -> Layout {
+    let branch = |number: usize, bound| Branch {
+        name: format!("orders_b{number:04}"),
+        bound,
+        shard_key: texts(&["id"]),
+        key_types: vec![KeyType::Integer],
+    };
+    let value = |text: &str| vec![RangeDatum::Value(text.to_owned())];
+    let first = Bound::Range { lower: value("2026-01-01"), upper: value("2026-02-01") };
+    let second = Bound::Range { lower: value("2026-02-01"), upper: value("2026-03-01") };
+    let shard = |number: usize| Shard {
+        name: format!("orders_s{:04}", number + 1),
+        bound: Bound::Hash { modulus: 2, remainder: (number % 2) as u32 },
+        rows: 0.0,
+        bytes: 0.0,
+        tablespace: None,
+        future: false,
+        of: Some(number / 2),
+    };
+    let (key, kinds) = (texts(&["placed_at", "id"]), vec![KeyType::Date, KeyType::Integer]);
+    let branches = vec![branch(1, first), branch(2, second)];
+    Layout::two_level(Strategy::RangeHash, key, kinds, branches, (0..4).map(shard).collect()).unwrap()
+}
+
+#[test]
+fn the_key_of_two_levels_is_that_of_both() {
+    let (relation, layout) = (orders(), two_levels());
+    for (policy, statement, expected) in [
+        (
+            UniquePolicy::Strict,
+            Utility::CreateTable(CreateTable { columns: texts(&["id", "placed_at"]), ..table() }),
+            "root(partition by range placed_at); create shards",
+        ),
+        (
+            UniquePolicy::Strict,
+            Utility::CreateTable(CreateTable { columns: texts(&["placed_at"]), ..table() }),
+            "cannot restore table \"public.orders\" as a sharded table: it has no column \"id\"",
+        ),
+        (UniquePolicy::Strict, alter(false, unique(true, &["placed_at", "id"])), "root"),
+        (
+            UniquePolicy::Strict,
+            alter(true, unique(true, &["placed_at"])),
+            "primary key \"orders_key\" of table \"public.orders\" does not include shard key column \"id\"",
+        ),
+        (UniquePolicy::Extend, alter(false, unique(true, &["id"])), "root(append placed_at)"),
+        (UniquePolicy::Extend, alter(false, unique(true, &["note"])), "root(append placed_at id)"),
+        (UniquePolicy::PerShard, alter(false, unique(true, &["id"])), "shards"),
+        (UniquePolicy::Strict, alter(true, AlterCommand::Owner), "root; partitions"),
+        (UniquePolicy::Strict, alter(true, AlterCommand::Persistence), "shards"),
+    ] {
+        let armed =
+            Armed { relation: &relation, layout: &layout, unique_policy: policy, server: 15, empty: true };
+        let found = match decide(&statement, &armed) {
+            Ok(decisions) => shown_decision(&Decision { note: None, ..decisions[0].clone() }),
+            Err(refusal) => refusal.to_string(),
+        };
+        assert_eq!(found, expected);
     }
 }
 
@@ -207,13 +271,13 @@ fn commands_that_recursion_makes_right() {
 fn commands_that_are_the_same_with_and_without_only() {
     let identity = |index: Option<&str>| AlterCommand::ReplicaIdentity { index: index.map(str::to_owned) };
     for (command, expected) in [
-        (AlterCommand::Owner, "root; shards -- on the shards too: owners"),
-        (AlterCommand::Tablespace, "root; shards -- on the shards too: tablespaces"),
+        (AlterCommand::Owner, "root; partitions -- on the shards too: owners"),
+        (AlterCommand::Tablespace, "root; partitions -- on the shards too: tablespaces"),
         (AlterCommand::StorageParameters, "shards -- on the shards: a partitioned table has no storage"),
         (AlterCommand::Persistence, "shards -- on the shards: they hold the rows"),
         (AlterCommand::ClusterOn { index: "i".to_owned() }, "cluster shards on i -- on the shards: a part"),
-        (identity(Some("i")), "root; identify shards by i -- on the shards too: replica identity"),
-        (identity(None), "root; shards -- on the shards too: replica identity"),
+        (identity(Some("i")), "root; identify partitions by i -- on the shards too: replica identity"),
+        (identity(None), "root; partitions -- on the shards too: replica identity"),
         (
             AlterCommand::ColumnOptions { column: "note".to_owned() },
             "root(inherited distinct) -- n_distinct is n_distinct_inherited",

@@ -4,9 +4,12 @@
 //! Numbers come from `CostConstants` alone. Not here: which division is
 //! chosen. Invariant: every term is finite and not negative.
 
+mod aggregate;
 #[cfg_attr(not(test), expect(dead_code, reason = "for the search over several tables"))]
 mod gain;
 mod join;
+mod parallel;
+mod retention;
 
 pub use crate::planning::proposal::cost::gain::join_gain;
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
@@ -41,12 +44,16 @@ pub struct Cost {
     pub cpu: f64,
     /// Hashing rows for joins, and what of them goes to disk and back.
     pub join: f64,
+    /// Groups of aggregates that memory does not hold.
+    pub aggregate: f64,
     /// Finding the shards of inserted rows.
     pub routing: f64,
     /// Moving rows whose key is updated.
     pub row_movement: f64,
     /// Reading index pages that inserted rows need and memory no longer has.
     pub write_locality: f64,
+    /// Taking away rows that a policy does not keep.
+    pub retention: f64,
     /// Keeping the unique indexes that grow by the shard key.
     pub widening: f64,
     /// Cleanups, by the size of their units, and the shards' own upkeep.
@@ -60,16 +67,18 @@ impl Cost {
         self.named().iter().map(|(_, value)| value).sum()
     }
 
-    const fn named(&self) -> [(&'static str, f64); 11] {
+    const fn named(&self) -> [(&'static str, f64); 13] {
         [
             ("planning", self.planning),
             ("opening", self.opening),
             ("pages", self.pages),
             ("cpu", self.cpu),
             ("join", self.join),
+            ("aggregate", self.aggregate),
             ("routing", self.routing),
             ("row_movement", self.row_movement),
             ("write_locality", self.write_locality),
+            ("retention", self.retention),
             ("widening", self.widening),
             ("upkeep", self.upkeep),
             ("skew", self.skew),
@@ -99,6 +108,8 @@ impl Cost {
             cost.cpu += one.calls_per_second * access.cpu;
         }
         cost.join = join::joins(input, subject);
+        cost.aggregate = aggregate::aggregates(input, subject, division);
+        cost.retention = retention::retention(input, subject, division);
         cost.add_writes(input, subject, division);
         cost.widening = widening(input, subject, division);
         cost.upkeep = upkeep(input, subject, division);
@@ -127,6 +138,20 @@ impl Cost {
     }
 }
 
+/// What the server would save by aggregating shard by shard, if it does not.
+pub fn gain_forgone(input: &ProposalInput, subject: &Subject, division: &Division) -> Option<String> {
+    if input.server.partitionwise_aggregate {
+        return None;
+    }
+    let saved = aggregate::aggregate_gain_possible(input, subject, division);
+    (saved >= input.constants.gain_named_ms).then(|| {
+        format!(
+            "Aggregates by the shard key would save {saved:.1} {UNIT} with enable_partitionwise_aggregate = on, \
+             which is not counted."
+        )
+    })
+}
+
 /// Milliseconds of one execution, without planning and opening.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AccessCost {
@@ -149,7 +174,7 @@ pub fn cheapest_access(
     one: &Use,
     touch: Touch,
 ) -> AccessCost {
-    let mut best = scan(input, subject, touch.share);
+    let mut best = parallel::sped_up(input, subject, touch, scan(input, subject, touch.share));
     for index in subject.table.indexes.iter().filter(|index| !index.partial) {
         let by_index = by_index(input, subject, division, one, touch, index);
         if let Some(found) = by_index

@@ -19,6 +19,7 @@ use crate::model::what_if::Supposed;
 use crate::model::what_if::SupposedColumn;
 use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::HashValues;
+use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::evidence::represent::Represented;
 use crate::planning::proposal::spread::Spread;
 
@@ -94,9 +95,11 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(table: &'a Table, layout: &'a Layout, hashes: &'a HashValues) -> Self {
         let name = layout.first_key().first().cloned().unwrap_or_default();
-        let key = table.column(&name).and_then(|column| column.statistics.as_ref());
+        let column = table.column(&name);
+        let key = column.and_then(|column| column.statistics.as_ref());
         let hashes = hashes.get(&(table.name(), name)).map_or(&[][..], Vec::as_slice);
-        let spread = key.and_then(|key| Spread::of_statistics(key, layout.key_types()[0]));
+        let spread =
+            column.zip(key).and_then(|(column, key)| Spread::of_statistics(key, &Scale::of(column)?));
         let mut parts = Self { layout, shares: Vec::new(), key, hashes, spread };
         parts.shares = parts.found().unwrap_or_else(|| parts.expected());
         parts

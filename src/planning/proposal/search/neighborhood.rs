@@ -106,6 +106,9 @@ fn neighborhood(problem: &Problem, free: usize, number: u64, random: &mut Random
     taken
 }
 
+/// A better assignment with its cost, and the nodes looked at.
+type Searched = (Option<(Vec<usize>, f64)>, u64);
+
 /// A better assignment that differs in `tables` only, if one is found, and
 /// the nodes looked at.
 fn searched(
@@ -114,7 +117,7 @@ fn searched(
     cost: f64,
     tables: &[usize],
     stop: Stop<'_>,
-) -> Result<(Option<(Vec<usize>, f64)>, u64), Interrupted> {
+) -> Result<Searched, Interrupted> {
     let mut allowed: Vec<Vec<usize>> = now.iter().map(|option| vec![*option]).collect();
     for table in tables {
         allowed[*table] = (0..problem.options(*table)).collect();

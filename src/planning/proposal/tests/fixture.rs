@@ -10,6 +10,7 @@ use crate::model::access::StatementFacts;
 use crate::model::bound::Bound;
 use crate::model::key::KeyType;
 use crate::model::key::KeyValue;
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
@@ -25,8 +26,10 @@ use crate::model::profile::TableKind;
 use crate::model::profile::TypeName;
 use crate::model::profile::VERSION;
 use crate::model::profile::Workload;
+use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::EventTime;
+use crate::planning::forecast::Flow;
 use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Observation;
@@ -65,12 +68,14 @@ pub struct Fixture {
     pub only: Option<QualifiedName>,
     pub horizon_days: i64,
     pub settings: Settings,
+    pub retention: BTreeMap<QualifiedName, RetentionPolicy>,
     pub hash_values: HashValues,
     pub cores: u32,
     pub server: ServerFacts,
     pub version: u32,
     pub constants: CostConstants,
     pub disqualified: Vec<Disqualification>,
+    pub applied: BTreeMap<QualifiedName, Layout>,
 }
 
 impl Fixture {
@@ -98,12 +103,14 @@ impl Fixture {
             only: None,
             horizon_days: 90,
             settings: Settings::default(),
+            retention: BTreeMap::new(),
             hash_values: HashValues::new(),
             cores: 4,
             server: ServerFacts::default(),
             version: 150_000,
             constants: CostConstants::default(),
             disqualified: Vec::new(),
+            applied: BTreeMap::new(),
         }
     }
 
@@ -158,6 +165,7 @@ impl Fixture {
             only: self.only.clone(),
             horizon_micros: self.horizon_days * DAY,
             settings: &self.settings,
+            retention: &self.retention,
             hash_values: &self.hash_values,
             cores: self.cores,
             cache_bytes: 8.0 * GB,
@@ -165,6 +173,7 @@ impl Fixture {
             target_version_num: self.version,
             constants: &self.constants,
             disqualified: &self.disqualified,
+            applied: &self.applied,
         }
     }
 
@@ -327,6 +336,7 @@ pub fn growth(table: &Table, bytes: f64, share: f64) -> Growth {
         stale: false,
         event_time,
         model: "by hand".to_owned(),
+        flow: Flow::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::by_hand;
 use crate::planning::proposal::tests::fixture::*;
 
-fn hand(
+pub fn hand(
     fixture: &Fixture,
     table: &str,
     strategy: Strategy,
@@ -36,7 +36,7 @@ fn laid(strategy: Strategy, key: &[&str], bounds: &Value, expected: &[&str]) -> 
 
 /// SQLSTATE, and a part of message, detail and hint together.
 #[track_caller]
-fn refused(fixture: &Fixture, strategy: Strategy, key: &[&str], bounds: &Value, code: &str, part: &str) {
+pub fn refused(fixture: &Fixture, strategy: Strategy, key: &[&str], bounds: &Value, code: &str, part: &str) {
     let error = hand(fixture, "events", strategy, key, bounds).unwrap_err();
     let told = format!("{error} {} {}", error.detail().unwrap_or_default(), error.hint().unwrap_or_default());
     assert_eq!(error.sqlstate().code(), code, "{told}");
@@ -60,6 +60,7 @@ fn every_form_of_bounds_is_laid_out() {
             "FOR VALUES FROM (MINVALUE) TO ('10')",
             "FOR VALUES FROM ('10') TO ('20')",
             "FOR VALUES FROM ('20') TO (MAXVALUE)",
+            "DEFAULT",
         ],
     );
     laid(
@@ -142,8 +143,11 @@ fn bounds_that_do_not_fit_are_refused() {
     use Strategy::List;
     use Strategy::Range;
     no(Hash, &["id"], json!([]), "22023", "not a JSON object");
-    no(Hash, &["id"], json!({}), "22023", "\"modulus\" is not a positive whole number");
-    no(Hash, &["id"], json!({"modulus": 0}), "22023", "positive");
+    no(Hash, &["id"], json!({}), "22023", "\"modulus\" is not a whole number of at least 2");
+    no(Hash, &["id"], json!({"modulus": 0}), "22023", "at least 2");
+    no(Hash, &["id"], json!({"modulus": 1}), "22023", "at least 2");
+    no(Hash, &["id"], json!({"modulus": 2.0}), "22023", "at least 2");
+    no(Hash, &["id"], json!({"modulus": "2"}), "22023", "at least 2");
     no(Hash, &["id"], json!({"modulus": 5000}), "54000", "presplit.max_shards_per_table");
     no(Hash, &["id"], json!({"modulus": 4, "default": true}), "22023", "\"default\" is not one of modulus");
     no(Range, &["id"], json!({"modulus": 4}), "22023", "\"modulus\" is not one of");
@@ -170,8 +174,6 @@ fn bounds_that_do_not_fit_are_refused() {
     no(Range, &["ts"], odd, "22023", "hour, day, week, month, quarter or year");
     no(List, &["id"], json!({"lists": [[]]}), "22023", "is empty");
     no(List, &["id"], json!({"lists": [["1"], ["1"]]}), "22023", "overlaps");
-    no(Strategy::RangeHash, &["ts", "id"], json!({}), "0A000", "range_hash");
-    no(Strategy::ListHash, &["id"], json!({}), "0A000", "list_hash");
 }
 
 #[test]

@@ -4,12 +4,17 @@
 mod alignment;
 mod choices;
 mod disqualified;
-mod fixture;
+pub mod fixture;
 mod hand;
 mod joins;
 mod laws;
+mod levels;
+mod odd;
+mod predicted;
 mod prices;
 mod rules;
+mod stability;
+mod strategies;
 mod tpcc;
 mod tpch;
 mod words;

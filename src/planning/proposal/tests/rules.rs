@@ -183,13 +183,6 @@ fn some_tables_are_never_sharded() {
         assert_eq!(found.candidates[0].reason, expected);
     };
     whole(&|table| table.kind = TableKind::Foreign, "It is a foreign table: its rows are elsewhere.");
-    whole(
-        &|table| {
-            table.kind = TableKind::Partitioned;
-            table.partition_key = Some("RANGE (ts)".to_owned());
-        },
-        "It is already partitioned by RANGE (ts).",
-    );
     whole(&|table| table.extension = true, "It belongs to an extension, which would not find it changed.");
     whole(
         &|table| table.inheritance = true,

@@ -87,13 +87,13 @@ fn every_error_is_written_in_the_same_style() {
             columns: Vec::new(),
         },
         ProposalError::NotShardable { relation: relation.clone(), reason: reason.clone() },
-        ProposalError::Strategy(strategy),
         ProposalError::Key { relation: relation.clone(), strategy, reason: reason.clone() },
         ProposalError::Illegal { relation, obstacles: vec![reason.clone()] },
         ProposalError::Bounds { strategy, reason },
         ProposalError::Interval("1 moon".to_owned()),
         ProposalError::Value { value: "v".to_owned(), column: "c".to_owned(), type_text: "date".to_owned() },
         ProposalError::TooMany { count: 9, limit: 8 },
+        ProposalError::Interrupted,
         ProposalError::Layout(LayoutError::Empty),
     ] {
         let message = error.to_string();

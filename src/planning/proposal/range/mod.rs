@@ -1,8 +1,13 @@
 //! Ranges of time: which calendar units suit, and where the edges lie.
 //!
-//! Not here: which of the units is best; cost decides. Invariant: edges are
-//! boundaries of the unit in UTC, and cover from the first value (outliers
-//! aside, they go to DEFAULT) to the horizon and some shards ahead.
+//! Ranges of other keys are cut by `quantile`, those of an id that follows
+//! event time by `id`. Not here: which of the units is best; cost decides.
+//! Invariant: edges are boundaries of the unit in UTC, and cover from the
+//! first value (outliers aside, they go to DEFAULT) to the horizon and some
+//! shards ahead.
+
+pub mod id;
+pub mod quantile;
 
 use crate::model::key::KeyType;
 use crate::model::layout::SHARDS_MAX;
@@ -10,8 +15,10 @@ use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
 use crate::planning::proposal::calendar::CalendarUnit;
 use crate::planning::proposal::constants::CostConstants;
+use crate::planning::proposal::demand::Demand;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::edge::Edge;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
@@ -25,23 +32,20 @@ pub struct RangePlan {
     pub end: i64,
 }
 
-/// The plans of a time column that stay within `limit` shards and whose
-/// shards are worth having; the longest unit comes last. If none is worth
-/// having, the coarsest that fits is given all the same, to be weighed.
+/// The plans of a time column that stay within `limit` shards, the longest
+/// unit last, and of each how the rows are divided. Those whose shards are not
+/// worth having come only if none is worth having, the coarsest alone.
 ///
 /// # Errors
 /// The reason why there is no plan at all, a full sentence.
-pub fn plans(
+pub fn divisions(
     subject: &Subject,
     column: &Column,
     limit: usize,
     constants: &CostConstants,
-) -> Result<Vec<RangePlan>, String> {
+) -> Result<Vec<Division>, String> {
     let Some(spread) = subject.spreads.get(column.name.as_str()) else {
-        return Err(format!(
-            "The profile has no values of {}; capture it again after ANALYZE, with values.",
-            quote_identifier(&column.name)
-        ));
+        return Err(no_values(column));
     };
     let key_type = column.type_name.key_type();
     let mut fitting = Vec::new();
@@ -49,28 +53,36 @@ pub fn plans(
         if unit == CalendarUnit::Hour && key_type == KeyType::Date {
             continue;
         }
-        let plan = plan(subject, column, spread, unit, constants);
-        fitting.extend(plan.filter(|plan| within(plan, limit)));
+        let plan = plan(subject, column, spread, unit, constants).filter(|plan| within(plan, limit));
+        fitting.extend(plan.and_then(|plan| divide(subject, column, plan, constants)));
     }
-    let worth: Vec<RangePlan> = fitting
-        .iter()
-        .copied()
-        .filter(|plan| {
-            divide(subject, column, *plan, constants).is_some_and(|division| {
-                let filled = division.rows.iter().filter(|rows| **rows > 0.0).count().max(1) as f64;
-                let bytes = subject.size.bytes * division.share(division.rows.iter().sum());
-                bytes / filled >= constants.shard_bytes_min
-            })
-        })
-        .collect();
-    match (worth.is_empty(), fitting.last()) {
-        (false, _) => Ok(worth),
-        (true, Some(coarsest)) => Ok(vec![*coarsest]),
-        (true, None) => Err(format!(
+    if fitting.is_empty() {
+        return Err(format!(
             "Even yearly ranges of {} need more than {limit} shards.",
             quote_identifier(&column.name)
-        )),
+        ));
     }
+    let worth = |division: &Division| bytes_each(subject, division) >= constants.shard_bytes_min;
+    if fitting.iter().any(worth) {
+        fitting.retain(worth);
+    } else {
+        fitting.drain(..fitting.len() - 1);
+    }
+    Ok(fitting)
+}
+
+/// Why ranges of a column cannot be cut.
+pub fn no_values(column: &Column) -> String {
+    format!(
+        "The profile has no values of {}; capture it again after ANALYZE, with values.",
+        quote_identifier(&column.name)
+    )
+}
+
+/// Mean bytes at the horizon of the ranges that have rows.
+pub fn bytes_each(subject: &Subject, division: &Division) -> f64 {
+    let filled = division.rows.iter().filter(|rows| **rows > 0.0).count().max(1) as f64;
+    subject.size.bytes * division.share(division.rows.iter().sum()) / filled
 }
 
 /// Whether the plan has at most `limit` shards, with DEFAULT.
@@ -158,14 +170,41 @@ pub fn divide(
         .windows(2)
         .map(|edge| rows_between(subject, spread, &column.name, follows, (edge[0], edge[1])))
         .collect();
-    let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
     let newest = spread.last() as i64;
+    let future_from = if follows { subject.origin.max(newest.min(plan.end)) } else { newest };
     let cells = Cells::Range {
         unit: Some(plan.unit),
-        edges,
-        future_from: if follows { subject.origin.max(newest.min(plan.end)) } else { newest },
-        closed_until: if follows { subject.horizon_end } else { i64::MAX },
+        edges: edges.into_iter().map(Edge::of_micros).collect(),
+        future_from: future_from as f64,
+        closed_until: if follows { subject.horizon_end as f64 } else { f64::INFINITY },
         follows,
     };
-    Some(Division { key: ShardKey::of(column), cells, rows, default_rows })
+    Some(filled(subject, column, cells, rows, constants))
+}
+
+/// A division by one column with these rows in its ranges; what they do not
+/// have is left to DEFAULT.
+fn filled(
+    subject: &Subject,
+    column: &Column,
+    cells: Cells,
+    rows: Vec<f64>,
+    constants: &CostConstants,
+) -> Division {
+    let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
+    let mut division = Division {
+        key: ShardKey::of(column),
+        cells,
+        rows,
+        default_rows,
+        asked: Vec::new(),
+        moduli: Vec::new(),
+        inner_skew: 0.0,
+    };
+    let shares: Vec<f64> = division.cell_rows().iter().map(|rows| division.share(*rows)).collect();
+    division.asked = match (&division.cells, Demand::of(column, constants)) {
+        (Cells::Range { edges, .. }, Some(demand)) => demand.in_ranges(edges, &shares),
+        _ => shares,
+    };
+    division
 }

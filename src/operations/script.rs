@@ -1,0 +1,80 @@
+//! `proposal_ddl`: the statements that make the tables of a proposal sharded,
+//! to be run by hand, in order, as they are.
+//!
+//! A table that is here is made anew as `create_shards` would; one that is
+//! known from a profile only is written down from that. Reads only.
+
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::proposals::Stored;
+use crate::catalog::relations;
+use crate::model::layout::Layout;
+use crate::model::name::QualifiedName;
+use crate::model::profile::Profile;
+use crate::operations::advise;
+use crate::operations::convert;
+use crate::operations::provision::server_major;
+use crate::planning::proposal::RelationProposal;
+use crate::planning::provision::blank;
+use crate::planning::provision::ddl;
+use crate::planning::provision::ddl::ShardStorage;
+use crate::planning::provision::rewrite::Armed;
+
+/// The statements for some tables of a proposal, each with its semicolon.
+pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<String>, ErrorReport> {
+    let mut all = Vec::new();
+    let mut absent: Option<Profile> = None;
+    let mut written: Vec<&QualifiedName> = Vec::new();
+    let mut references = Vec::new();
+    for proposed in chosen {
+        let Some(layout) = &proposed.layout else { continue };
+        let name = &proposed.relation;
+        if relations::find(name)?.is_some_and(|live| live.kind == "r" && !live.partition) {
+            all.extend(convert::printed(name, layout, stored)?);
+            continue;
+        }
+        if absent.is_none() {
+            absent = Some(advise::meant(None)?);
+        }
+        match absent.as_ref().and_then(|profile| profile.table(name)) {
+            Some(table) => {
+                let armed = Armed {
+                    relation: name,
+                    layout,
+                    unique_policy: stored.proposal.settings.unique_policy,
+                    server: server_major(),
+                    empty: true,
+                };
+                let blank = blank::statements(table, &armed)?;
+                all.extend(blank.statements);
+                references.extend(blank.references);
+                written.push(name);
+            }
+            None => all.extend(shards_alone(name, layout)),
+        }
+    }
+    for (target, statement) in references {
+        if written.contains(&&target) || relations::find(&target)?.is_some() {
+            all.push(statement);
+        }
+    }
+    Ok(all.into_iter().map(|statement| format!("{statement};")).collect())
+}
+
+/// For a table of which nothing is known here.
+fn shards_alone(name: &QualifiedName, layout: &Layout) -> Vec<String> {
+    let mut all = ddl::create_shards(name, layout, &ShardStorage::default());
+    if let Some(first) = all.first_mut() {
+        *first = format!(
+            "-- Table {} is neither here nor in a profile: create it first, with {}.\n{first}",
+            one_line(&name.to_string()),
+            one_line(&ddl::partition_by(layout))
+        );
+    }
+    all
+}
+
+/// Text that does not end its comment.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}

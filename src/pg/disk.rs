@@ -1,0 +1,102 @@
+//! How fast pages come from the disk: a temporary file of our own, written,
+//! dropped from the system's memory and read.
+//!
+//! No file of the database is touched. What a storage layer keeps in a memory
+//! of its own cannot be dropped from here, so what it reads fast counts as
+//! fast. The server removes the file at the end of the transaction at latest.
+
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::unix::fs::FileExt;
+
+use pgrx::pg_sys;
+
+use crate::pg::clock::Clock;
+
+const PAGE_BYTES: usize = 8192;
+
+/// Pages of the file; 32 MB.
+const PAGES: u64 = 4096;
+
+/// Pages written or read in one go: a sequence as the system reads ahead.
+const RUN_PAGES: u64 = 16;
+
+/// Most pages read at random, and the time after which it is enough.
+const RANDOM_PAGES_MAX: u32 = 400;
+const RANDOM_MS_MAX: f64 = 1000.0;
+
+/// Pages read at random that tell anything.
+const RANDOM_PAGES_MIN: u32 = 20;
+
+/// Milliseconds to read a page in sequence, and at random; none where the
+/// system cannot be told to forget a file.
+pub fn read_ms() -> Option<(f64, Option<f64>)> {
+    // SAFETY: the server's own temporary file, closed below or by the end of
+    // the transaction; the descriptor is valid as long as no other file is
+    // opened, and is not closed by its borrower.
+    unsafe {
+        let file = pg_sys::OpenTemporaryFile(false);
+        let descriptor = pg_sys::FileGetRawDesc(file);
+        let borrowed = ManuallyDrop::new(File::from_raw_fd(descriptor));
+        let found = measured(&borrowed);
+        pg_sys::FileClose(file);
+        found.ok().flatten()
+    }
+}
+
+fn measured(file: &File) -> std::io::Result<Option<(f64, Option<f64>)>> {
+    let mut run = vec![0_u8; PAGE_BYTES * RUN_PAGES as usize];
+    for number in 0..PAGES / RUN_PAGES {
+        pgrx::check_for_interrupts!();
+        // Not of zeroes alone, which some storage does not keep.
+        for (at, byte) in (0_u64..).zip(run.iter_mut()) {
+            *byte = (at.wrapping_mul(0x9E37_79B9).wrapping_add(number) >> 7) as u8;
+        }
+        file.write_all_at(&run, number * RUN_PAGES * PAGE_BYTES as u64)?;
+    }
+    file.sync_data()?;
+    if !forget(file) {
+        return Ok(None);
+    }
+    let clock = Clock::start();
+    for number in 0..PAGES / RUN_PAGES {
+        pgrx::check_for_interrupts!();
+        file.read_exact_at(&mut run, number * RUN_PAGES * PAGE_BYTES as u64)?;
+    }
+    let sequential = clock.ms() / PAGES as f64;
+    let random = if forget(file) { at_random(file)? } else { None };
+    Ok(Some((sequential, random)))
+}
+
+fn at_random(file: &File) -> std::io::Result<Option<f64>> {
+    let mut page = vec![0_u8; PAGE_BYTES];
+    let clock = Clock::start();
+    let mut read = 0;
+    // A stride with no divisor in common: every page at most once, far apart.
+    let mut at = 0_u64;
+    while read < RANDOM_PAGES_MAX && clock.ms() < RANDOM_MS_MAX {
+        pgrx::check_for_interrupts!();
+        at = (at + 1753) % PAGES;
+        file.read_exact_at(&mut page, at * PAGE_BYTES as u64)?;
+        read += 1;
+    }
+    Ok((read >= RANDOM_PAGES_MIN).then(|| clock.ms() / f64::from(read)))
+}
+
+/// Has the system drop what it keeps of the file, which is on disk.
+#[cfg(target_os = "linux")]
+fn forget(file: &File) -> bool {
+    // SAFETY: a descriptor that is open.
+    unsafe {
+        let advised = libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
+        // Read-ahead would hide what a single page costs.
+        advised == 0 && libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_NORMAL) == 0
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_file: &File) -> bool {
+    false
+}
