@@ -134,8 +134,9 @@ done
 same "whoever holds all but ACCESS SHARE keeps it from nothing" 7 \
     "$(ask "SET lock_timeout = '1ms'; SELECT count(*) FROM proposal_evidence($hash)")"
 wait $holder
-same "a transaction that may only read is told so" "0" \
-    "$(ask "BEGIN READ ONLY; SELECT count(*) FROM proposal_evidence($hash)")"
+same "a transaction that may only read is told so" \
+    "|PostgreSQL's planner could not be asked: table app.lines could not be rebuilt (cannot execute CREATE SCHEMA in a read-only transaction)." \
+    "$(ask "BEGIN READ ONLY; SELECT statement, error FROM proposal_evidence($hash)")"
 
 # Cancelled in between, it leaves nothing and every hook as it was.
 run <<'SQL'
@@ -291,4 +292,4 @@ SELECT shards_before, shards_after FROM proposal_evidence(:id);
 SQL
 )"
 same "and after all of it nothing is left" "0" "$(ask "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'presplit\_shadow%'")"
-check_log what_if "$(dirname "$0")/allow/what_if"
+log_is_clean what_if "$(dirname "$0")/allow/what_if"

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::access::Analysis;
-use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
@@ -163,9 +162,8 @@ impl Builder<'_> {
     fn foreign_key(&self, layout: &Layout) -> Option<String> {
         let foreign = |name: &String| {
             let column = self.table.column(name)?;
-            let method = if layout.strategy() == Strategy::Hash { "hash" } else { "btree" };
-            (!self.safe(method, &column.type_name))
-                .then(|| format!("values of column {name:?} are compared by functions of users' own"))
+            let safe = ["btree", "hash"].iter().all(|method| self.safe(method, &column.type_name));
+            (!safe).then(|| format!("values of column {name:?} are compared by functions of users' own"))
         };
         layout.key_columns().iter().find_map(foreign)
     }

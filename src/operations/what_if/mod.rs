@@ -48,6 +48,9 @@ use crate::planning::workload::AnalyzedWorkload;
 /// with a warning.
 const ROUNDS_MAX: usize = 4;
 
+/// How a warning begins that says why there is no evidence.
+const NOT_ASKED: &str = "PostgreSQL's planner could not be asked: ";
+
 /// Schemas of the server itself, whose relations have no shadow.
 const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 
@@ -61,8 +64,7 @@ pub fn proposed(facts: &Facts, only: Option<&QualifiedName>) -> Result<Proposal,
         if objections.is_empty() {
             return Ok(proposal);
         }
-        if disqualified.len() >= ROUNDS_MAX * facts.profile.tables.len().max(1) || trial.rounds >= ROUNDS_MAX
-        {
+        if trial.rounds >= ROUNDS_MAX {
             for objection in objections {
                 let found = proposal.relations.iter_mut().find(|one| one.relation == objection.relation);
                 found.into_iter().for_each(|one| one.warnings.push(objection.reason.clone()));
@@ -85,7 +87,12 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
         Trial::new(&profile, &workload, &hashes)?.judge(&mut fresh);
         for (old, new) in proposal.relations.iter_mut().zip(fresh.relations) {
             if old.evidence.is_empty() {
+                // Why there is none is told in place of it.
+                let told = new.warnings.into_iter().rfind(|warning| warning.starts_with(NOT_ASKED));
                 old.evidence = new.evidence;
+                if old.evidence.is_empty() {
+                    old.evidence.extend(told.map(Evidence::none));
+                }
             }
         }
     }
@@ -182,7 +189,7 @@ impl<'f> Trial<'f> {
     fn settle(&self, one: &mut RelationProposal, outcome: &Outcome) -> Option<Disqualification> {
         match outcome {
             Err(reason) => {
-                one.warnings.push(format!("PostgreSQL's planner could not be asked: {reason}."));
+                one.warnings.push(format!("{NOT_ASKED}{reason}."));
                 None
             }
             Ok(judged) => {
@@ -228,6 +235,9 @@ impl<'f> Trial<'f> {
         statements: &[usize],
         unique: crate::model::settings::UniquePolicy,
     ) -> Outcome {
+        if statements.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let part = finalist::part_of(self.profile, self.workload, statements, layouts);
         let most = self.ground.shards_max(&part, layouts, &self.constants)?;
         let mut represented: Vec<(QualifiedName, Represented)> = Vec::new();
