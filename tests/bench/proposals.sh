@@ -97,7 +97,7 @@ tpch() {
     declare_all tpch
     for policy in strict extend; do
         # What joining shard by shard gains counts only where it is on, and where a shard's part fits into memory.
-        propose tpch 300GB $policy "SET enable_partitionwise_join = on; SET work_mem = '512MB'"
+        propose tpch 100GB $policy "SET enable_partitionwise_join = on; SET work_mem = '512MB'"
         verify tpch "tpch_$policy" "$id" tpch_schema.sql load_tpch
     done
 }
@@ -107,12 +107,12 @@ load_tpcc() {
 }
 
 tpcc() {
-    printf '\n== Like TPC-C, 100 warehouses\n'
+    printf '\n== Like TPC-C, 1,000 warehouses\n'
     database tpcc tpcc_schema.sql
     load_tpcc tpcc
     run -d tpcc -f "$here/tpcc_statements.sql" -c "CALL measure.run('before', 20)"
     declare_all tpcc
-    propose tpcc 1TB strict
+    propose tpcc 100GB strict
     verify tpcc tpcc_strict "$id" tpcc_schema.sql load_tpcc
 }
 
