@@ -149,6 +149,7 @@ fn of_planning() -> Vec<Example> {
         UsingIndex => [Refusal::UsingIndex(orders())],
         TransitionTable => [Refusal::TransitionTable(orders(), text("orders_audit"))],
         Inheritance => [Refusal::Inheritance(orders())],
+        Child => [Refusal::Child(orders(), QualifiedName::new("app", "lines"))],
         Concurrently => [Refusal::Concurrently(orders())],
         Moved => [Refusal::Moved(orders())],
     }));

@@ -132,6 +132,8 @@ fn check_statements(stored: &Stored, statements: &[Utility], found: &mut Vec<Fin
             unique_policy: stored.proposal.settings.unique_policy,
             server: server_major(),
             empty: true,
+            on_shards: &[],
+            violated: false,
         };
         let concerned: Vec<_> =
             statements.iter().filter(|statement| statement.relations().contains(&name)).collect();

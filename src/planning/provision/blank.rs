@@ -47,6 +47,8 @@ pub fn statements(table: &Table, armed: &Armed<'_>) -> Result<Blank, Refusal> {
         columns: table.columns.iter().map(|column| column.name.clone()).collect(),
         unlogged: table.unlogged,
         inherits: false,
+        parents: Vec::new(),
+        no_inherit: false,
         typed: false,
         partitioned: false,
         options: Vec::new(),

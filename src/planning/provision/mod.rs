@@ -11,6 +11,7 @@ pub mod ddl;
 pub mod rebuild;
 #[cfg(test)]
 mod rebuild_tests;
+pub mod refusal;
 pub mod rewrite;
 #[cfg(test)]
 mod rewrite_tests;

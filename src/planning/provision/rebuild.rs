@@ -201,6 +201,7 @@ fn define(
                 quote_identifier(&publication)
             )),
             Action::Partitions
+            | Action::Parts { .. }
             | Action::CreateShards
             | Action::ClusterShards { .. }
             | Action::IdentifyPartitions { .. } => {}

@@ -84,6 +84,7 @@ fn shown_edit(edit: &Edit) -> String {
         Edit::Recurse => "recurse".to_owned(),
         Edit::RecurseInto(relation) => format!("recurse into {relation}"),
         Edit::Validate => "validate".to_owned(),
+        Edit::Inherit => "inherit".to_owned(),
         Edit::InheritedDistinct => "inherited distinct".to_owned(),
         Edit::AppendKey(columns) => format!("append {}", columns.join(" ")),
         Edit::Without(relations) => {
@@ -99,6 +100,7 @@ fn shown_action(action: &Action) -> String {
             format!("root({})", edits.iter().map(shown_edit).collect::<Vec<_>>().join(", "))
         }
         Action::Shards => "shards".to_owned(),
+        Action::Parts { name } => format!("parts {name}"),
         Action::CreateShards => "create shards".to_owned(),
         Action::ClusterShards { index } => format!("cluster shards on {index}"),
         Action::Partitions => "partitions".to_owned(),
@@ -166,8 +168,15 @@ fn the_key_of_two_levels_is_that_of_both() {
         (UniquePolicy::Strict, alter(true, AlterCommand::Owner), "root; partitions"),
         (UniquePolicy::Strict, alter(true, AlterCommand::Persistence), "shards"),
     ] {
-        let armed =
-            Armed { relation: &relation, layout: &layout, unique_policy: policy, server: 15, empty: true };
+        let armed = Armed {
+            relation: &relation,
+            layout: &layout,
+            unique_policy: policy,
+            server: 15,
+            empty: true,
+            on_shards: &[],
+            violated: false,
+        };
         let found = match decide(&statement, &armed) {
             Ok(decisions) => shown_decision(&Decision { note: None, ..decisions[0].clone() }),
             Err(refusal) => refusal.to_string(),
@@ -184,6 +193,8 @@ fn decided(statement: &Utility, given: Given) -> Result<Vec<Decision>, String> {
         unique_policy: given.policy,
         server: given.server,
         empty: given.empty,
+        on_shards: &[],
+        violated: false,
     };
     decide(statement, &armed).map_err(|refusal| format!("{} {refusal}", refusal.sqlstate().code()))
 }
@@ -221,7 +232,9 @@ fn foreign_key(not_valid: bool) -> AlterCommand {
     AlterCommand::AddForeignKey {
         name: None,
         references: QualifiedName::new("public", "tenants"),
+        columns: texts(&["tenant_id"]),
         referenced_columns: Vec::new(),
+        full: false,
         not_valid,
     }
 }
@@ -232,6 +245,8 @@ fn table() -> CreateTable {
         columns: texts(&["id", "note", "tenant_id"]),
         unlogged: false,
         inherits: false,
+        parents: Vec::new(),
+        no_inherit: false,
         typed: false,
         partitioned: false,
         options: Vec::new(),
@@ -468,7 +483,14 @@ fn publications_publish_the_root() {
         (false, false, "publish news via root; root -- publish_via_partition_root set"),
     ] {
         let publication = "news".to_owned();
-        let statement = Utility::Publish { publication, relations: vec![orders()], via_root, creates };
+        let statement = Utility::Publish {
+            publication,
+            relations: vec![orders()],
+            schemas: Vec::new(),
+            all: false,
+            via_root,
+            creates,
+        };
         check(&statement, STRICT, expected);
         let kind = if creates { "CREATE PUBLICATION" } else { "ALTER PUBLICATION" };
         assert_eq!(statement.kind(), kind);
