@@ -8,6 +8,8 @@
 
 pub mod blank;
 pub mod ddl;
+#[cfg(test)]
+mod parts_tests;
 pub mod rebuild;
 #[cfg(test)]
 mod rebuild_tests;
