@@ -7,7 +7,7 @@
 --   * publications of sharded tables publish via the root;
 --   * an unlogged table is listed in a publication FOR ALL TABLES, which publishes nothing of it;
 --   * the sequence of an identity column of an unlogged table is logged;
---   * a CHECK of a sharded table is never NO INHERIT;
+--   * a check or not null of a sharded table is never NO INHERIT;
 --   * an exclusion constraint before PostgreSQL 17 is one on each shard, so its name is not that of the dump;
 --   * a foreign key that is not valid may be valid, or be one on each shard (before PostgreSQL 18);
 --   * what is the extension's.
@@ -86,7 +86,7 @@ SELECT line FROM (
     -- Exclusion constraints are looked for where they are; a not null of 18 is compared by name too.
     SELECT format('%s: constraint %s %s%s%s', r.name,
                CASE WHEN k.contype = 'x' THEN '(exclusion)' ELSE quote_ident(k.conname) END,
-               regexp_replace(replace(CASE WHEN k.contype = 'c' THEN replace(pg_get_constraintdef(k.oid), ' NO INHERIT', '')
+               regexp_replace(replace(CASE WHEN k.contype IN ('c', 'n') THEN replace(pg_get_constraintdef(k.oid), ' NO INHERIT', '')
                     ELSE pg_get_constraintdef(k.oid) END, ' ON ONLY ', ' ON '), CASE WHEN k.contype = 'f' AND :fk < 18 THEN ' NOT VALID$' ELSE '^$' END, ''),
                CASE WHEN k.condeferrable THEN ' deferrable' END, CASE WHEN k.contype = 'x' AND r.sharded AND k.conrelid <> r.oid THEN
                CASE WHEN (SELECT count(*) FROM pg_constraint AS o WHERE o.contype = 'x' AND o.conrelid IN (SELECT x.carrier FROM carrier AS x WHERE x.relation = r.oid)
@@ -151,13 +151,11 @@ SELECT line FROM (
     UNION ALL
     SELECT format('%s: inherits %s', r.name, i.inhparent::regclass) FROM relation AS r JOIN pg_inherits AS i ON i.inhrelid = r.oid
     UNION ALL
-    SELECT format('sequence %s: %s %s %s %s %s, at %s %s, of %s', r.name, s.seqstart, s.seqincrement, s.seqmin, s.seqcache, s.seqcycle,
-               (xpath('/row/last_value/text()', x.row))[1], (xpath('/row/is_called/text()', x.row))[1],
+    SELECT format('sequence %s: %s %s %s %s %s, at %s, of %s', r.name, s.seqstart, s.seqincrement, s.seqmin, s.seqcache, s.seqcycle,
+               pg_sequence_last_value(r.oid::regclass),
                (SELECT format('%s.%I %s', d.refobjid::regclass, a.attname, d.deptype) FROM pg_depend AS d JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
                 WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
     FROM relation AS r JOIN pg_sequence AS s ON s.seqrelid = r.oid
-    CROSS JOIN LATERAL query_to_xml(format('SELECT last_value, is_called FROM %s', r.name), false, false, '') AS q(document)
-    CROSS JOIN LATERAL (SELECT (xpath('/table/row', q.document))[1] AS row) AS x
     UNION ALL
     SELECT format('comment on %s %s: %L', i.type, i.identity, d.description)
     FROM pg_description AS d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) AS i
@@ -166,7 +164,7 @@ SELECT line FROM (
       AND i.type NOT IN ('extension', 'event trigger', 'language')
     UNION ALL
     SELECT DISTINCT format('comment on exclusion constraint or index of %s: %L', r.name, d.description)
-    FROM relation AS r JOIN carrier AS k ON k.relation = r.oid JOIN pg_constraint AS x ON x.contype = 'x' AND x.conrelid IN (k.carrier, r.oid)
+    FROM relation AS r JOIN carrier AS k ON k.relation = r.oid JOIN pg_constraint AS x ON x.contype = 'x' AND x.conparentid = 0 AND x.conrelid IN (k.carrier, r.oid)
     LEFT JOIN pg_description AS d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = x.oid OR d.classoid = 'pg_class'::regclass AND d.objoid = x.conindid
     UNION ALL
     SELECT format('function %s owner %s acl %s: %s', p.oid::regprocedure, pg_get_userbyid(p.proowner), p.proacl, pg_get_functiondef(p.oid))

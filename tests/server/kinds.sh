@@ -21,7 +21,7 @@ sharded='{app.orders,app.lines,app.carts,app.bookings,app.readings,app.orphans,'
 sharded+=',"\"Odd Schema\".\"Or.der'"'"'s \"\"x\""}'
 describe() { psql -X -v ON_ERROR_STOP=1 -v sharded="$sharded" -v fk="$version" -d "$1" -f "$PRESPLIT_ROOT/tests/lib/compare_catalog.sql"; }
 
-run -d postgres -c 'CREATE ROLE kinds_owner' -c 'CREATE ROLE kinds_reader' -c 'CREATE ROLE kinds_writer' -c 'CREATE ROLE kinds_super SUPERUSER' \
+run -d postgres -c 'CREATE ROLE kinds_owner' -c 'CREATE ROLE kinds_home' -c 'CREATE ROLE kinds_writer IN ROLE kinds_home' -c 'CREATE ROLE kinds_reader' -c 'CREATE ROLE kinds_super SUPERUSER' \
     -c "CREATE TABLESPACE kinds_space LOCATION ''" -c 'CREATE DATABASE source'
 run -d source -f "$fixtures/kinds.sql" >/dev/null
 [[ $version -lt 18 ]] || run -d source -f "$fixtures/kinds_18.sql"
@@ -38,6 +38,7 @@ dump inserts -Fc --rows-per-insert=7 &
 dump inserts.sql -Fp --column-inserts &
 dump schema.sql -Fp --schema-only &
 dump data.sql -Fp --data-only --disable-triggers 2>/dev/null &
+[[ $version -lt 18 ]] || dump statistics -Fc --statistics &
 wait
 # Proposals avoid exclusion constraints before PostgreSQL 17, a restore makes those right that compare the key with =.
 run -d source -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null | sed -E 's/("kind" ?: ?)"exclusion"/\1"check"/g' >"$tmp/profile.json"
@@ -115,6 +116,7 @@ by_psql_at_once() { run -1 -d "$1" -f "$tmp/plain.sql"; }
 inserts() { pg_restore -j2 -d "$1" "$tmp/inserts"; }
 inserts_by_psql() { run -d "$1" -f "$tmp/inserts.sql"; }
 schema_and_data_by_psql() { run -d "$1" -f "$tmp/schema.sql" && run -d "$1" -f "$tmp/data.sql"; }
+with_statistics() { pg_restore -j2 -d "$1" "$tmp/statistics"; }
 again() { pg_restore --clean --if-exists -j2 -d "$1" "$tmp/custom"; }
 again_without_asking() { pg_restore --clean -d "$1" "$tmp/custom"; }
 
@@ -148,6 +150,7 @@ way as_source psql by_psql
 way as_source psql_at_once by_psql_at_once
 way as_source inserts inserts
 way as_source inserts_psql inserts_by_psql
+[[ $version -lt 18 ]] || way as_source statistics with_statistics
 way as_whole schema_data schema_then_data
 way as_whole schema_data_psql schema_and_data_by_psql
 way as_whole no_owner no_owner
