@@ -137,6 +137,7 @@ fn of_planning() -> Vec<Example> {
             Refusal::NotATable(orders(), "a partitioned table"),
         ],
         MissingKeyColumn => [Refusal::MissingKeyColumn(orders(), text("customer_id"))],
+        GeneratedKey => [Refusal::GeneratedKey(orders(), text("day"))],
         Uniqueness => [Refusal::Uniqueness {
             what: text("primary key \"orders_pkey\""),
             relation: orders(),

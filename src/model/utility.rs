@@ -74,6 +74,10 @@ pub enum Utility {
 pub struct CreateTable {
     pub relation: QualifiedName,
     pub columns: Vec<String>,
+    /// Those that are computed.
+    pub generated: Vec<String>,
+    /// Those that are declared `NOT NULL`.
+    pub not_null: Vec<String>,
     pub unlogged: bool,
     pub inherits: bool,
     /// What it inherits from.

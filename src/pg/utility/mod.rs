@@ -31,12 +31,28 @@ pub enum Names {
     Written,
 }
 
+/// A statement of an SQL text.
+pub struct Statement {
+    /// As it is written, without its semicolon.
+    pub text: String,
+    /// None if it does not concern us.
+    pub utility: Option<Utility>,
+}
+
 /// Reads the utility statements about relations of an SQL text, in order;
 /// others are left out.
 ///
 /// # Errors
 /// The parser's own error.
 pub fn read_text(sql: &str) -> Result<Vec<Utility>, Caught> {
+    Ok(read_statements(sql)?.into_iter().filter_map(|statement| statement.utility).collect())
+}
+
+/// Reads all statements of an SQL text, in order.
+///
+/// # Errors
+/// The parser's own error.
+pub fn read_statements(sql: &str) -> Result<Vec<Statement>, Caught> {
     in_subtransaction(|| {
         let zero_terminated = CString::new(sql).unwrap_or_default();
         let mut read = Vec::new();
@@ -46,7 +62,8 @@ pub fn read_text(sql: &str) -> Result<Vec<Utility>, Caught> {
             let list = PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(zero_terminated.as_ptr()));
             for raw in list.iter_ptr() {
                 pgrx::check_for_interrupts!();
-                read.extend(read_node((*raw).stmt, Names::Written));
+                let text = slice(sql, (*raw).stmt_location, (*raw).stmt_len);
+                read.push(Statement { text, utility: read_node((*raw).stmt, Names::Written) });
             }
         }
         read

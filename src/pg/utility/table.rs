@@ -56,6 +56,20 @@ pub unsafe fn read_create_table(
             .filter(|element| (**element).type_ == NodeTag::T_ColumnDef)
             .filter_map(|element| text_of((*element.cast::<pg_sys::ColumnDef>()).colname))
             .collect();
+        let having = |kind: ConstrType::Type| {
+            PgList::<pg_sys::Node>::from_pg(statement.tableElts)
+                .iter_ptr()
+                .filter(|element| (**element).type_ == NodeTag::T_ColumnDef)
+                .map(|element| element.cast::<pg_sys::ColumnDef>())
+                .filter(|column| {
+                    let constraints = PgList::<pg_sys::Constraint>::from_pg((**column).constraints);
+                    constraints.iter_ptr().any(|constraint| (*constraint).contype == kind)
+                })
+                .filter_map(|column| text_of((*column).colname))
+                .collect()
+        };
+        let generated = having(ConstrType::CONSTR_GENERATED);
+        let not_null = having(ConstrType::CONSTR_NOTNULL);
         let likes = PgList::<pg_sys::Node>::from_pg(statement.tableElts)
             .iter_ptr()
             .any(|element| (*element).type_ == NodeTag::T_TableLikeClause);
@@ -82,6 +96,8 @@ pub unsafe fn read_create_table(
         CreateTable {
             relation,
             columns,
+            generated,
+            not_null,
             parents,
             no_inherit: constraints(statement.tableElts).iter().any(|found| (**found).is_no_inherit),
             unlogged: (*statement.relation).relpersistence == pg_sys::RELPERSISTENCE_UNLOGGED as c_char,

@@ -47,6 +47,8 @@ pub fn statements(table: &Table, armed: &Armed<'_>) -> Result<Blank, Refusal> {
         columns: table.columns.iter().map(|column| column.name.clone()).collect(),
         unlogged: table.unlogged,
         inherits: false,
+        generated: Vec::new(),
+        not_null: Vec::new(),
         parents: Vec::new(),
         no_inherit: false,
         typed: false,

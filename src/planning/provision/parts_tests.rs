@@ -141,3 +141,19 @@ fn publications_take_whole_schemas_along() {
     assert!(!comment("c").takes_all_of("public"));
     check(&publish(&["public"], false), STRICT, "root; publish news via root -- publish_via_partition_root");
 }
+
+#[test]
+fn a_key_is_not_computed() {
+    let create = CreateTable { generated: vec!["note".to_owned()], ..table() };
+    check(
+        &Utility::CreateTable(create),
+        STRICT,
+        "root(partition by hash tenant_id id); create shards -- created in shards",
+    );
+    let create = CreateTable { generated: vec!["id".to_owned()], ..table() };
+    check(
+        &Utility::CreateTable(create),
+        STRICT,
+        "42P17 cannot restore table \"public.orders\" as a sharded table: its column \"id\" is generated",
+    );
+}

@@ -13,6 +13,8 @@ pub enum Refusal {
     NotATable(QualifiedName, &'static str),
     #[error("cannot restore table \"{0}\" as a sharded table: it has no column \"{1}\"")]
     MissingKeyColumn(QualifiedName, String),
+    #[error("cannot restore table \"{0}\" as a sharded table: its column \"{1}\" is generated")]
+    GeneratedKey(QualifiedName, String),
     #[error("{what} of table \"{relation}\" does not include shard key column \"{column}\"")]
     Uniqueness { what: String, relation: QualifiedName, column: String },
     #[error("{what} of table \"{relation}\" cannot be kept across shards")]
@@ -36,6 +38,7 @@ impl Report for Refusal {
         match self {
             Self::NotATable(..) => SqlState::WrongObjectType,
             Self::MissingKeyColumn(..) => SqlState::UndefinedColumn,
+            Self::GeneratedKey(..) => SqlState::InvalidObjectDefinition,
             Self::Uniqueness { .. } => SqlState::InvalidObjectDefinition,
             Self::Moved(_) => SqlState::ObjectNotInPrerequisiteState,
             _ => SqlState::FeatureNotSupported,
@@ -48,6 +51,7 @@ impl Report for Refusal {
             Self::MissingKeyColumn(..) => {
                 "The proposal was made for a table of that name with other columns.".to_owned()
             }
+            Self::GeneratedKey(..) => "A shard key cannot have generated columns.".to_owned(),
             Self::Uniqueness { .. } => {
                 "A unique constraint on a partitioned table must include all partition key columns."
                     .to_owned()
@@ -72,7 +76,7 @@ impl Report for Refusal {
             Self::NotATable(relation, _) | Self::Inheritance(relation) | Self::Child(relation, _) => {
                 format!("Restore it whole: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
             }
-            Self::MissingKeyColumn(..) => {
+            Self::MissingKeyColumn(..) | Self::GeneratedKey(..) => {
                 "Capture a profile of the dump's source and propose again.".to_owned()
             }
             Self::Uniqueness { .. } => "Choose a shard key that the constraint includes, or set \

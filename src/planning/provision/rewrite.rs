@@ -153,6 +153,9 @@ fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refu
     {
         return Err(Refusal::MissingKeyColumn(relation.clone(), missing));
     }
+    if let Some(key) = armed.layout.key_columns().into_iter().find(|key| table.generated.contains(key)) {
+        return Err(Refusal::GeneratedKey(relation.clone(), key));
+    }
     let moved = table.unlogged || !table.options.is_empty() || table.access_method.is_some();
     let note = match (moved, table.no_inherit) {
         (true, true) => "created in shards; storage parameters moved to them; NO INHERIT taken away",

@@ -249,6 +249,8 @@ pub fn table() -> CreateTable {
         columns: texts(&["id", "note", "tenant_id"]),
         unlogged: false,
         inherits: false,
+        generated: Vec::new(),
+        not_null: Vec::new(),
         parents: Vec::new(),
         no_inherit: false,
         typed: false,
