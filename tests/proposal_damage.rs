@@ -76,7 +76,12 @@ fn proposal(all: Vec<Option<Layout>>) -> Proposal {
             evidence: Vec::new(),
         }
     });
-    Proposal { settings: Settings::default(), horizon_micros: 1, relations: relations.collect(), search: None }
+    Proposal {
+        settings: Settings::default(),
+        horizon_micros: 1,
+        relations: relations.collect(),
+        search: None,
+    }
 }
 
 /// A layout of every strategy.

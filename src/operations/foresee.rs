@@ -149,7 +149,8 @@ pub fn concerns(read: &Utility, table: &QualifiedName, on_shards: &[String]) -> 
 
 /// The constraint or index that a statement makes on the shards only.
 pub fn made_on_shards(read: &Utility, decisions: &[Decision]) -> Vec<String> {
-    let on_shards = |at: usize| decisions.get(at).is_some_and(|decision| decision.actions == [Action::Shards]);
+    let on_shards =
+        |at: usize| decisions.get(at).is_some_and(|decision| decision.actions == [Action::Shards]);
     match read {
         Utility::CreateIndex(index) if on_shards(0) => index.name.clone().into_iter().collect(),
         Utility::AlterTable { commands, .. } => commands
@@ -157,7 +158,9 @@ pub fn made_on_shards(read: &Utility, decisions: &[Decision]) -> Vec<String> {
             .enumerate()
             .filter(|(at, _)| on_shards(*at))
             .filter_map(|(_, command)| match command {
-                AlterCommand::AddUnique { name, .. } | AlterCommand::AddExclusion { name, .. } => name.clone(),
+                AlterCommand::AddUnique { name, .. } | AlterCommand::AddExclusion { name, .. } => {
+                    name.clone()
+                }
                 _ => None,
             })
             .collect(),
@@ -201,7 +204,10 @@ fn check_names(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Findin
             found.push(Finding::new(
                 Severity::Error,
                 made.to_string(),
-                format!("the dump has a relation of that name, but shard of \"{}\" would have it", armed.relation),
+                format!(
+                    "the dump has a relation of that name, but shard of \"{}\" would have it",
+                    armed.relation
+                ),
                 "Rename it before the dump is made.",
             ));
         }
@@ -224,8 +230,8 @@ fn check_identity(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Fin
         .flatten()
         .collect();
     // The primary key gets the shard key, and with it not nulls.
-    let nullable = primary.is_empty()
-        && armed.layout.key_columns().iter().any(|key| !declared.contains(&key));
+    let nullable =
+        primary.is_empty() && armed.layout.key_columns().iter().any(|key| !declared.contains(&key));
     for command in commands_of(armed.relation, statements) {
         let AlterCommand::ReplicaIdentity { index: Some(index) } = command else { continue };
         let lacking = statements.iter().any(|read| {
@@ -254,8 +260,7 @@ fn check_queries(
     found: &mut Vec<Finding>,
 ) {
     let primary = primary_key(armed.relation, statements);
-    let lacking =
-        !primary.is_empty() && armed.layout.key_columns().iter().any(|key| !primary.contains(key));
+    let lacking = !primary.is_empty() && armed.layout.key_columns().iter().any(|key| !primary.contains(key));
     if armed.unique_policy == UniquePolicy::Strict || !lacking && on_shards.is_empty() {
         return;
     }
