@@ -58,7 +58,7 @@ refused strict    taken_index       CREATE TABLE r (x int); CREATE INDEX t_s0002
 passes  strict    alone             ALTER TABLE t ADD CHECK (a > 0) NO INHERIT; ALTER TABLE t ADD CHECK (a > 1) NO INHERIT NOT VALID;
 passes  strict    not_valid         CREATE TABLE r (x int PRIMARY KEY); INSERT INTO t (id, k) VALUES (1, 1); ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES r NOT VALID;
 passes  strict    self_not_valid    ALTER TABLE t ADD PRIMARY KEY (k); INSERT INTO t (id, k, a) VALUES (1, 1, 9); ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES t NOT VALID;
-passes  strict    published         CREATE PUBLICATION PUB FOR TABLE t (id, k) WHERE (k > 0);
+passes  strict    published         CREATE PUBLICATION @ FOR TABLE t (id, k) WHERE (k > 0);
 passes  strict    late_WHOLE        CREATE UNLOGGED TABLE t (id int, k int) WITH (fillfactor = 50); ALTER TABLE t SET (toast.autovacuum_enabled = off);
 CASES
     if [[ $version -ge 18 ]]; then
@@ -75,16 +75,16 @@ CASES
 plain='(id int NOT NULL, k int NOT NULL, a int, during int4range, day date)'
 {
     while read -r _ _ name statements; do
-        echo "CREATE SCHEMA $name; SET search_path = $name;"
+        echo "CREATE SCHEMA c_$name; SET search_path = c_$name;"
         [[ $name == *_WHOLE ]] || echo "CREATE TABLE t $plain;"
-        echo "${statements//PUB/refused_$name}"
+        echo "${statements//@/refused_$name}"
     done < <(cases)
 } | run -d source
 # The proposals are made for the plain table, whatever the dump will have.
 {
     while read -r _ policy name _; do
-        echo "CREATE SCHEMA \"$(tr '[:upper:]' '[:lower:]' <<<"$name")\";"
-        name=${name,,}
+        name=c_${name,,}
+        echo "CREATE SCHEMA $name;"
         echo "CREATE TABLE $name.t $plain; SET presplit.unique_policy = '$policy';"
         echo "INSERT INTO proposal SELECT '$name', register_proposal('$name.t', 'hash', '{k}', '{\"modulus\": 2}');"
         echo "DROP TABLE $name.t;"
@@ -93,10 +93,10 @@ plain='(id int NOT NULL, k int NOT NULL, a int, during int4range, day date)'
 run -d target -c 'SELECT count(*) FROM proposal, create_shards(id)' >/dev/null
 
 one() { # EXPECTED NAME
-    local name=${2,,} said='' did=passes
+    local name=c_${2,,} said='' did=passes
     as_cluster_user "$(cluster_bin refusals)/pg_dump" -h "$PGHOST" -U postgres -Fc -n "$name" -f "$tmp/$name" source
     # Publications have no schema.
-    [[ $name != published ]] || run -d target -c "CREATE PUBLICATION refused_published"
+    [[ $name != c_published ]] || run -d target -c "CREATE PUBLICATION refused_published"
     # Only -n leaves the schema out.
     said=$(run -d target -c "SELECT CASE WHEN count(*) = 0 THEN 'passes' ELSE 'refused' END FROM proposal AS p, check_restore(p.id, '$tmp/$name') AS c
                              WHERE p.name = '$name' AND c.severity = 'error'")
