@@ -103,16 +103,36 @@ CREATE TABLE presplit.sampled_columns (
     PRIMARY KEY (relation, attribute, access)
 );
 
+-- Many lines: names are text, which takes a quarter of the space.
 CREATE TABLE presplit.size_history (
-    schema_name name NOT NULL,
-    table_name  name NOT NULL,
+    schema_name text COLLATE "C" NOT NULL,
+    table_name  text COLLATE "C" NOT NULL,
     at          timestamptz NOT NULL,
     rows        float8 NOT NULL,
     bytes       float8 NOT NULL,
     inserted    float8 NOT NULL,
     updated     float8 NOT NULL,
     deleted     float8 NOT NULL,
+    heap_bytes  float8,
+    index_bytes float8,
+    toast_bytes float8,
+    loaded      float8 NOT NULL DEFAULT 0,
+    dropped     float8 NOT NULL DEFAULT 0,
+    event_bytes float8 NOT NULL DEFAULT 0,
+    event       text,
     PRIMARY KEY (schema_name, table_name, at)
+);
+
+CREATE INDEX size_history_by_time ON presplit.size_history (at);
+
+-- Sizes and counters at the last look, and what the history has added up: of
+-- this database in this server only, so no dump has them.
+CREATE TABLE presplit.size_reading (
+    database   oid PRIMARY KEY,
+    at         timestamptz NOT NULL,
+    took_ms    float8 NOT NULL,
+    thinned_at timestamptz,
+    content    json NOT NULL
 );
 
 -- The last reading of pg_stat_statements, what was counted in each hour before

@@ -17,7 +17,8 @@
 --
 -- The JSON is described in docs/profile.md. The blocks between marker lines are
 -- also run by the extension's function capture_profile(): there must be no psql
--- syntax in them but the variables statements_source, 'values' and 'relations'.
+-- syntax in them but the variables statements_source, history_source, 'values'
+-- and 'relations'.
 
 \set ON_ERROR_STOP on
 \set ON_ERROR_ROLLBACK off
@@ -142,6 +143,68 @@ SELECT
   END AS statements_source
 FROM state
 -- end: statements_source
+\gset
+
+-- The text of a subquery that reads the size history, if the extension is
+-- installed here and its tables may be read. A table has at most 180 readings:
+-- all of the last hour, one an hour of two days, one a day of four months; what
+-- was counted in between is in them. Of a time in which nothing changed
+-- there are the ends. Only a table of the extension itself is read.
+-- begin: history_source
+SELECT /* pg_presplit capture */
+  CASE max(h.columns)
+    WHEN 15 THEN $source$(
+      SELECT w.schema_name, w.table_name, w.at,
+          json_strip_nulls(json_build_object(
+            'schema', w.schema_name, 'table', w.table_name,
+            'at', to_char(w.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            'rows', w.rows, 'bytes', w.bytes, 'inserted', w.inserted, 'deleted', w.deleted,
+            'loaded', nullif(w.loaded, 0), 'dropped', nullif(w.dropped, 0),
+            'event_bytes', nullif(w.event_bytes, 0), 'event', w.event)) AS reading
+      FROM (
+        SELECT k.*, lag(k.state) OVER u AS before, lead(k.state) OVER u AS after
+        FROM (
+          SELECT h.*, ARRAY[h.rows, h.bytes, h.inserted, h.deleted, h.loaded, h.dropped, h.event_bytes] AS state
+          FROM (
+            SELECT schema_name, table_name, at, lead(at) OVER (PARTITION BY schema_name, table_name ORDER BY at) AS next
+            FROM presplit.size_history
+            WHERE at > statement_timestamp() - interval '120 days' AND at < 'infinity') AS n
+          JOIN presplit.size_history AS h USING (schema_name, table_name, at)
+          WHERE n.next IS NULL OR n.at > statement_timestamp() - interval '1 hour'
+            OR CASE WHEN n.at > statement_timestamp() - interval '2 days'
+                    THEN date_trunc('hour', n.at) <> date_trunc('hour', n.next)
+                    ELSE date_trunc('day', n.at) <> date_trunc('day', n.next) END) AS k
+        WINDOW u AS (PARTITION BY k.schema_name, k.table_name ORDER BY k.at)) AS w
+      WHERE w.before IS DISTINCT FROM w.state OR w.after IS DISTINCT FROM w.state)$source$
+    -- Releases before 0.3 counted as the server does.
+    WHEN 8 THEN $source$(
+      SELECT w.schema_name, w.table_name, w.at,
+          json_build_object(
+            'schema', w.schema_name, 'table', w.table_name,
+            'at', to_char(w.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            'rows', w.rows, 'bytes', w.bytes, 'inserted', w.inserted, 'deleted', w.deleted) AS reading
+      FROM (
+        SELECT h.*, lead(h.at) OVER (PARTITION BY h.schema_name, h.table_name ORDER BY h.at) AS next
+        FROM presplit.size_history AS h
+        WHERE h.at > statement_timestamp() - interval '120 days' AND h.at < 'infinity') AS w
+      WHERE w.next IS NULL OR date_trunc('hour', w.at) <> date_trunc('hour', w.next))$source$
+    ELSE $source$(
+      SELECT NULL::name AS schema_name, NULL::name AS table_name, NULL::timestamptz AS at, NULL::json AS reading
+      WHERE false)$source$
+  END AS history_source
+FROM (
+  SELECT (SELECT count(*) FROM pg_attribute AS a
+          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+  FROM pg_extension AS e
+  JOIN pg_depend AS d
+    ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+   AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+  JOIN pg_class AS c ON c.oid = d.objid AND c.relname = 'size_history' AND c.relkind = 'r'
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = 'presplit'
+  WHERE e.extname = 'pg_presplit'
+    AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+) AS h
+-- end: history_source
 \gset
 
 SELECT
@@ -1118,6 +1181,11 @@ reading_summary AS (
                max(evictions), current_setting('pg_stat_statements.max', true)) END), '') AS note
   FROM reading
 ),
+history_list AS (
+  SELECT json_agg(h.reading ORDER BY h.schema_name, h.table_name, h.at) AS value
+  FROM relation AS r
+  JOIN :history_source AS h ON h.schema_name = r.schema AND h.table_name = r.name
+),
 -- A role's setting in this database goes before its setting anywhere, a
 -- database's before the one for all databases. No role: everybody.
 path_setting AS (
@@ -1172,7 +1240,7 @@ SELECT json_build_object(
   'operators', coalesce((SELECT value FROM operator_list), '[]'),
   'tables', coalesce((SELECT value FROM table_list), '[]'),
   'views', coalesce((SELECT value FROM view_list), '[]'),
-  'history', '[]'::json,
+  'history', coalesce((SELECT value FROM history_list), '[]'),
   'workload', (
     SELECT json_build_object(
       'source', r.source,

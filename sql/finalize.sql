@@ -164,15 +164,29 @@ COMMENT ON COLUMN presplit.sharded_tables.relation IS 'the partitioned table';
 COMMENT ON COLUMN presplit.sharded_tables.proposal_id IS 'proposal that it follows';
 COMMENT ON COLUMN presplit.sharded_tables.created_at IS 'when it was created in shards';
 
-COMMENT ON TABLE presplit.size_history IS 'sizes of tables over time, recorded by the worker';
+COMMENT ON TABLE presplit.size_history IS 'sizes of tables and shards over time, recorded by the worker';
 COMMENT ON COLUMN presplit.size_history.schema_name IS 'schema of the table';
 COMMENT ON COLUMN presplit.size_history.table_name IS 'name of the table';
 COMMENT ON COLUMN presplit.size_history.at IS 'when';
 COMMENT ON COLUMN presplit.size_history.rows IS 'estimated live rows, of all shards together';
 COMMENT ON COLUMN presplit.size_history.bytes IS 'heap, indexes and TOAST, of all shards together';
-COMMENT ON COLUMN presplit.size_history.inserted IS 'rows inserted since the counters began';
-COMMENT ON COLUMN presplit.size_history.updated IS 'rows updated since the counters began';
-COMMENT ON COLUMN presplit.size_history.deleted IS 'rows deleted since the counters began';
+COMMENT ON COLUMN presplit.size_history.inserted IS 'rows inserted since the history began, without loads';
+COMMENT ON COLUMN presplit.size_history.updated IS 'rows updated since the history began';
+COMMENT ON COLUMN presplit.size_history.deleted IS 'rows deleted since the history began';
+COMMENT ON COLUMN presplit.size_history.heap_bytes IS 'of which heap; null in lines of release 0.2 and before';
+COMMENT ON COLUMN presplit.size_history.index_bytes IS 'of which indexes';
+COMMENT ON COLUMN presplit.size_history.toast_bytes IS 'of which TOAST with its index';
+COMMENT ON COLUMN presplit.size_history.loaded IS 'rows that came in by loads and with attached partitions since the history began';
+COMMENT ON COLUMN presplit.size_history.dropped IS 'rows that went with drops, TRUNCATE and detached partitions since the history began';
+COMMENT ON COLUMN presplit.size_history.event_bytes IS 'by how many bytes these and rewrites changed the size since the history began';
+COMMENT ON COLUMN presplit.size_history.event IS 'what happened since the line before: attach, detach, drop, load, move, restore, rewrite, truncate';
+
+COMMENT ON TABLE presplit.size_reading IS 'sizes and counters at the last look of the worker';
+COMMENT ON COLUMN presplit.size_reading.database IS 'database whose tables they are; a copy of it begins anew';
+COMMENT ON COLUMN presplit.size_reading.at IS 'when';
+COMMENT ON COLUMN presplit.size_reading.took_ms IS 'how long it took; a hundred times that is the least time to the next';
+COMMENT ON COLUMN presplit.size_reading.thinned_at IS 'when the history was last thinned';
+COMMENT ON COLUMN presplit.size_reading.content IS 'each leaf with its counters, and what the history has added up for each name';
 
 COMMENT ON TABLE presplit.statement_reading IS 'the last reading of pg_stat_statements, recorded by the worker';
 COMMENT ON COLUMN presplit.statement_reading.database IS 'database whose entries they are; a copy of it begins anew';

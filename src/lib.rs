@@ -30,7 +30,8 @@
 //! recorded readings, a log, or declared) → analysis of the statements by PostgreSQL itself
 //! (`pg::analyze`, [`planning::workload`]) and forecast of growth
 //! ([`planning::forecast`]) → [`planning::proposal`] (a
-//! [`model::layout::Layout`] with its reasons, stored) → arming
+//! [`model::layout::Layout`] with its reasons, stored), which PostgreSQL's
+//! planner is asked about (`pg::what_if`, `operations::what_if`) → arming
 //! (`operations::provision`) → the restore hook (`pg::hook` shows statements,
 //! `operations::restore` asks [`planning::provision`], the hook edits the parse
 //! tree) → `check_shards`.

@@ -8,6 +8,7 @@ use pg_presplit::model::profile::ColumnStatistics;
 use pg_presplit::model::profile::Table;
 use pg_presplit::planning::forecast;
 use pg_presplit::planning::forecast::DAY;
+use pg_presplit::planning::forecast::Declared;
 use pg_presplit::planning::forecast::Forecast;
 use pg_presplit::planning::forecast::ForecastPoint;
 use pg_presplit::planning::forecast::HORIZON_MAX;
@@ -320,7 +321,7 @@ proptest! {
         let statistics =
             ColumnStatistics { null_fraction, correlation: Some(1.0), histogram, ..ColumnStatistics::default() };
         let table = table(rows, "date", statistics);
-        let found = forecast::growth(&table, &[], captured * DAY, horizon, declared).unwrap();
+        let found = forecast::growth(&table, &[], captured * DAY, horizon, &Declared { rows_per_day: declared, ..Declared::default() }).unwrap();
         for points in [&found.rows, &found.bytes] {
             prop_assert!(lawful(points), "{points:?}");
             prop_assert!(points.iter().all(|point| point.lower >= 0.0));

@@ -115,6 +115,7 @@ fn of_planning() -> Vec<Example> {
         ],
         Horizon => [ForecastError::Horizon(-86_400_000_000), ForecastError::Horizon(i64::MAX)],
         ExpectedRate => [ForecastError::ExpectedRate(1e300)],
+        ExpectedVolume => [ForecastError::ExpectedVolume(-1.0)],
         TableSize => [ForecastError::TableSize { table: orders().to_string() }],
     });
     all.extend(examples!(DocumentError {

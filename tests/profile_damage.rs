@@ -20,6 +20,7 @@ use pg_presplit::model::profile::Table;
 use pg_presplit::model::report::Report;
 use pg_presplit::model::settings::Settings;
 use pg_presplit::planning::forecast;
+use pg_presplit::planning::forecast::Declared;
 use pg_presplit::planning::proposal::CostConstants;
 use pg_presplit::planning::proposal::HashValues;
 use pg_presplit::planning::proposal::ProposalInput;
@@ -235,7 +236,8 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
     let mut growth = BTreeMap::new();
     let mut hash_values = HashValues::new();
     for table in &profile.tables {
-        let expected = forecast::growth(table, &profile.history, captured_at, horizon_micros, None);
+        let expected =
+            forecast::growth(table, &profile.history, captured_at, horizon_micros, &Declared::default());
         let expected = expected.map_err(|error| TestCaseError::fail(format!("{}: {error}", table.name())))?;
         for point in expected.rows.iter().chain(&expected.bytes) {
             prop_assert!([point.value, point.lower, point.upper].iter().all(|v| v.is_finite() && *v >= 0.0));
@@ -345,7 +347,7 @@ fn what_later_code_relies_on_is_checked() {
         value["views"] = json!([{"schema": "public", "view": "v", "definition": "SELECT 1"}]);
         value["types"] = json!([{"schema": "public", "name": "e", "kind": "other"}]);
         value["history"] = json!([{"schema": "public", "table": "t", "at": "2026-01-01T00:00:00Z",
-            "rows": 1, "bytes": 1}]);
+            "rows": 1, "bytes": 1, "inserted": 1, "loaded": 1, "event_bytes": -1}]);
         value["workload"] = json!({"source": "declared", "seconds": 1,
             "statements": [{"queryid": 1, "query": "SELECT 1", "calls": 1, "exec_ms": 1, "rows": 1}]});
         value
@@ -359,6 +361,8 @@ fn what_later_code_relies_on_is_checked() {
         ("/tables/0/heap_bytes", json!(1e300), "larger than"),
         ("/tables/0/columns/1/name", json!("c0"), "twice"),
         ("/tables/0/columns/1/name", json!(""), "empty name"),
+        ("/tables/0/columns/1/name", json!("c".repeat(64)), "more than 63 bytes"),
+        ("/tables/0/table", json!("t".repeat(64)), "more than 63 bytes"),
         ("/tables/0/columns/0/statistics/null_fraction", json!(1.5), "between 0 and 1"),
         ("/tables/0/columns/0/statistics/width", json!(-8), "negative"),
         ("/tables/0/columns/0/statistics/distinct", json!(-2), "distinct"),
@@ -378,6 +382,9 @@ fn what_later_code_relies_on_is_checked() {
         ("/tables/0/extended_statistics/0/common_values/0", json!(["1"]), "1 values stand for 2"),
         ("/history/0/at", json!("then"), "not a time"),
         ("/history/0/rows", json!(-1), "negative"),
+        ("/history/0/inserted", json!(-1), "negative"),
+        ("/history/0/loaded", json!(1e300), "larger than"),
+        ("/history/0/event_bytes", json!(-1e300), "larger than"),
         ("/workload/seconds", json!(0), "seconds"),
         ("/workload/statements/0/calls", json!(-1), "statement 1"),
         (

@@ -198,7 +198,7 @@ fn blocks_hold_no_psql_syntax_but_their_variables() {
             .filter(|rest| rest[1..].starts_with(|c: char| c.is_alphabetic() || "'\"{".contains(c)))
             .collect();
         let expected: &[&str] = match name {
-            "profile" => &[":'values'", ":'relations'", ":statements_source"],
+            "profile" => &[":'values'", ":'relations'", ":statements_source", ":history_source"],
             _ => &[],
         };
         assert_eq!(variables.len(), expected.len(), "{name}");

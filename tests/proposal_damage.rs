@@ -32,7 +32,7 @@ use layouts::range_hash;
 
 fn config() -> ProptestConfig {
     let beside = FileFailurePersistence::WithSource("proptest-regressions");
-    ProptestConfig { failure_persistence: Some(Box::new(beside)), ..ProptestConfig::default() }
+    ProptestConfig { failure_persistence: Some(Box::new(beside)), ..ProptestConfig::with_cases(32) }
 }
 
 fn candidate(rank: u32, layout: Option<Layout>) -> CandidateSummary {
@@ -242,7 +242,11 @@ fn damage_is_named() {
     let made = proposal(vec![layout(Division::List, &[KeyType::Text], list()).ok()]).to_json();
     let damaged = |at: &str, with: Value| {
         let mut value = made.clone();
-        *value.pointer_mut(at).unwrap() = with;
+        let (parent, last) = at.rsplit_once('/').unwrap();
+        match value.pointer_mut(parent).unwrap() {
+            Value::Array(items) => items[last.parse::<usize>().unwrap()] = with,
+            parent => parent[last] = with,
+        }
         Proposal::from_json(&value).unwrap_err().detail().unwrap()
     };
     for (at, with, part) in [

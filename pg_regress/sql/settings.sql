@@ -50,7 +50,7 @@ SHOW presplit.data_retention_policy;
 RESET presplit.data_retention_policy;
 SELECT outcome FROM unnest(ARRAY['drop after 90 days', 'drop after 30 days; merge after 60 days into 1 month', '']) AS p (policy)
 CROSS JOIN LATERAL tests.outcome(format($$SELECT configure_shards('public.policied', '{"data_retention_policy": "%s"}')$$, policy)) AS outcome;
-SELECT configure_shards('public.policied', '{"data_retention_policy": null}');
+CALL tests.forget();
 
 -- A name with a slip is an error, not a placeholder.
 SET presplit.unique_polcy = 'extend';

@@ -28,7 +28,7 @@ fn proposal_evidence(
     TableIterator<
         'static,
         (
-            name!(statement, String),
+            name!(statement, Option<String>),
             name!(calls, f64),
             name!(shards_before, Option<i32>),
             name!(shards_after, Option<i32>),
@@ -53,7 +53,12 @@ fn proposal_evidence(
         for one in evidence {
             let shards = |side: Option<Side>| side.map(|side| side.shards.round() as i32);
             rows.push((
-                if shown { one.statement } else { HIDDEN.to_owned() },
+                match one.statement {
+                    // No statement: why there is no evidence.
+                    text if text.is_empty() => None,
+                    text if shown => Some(text),
+                    _ => Some(HIDDEN.to_owned()),
+                },
                 one.calls,
                 shards(one.before),
                 shards(one.after),

@@ -20,6 +20,7 @@ use crate::model::profile::Profile;
 use crate::model::profile::Table;
 use crate::model::report::SqlState;
 use crate::operations::advise;
+use crate::operations::growth;
 use crate::pg::document::Document;
 use crate::pg::error;
 use crate::pg::moment;
@@ -166,10 +167,10 @@ fn predict_growth(
     ErrorReport,
 > {
     let (relation, horizon) = (required(relation, "relation")?, required(horizon, "horizon")?);
-    let profile = advise::meant(profile)?;
-    let name = table_of(&profile, relation)?.name();
+    let mut profile = advise::meant(profile)?;
+    let name = with_declared(&mut profile, relation)?;
     let table = table_of(&profile, &name.to_string())?;
-    let growth = advise::growth_of(&profile, table, advise::micros(horizon, &profile)?)?;
+    let growth = growth::of(&profile, table, advise::micros(horizon, &profile)?)?;
     let rows: Vec<_> = growth
         .rows
         .iter()
@@ -188,6 +189,27 @@ fn predict_growth(
         })
         .collect::<Result<_, ErrorReport>>()?;
     Ok(TableIterator::new(rows))
+}
+
+/// The name that a text means. A table that is neither here nor in the profile
+/// is added to it if its growth was declared.
+fn with_declared(profile: &mut Profile, text: &str) -> Result<QualifiedName, ErrorReport> {
+    let known: Vec<_> = profile.tables.iter().map(Table::name).collect();
+    let name = relations::resolve(text, &known)?;
+    if profile.table(&name).is_some() || relations::find(&name)?.is_some() {
+        return Ok(name);
+    }
+    let Some(table) = growth::declared_only(&name)? else {
+        let how = "import a profile of its source with import_profile(), or declare its growth with configure_shards()";
+        return Err(unknown_table(&name, &format!("Check the name, {how}.")));
+    };
+    profile.tables.push(table);
+    Ok(name)
+}
+
+fn unknown_table(name: &QualifiedName, hint: &str) -> ErrorReport {
+    let message = format!("table \"{name}\" does not exist here or in the profile");
+    error::new(SqlState::UndefinedTable, message, None, Some(hint.to_owned()))
 }
 
 /// The table of a profile that a text names.
@@ -210,12 +232,7 @@ pub fn table_of<'a>(profile: &'a Profile, text: &str) -> Result<&'a Table, Error
             None,
         ));
     }
-    Err(error::new(
-        SqlState::UndefinedTable,
-        format!("table \"{name}\" does not exist here or in the profile"),
-        None,
-        Some("Import a profile of its source with import_profile(), or check the name.".to_owned()),
-    ))
+    Err(unknown_table(&name, "Import a profile of its source with import_profile(), or check the name."))
 }
 
 #[pg_extern(immutable, parallel_safe)]

@@ -12,7 +12,8 @@ use crate::planning::proposal::Settled;
 pub fn load() -> Result<BTreeMap<String, f64>, ErrorReport> {
     let found = as_extension_owner(|| {
         spi::rows::<(String, f64)>(
-            "SELECT pg_catalog.jsonb_build_array(constant, value)::text FROM presplit.calibration",
+            "SELECT pg_catalog.jsonb_build_array(constant, value)::text FROM presplit.calibration
+             WHERE value > 0 AND value < 'infinity'",
             &[],
         )
     })?;

@@ -92,9 +92,10 @@ struct Information(i64, i64);
 #[derive(Deserialize)]
 struct Moment(i64, String, i64);
 
-/// Of the checkpointer, because it begins anew with the shared memory: after
-/// a crash the postmaster lives on.
-const MOMENT: &str = "
+/// Now, the timeline, and the start of the server: of the checkpointer,
+/// because it begins anew with the shared memory; after a crash the postmaster
+/// lives on.
+pub(super) const MOMENT: &str = "
     SELECT /* pg_presplit capture */ json_build_array(
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
         left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),

@@ -13,6 +13,7 @@ use crate::catalog::readings;
 use crate::catalog::samples;
 use crate::model::name::quote_literal;
 use crate::model::profile::Profile;
+use crate::model::profile::SizeReading;
 use crate::model::profile::Workload;
 use crate::model::report::SqlState;
 use crate::pg::context::as_extension_owner;
@@ -52,7 +53,23 @@ fn script_settings() -> Vec<(CString, CString)> {
 }
 
 /// The JSON of a profile of these tables; none = every user table.
+///
+/// Sizes are no secret, so whoever sees a table sees its history, though the
+/// table that keeps it is nobody's to read.
 pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
+    let mut profile = without_history(relations)?;
+    let tables = profile.get("tables").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let name = |table: &Value| {
+        Some((table.get("schema")?.as_str()?.to_owned(), table.get("table")?.as_str()?.to_owned()))
+    };
+    let names: Vec<(String, String)> = tables.iter().filter_map(name).collect();
+    let names: Vec<(&str, &str)> =
+        names.iter().map(|(schema, table)| (schema.as_str(), table.as_str())).collect();
+    profile["history"] = Value::Array(history::of::<Value>(&names)?);
+    Ok(profile)
+}
+
+fn without_history(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
     let list = relations.map_or_else(String::new, |oids| {
         oids.iter().map(|oid| oid.to_u32().to_string()).collect::<Vec<_>>().join(",")
     });
@@ -63,7 +80,8 @@ pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
         let query = block("profile")
             .replace(":'values'", "'keys'")
             .replace(":'relations'", &quote_literal(&list))
-            .replace(":statements_source", &statements);
+            .replace(":statements_source", &statements)
+            .replace(":history_source", history::NONE);
         spi::one::<String>(&format!("SELECT q.profile::text FROM ({query}) AS q"), &[])
     })?;
     serde_json::from_str(&text.unwrap_or_default()).map_err(|cause| {
@@ -76,14 +94,19 @@ pub fn capture(relations: Option<&[Oid]>) -> Result<Value, ErrorReport> {
     })
 }
 
+/// The text of the subquery that reads the size history.
+pub fn history_source() -> &'static str {
+    block("history_source")
+}
+
 /// The live profile, with the recorded size history, sampled values and, once
 /// they say more than the counters since the last reset, the recorded readings
 /// of statements.
 pub fn live() -> Result<Profile, ErrorReport> {
-    let mut profile = Profile::from_json(capture(None)?)?;
-    for table in &profile.tables {
-        profile.history.extend(history::load(&table.name())?);
-    }
+    let mut profile = Profile::from_json(without_history(None)?)?;
+    let names: Vec<(&str, &str)> =
+        profile.tables.iter().map(|table| (table.schema.as_str(), table.table.as_str())).collect();
+    profile.history = history::of::<SizeReading>(&names)?;
     readings::apply(&mut profile.workload)?;
     samples::add_to(&mut profile, &current_user()?)?;
     Ok(profile)

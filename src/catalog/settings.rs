@@ -1,6 +1,9 @@
 //! Settings of single tables, also of tables that are not here yet.
 
+use std::collections::BTreeMap;
+
 use pgrx::pg_sys::panic::ErrorReport;
+use serde::Deserialize;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -17,6 +20,35 @@ pub fn load(relation: &QualifiedName) -> Result<Map<String, Value>, ErrorReport>
         )
     })?;
     Ok(found.into_iter().next().unwrap_or_default())
+}
+
+/// Settings of a table and when they were last changed.
+#[derive(Deserialize)]
+#[serde(from = "(String, String, Map<String, Value>, i64)")]
+pub struct TableSettings {
+    name: QualifiedName,
+    pub values: Map<String, Value>,
+    /// Microseconds since 1970-01-01 UTC.
+    pub changed_at: i64,
+}
+
+impl From<(String, String, Map<String, Value>, i64)> for TableSettings {
+    fn from((schema, name, values, changed_at): (String, String, Map<String, Value>, i64)) -> Self {
+        Self { name: QualifiedName { schema, name }, values, changed_at }
+    }
+}
+
+/// The settings of all tables that have some.
+pub fn all() -> Result<BTreeMap<QualifiedName, TableSettings>, ErrorReport> {
+    let found = as_extension_owner(|| {
+        spi::rows::<TableSettings>(
+            "SELECT jsonb_build_array(schema_name, table_name, settings,
+                        (extract(epoch FROM changed_at) * 1000000)::bigint)::text
+             FROM presplit.table_settings",
+            &[],
+        )
+    })?;
+    Ok(found.into_iter().map(|settings| (settings.name.clone(), settings)).collect())
 }
 
 /// Replaces the settings of a table.

@@ -22,6 +22,7 @@ pub mod sample;
 pub mod settings;
 pub mod shadow;
 pub mod signature;
+pub mod size;
 pub mod statistics;
 pub mod utility;
 pub mod what_if;

@@ -21,6 +21,7 @@ use crate::model::report::SqlState;
 use crate::model::sample::SampledValues;
 use crate::model::signature::Function;
 use crate::model::signature::Operator;
+pub use crate::model::size::SizeReading;
 pub use crate::model::statistics::ColumnStatistics;
 use crate::model::statistics::ExtendedStatistics;
 
@@ -420,17 +421,6 @@ pub struct View {
     pub definition: String,
     #[serde(default)]
     pub security_barrier: bool,
-}
-
-/// One look at the size of a table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SizeReading {
-    pub schema: String,
-    pub table: String,
-    /// ISO 8601.
-    pub at: String,
-    pub rows: f64,
-    pub bytes: f64,
 }
 
 /// Statements and how long they were counted.

@@ -7,9 +7,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::profile::Constraint;
 use crate::model::profile::Counters;
 use crate::model::profile::Profile;
+use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
 use crate::model::profile::Workload;
 use crate::model::statistics::ColumnStatistics;
@@ -40,9 +42,17 @@ pub(crate) fn check(profile: &Profile) -> Result<(), Broken> {
     check_references(profile)?;
     for reading in &profile.history {
         moment("at", &reading.at)?;
-        amounts("history", &[reading.rows, reading.bytes])?;
+        check_reading(reading)?;
     }
     check_workload(&profile.workload)
+}
+
+fn check_reading(reading: &SizeReading) -> Result<(), Broken> {
+    let known = [reading.inserted, reading.deleted];
+    amounts("history", &[reading.rows, reading.bytes, reading.loaded, reading.dropped])?;
+    amounts("history", &known.into_iter().flatten().collect::<Vec<_>>())?;
+    // Events make a table smaller as well as larger.
+    amounts("history", &[reading.event_bytes.abs()])
 }
 
 fn moment(field: &str, text: &str) -> Result<(), Broken> {
@@ -61,13 +71,21 @@ fn amounts(field: &str, values: &[f64]) -> Result<(), Broken> {
     }
 }
 
-/// Each pair of schema and name once, and neither empty.
+/// A name as PostgreSQL has them.
+fn check_name(what: &str, name: &str) -> Result<(), Broken> {
+    match name.len() {
+        0 => Err(format!("a {what} has an empty name")),
+        1..=IDENTIFIER_BYTES_MAX => Ok(()),
+        _ => Err(format!("name {name:?} of a {what} has more than {IDENTIFIER_BYTES_MAX} bytes")),
+    }
+}
+
+/// Each pair of schema and name once.
 fn unique<'a>(what: &str, names: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), Broken> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if name.0.is_empty() || name.1.is_empty() {
-            return Err(format!("a {what} has an empty name"));
-        }
+        check_name(what, name.0)?;
+        check_name(what, name.1)?;
         if !seen.insert(name) {
             return Err(format!("{what} {}.{} is there twice", name.0, name.1));
         }
@@ -80,9 +98,7 @@ fn check_table(table: &Table) -> Result<(), Broken> {
     check_counters(&table.counters)?;
     let mut columns = BTreeSet::new();
     for column in &table.columns {
-        if column.name.is_empty() {
-            return Err("a column has an empty name".to_owned());
-        }
+        check_name("column", &column.name)?;
         if !columns.insert(column.name.as_str()) {
             return Err(format!("column {:?} is there twice", column.name));
         }

@@ -19,11 +19,14 @@ use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
-use crate::model::profile::Table;
+use crate::model::report::Report;
+use crate::model::retention::RetentionError;
 use crate::model::retention::RetentionPolicy;
+use crate::operations::growth;
 use crate::operations::provision::server_major;
 use crate::pg::analyze;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::server;
@@ -51,7 +54,7 @@ crate::pg::error::reports!(
     proposal::ProposalError,
     proposal::AlternativeError,
     proposal::DocumentError,
-    crate::model::retention::RetentionError
+    RetentionError
 );
 
 /// The statements of a profile, analysed against empty copies of its tables.
@@ -115,13 +118,6 @@ pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport>
     Ok(micros.unwrap_or(0))
 }
 
-/// What is expected of one table.
-pub fn growth_of(profile: &Profile, table: &Table, horizon_micros: i64) -> Result<Growth, ErrorReport> {
-    let declared = settings::load(&table.name())?.get("expected_rows_per_day").and_then(Value::as_f64);
-    let captured = profile.captured_micros().unwrap_or(0);
-    Ok(forecast::growth(table, &profile.history, captured, horizon_micros, declared)?)
-}
-
 /// Hash values of the common values of columns that could be a hash key.
 pub fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorReport> {
     let mut values = BTreeMap::new();
@@ -148,6 +144,30 @@ fn travelled(hashes: &[u64]) -> Option<Vec<u64>> {
     (!hashes.is_empty()).then(|| hashes.to_vec())
 }
 
+/// What tables are configured to keep.
+fn retention(profile: &Profile) -> Result<BTreeMap<QualifiedName, RetentionPolicy>, ErrorReport> {
+    let configured = settings::all()?;
+    let mut found = BTreeMap::new();
+    for name in profile.tables.iter().map(|table| table.name()) {
+        let own = configured.get(&name).and_then(|settings| settings.values.get("data_retention_policy"));
+        if let Some(policy) = own.and_then(Value::as_str) {
+            let parsed = RetentionPolicy::parse(policy).map_err(|cause| unfit(&name, &cause))?;
+            found.insert(name, parsed);
+        }
+    }
+    Ok(found)
+}
+
+/// Older releases stored any text as the policy of a table.
+fn unfit(name: &QualifiedName, cause: &RetentionError) -> ErrorReport {
+    error::new(
+        cause.sqlstate(),
+        format!("retention policy of table \"{name}\" cannot be followed"),
+        cause.detail(),
+        Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
+    )
+}
+
 /// Everything that a proposal is made from.
 pub struct Facts {
     pub profile: Profile,
@@ -165,13 +185,8 @@ impl Facts {
     /// Reads them.
     pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
-        let (mut growth, mut retention) = (BTreeMap::new(), BTreeMap::new());
-        for table in &profile.tables {
-            growth.insert(table.name(), growth_of(&profile, table, horizon_micros)?);
-            if let Some(policy) = settings::load(&table.name())?.get("data_retention_policy") {
-                retention.insert(table.name(), RetentionPolicy::parse(policy.as_str().unwrap_or_default())?);
-            }
-        }
+        let growth = growth::all(&profile, horizon_micros)?;
+        let retention = retention(&profile)?;
         let workload = analyzed(&profile)?;
         let hashes = hash_values(&profile)?;
         let constants = CostConstants::calibrated(&calibration::load()?);

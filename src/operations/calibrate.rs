@@ -18,6 +18,7 @@ use crate::catalog::calibration;
 use crate::model::report::SqlState;
 use crate::operations::advise::server_facts;
 use crate::pg::analyze::define;
+use crate::pg::analyze::define_by_query;
 use crate::pg::clock::Clock;
 use crate::pg::context;
 use crate::pg::context::as_extension_owner;
@@ -35,7 +36,7 @@ use crate::planning::proposal::settled;
 const SCHEMA: &str = "presplit_calibration";
 
 /// Time after which no larger number of shards is tried.
-const PLANNING_MS_MAX: f64 = 6000.0;
+const PLANNING_MS_MAX: f64 = 8000.0;
 
 /// Part of the lock table that calibration may take.
 const LOCK_SHARE: f64 = 0.4;
@@ -44,7 +45,8 @@ const LOCK_SHARE: f64 = 0.4;
 const LOCKS_PER_SHARD: f64 = 2.0;
 
 const NARROW_ROWS: u32 = 150_000;
-const WIDE_ROWS: u32 = 15_000;
+/// One fills a page.
+const WIDE_ROWS: u32 = 3_000;
 const DESCENTS: u32 = 20_000;
 const MOVED_ROWS: u32 = 10_000;
 const ROUTED_SHARDS: usize = 32;
@@ -113,7 +115,7 @@ fn measure() -> Measured {
         let done = context::in_subtransaction(|| part(&mut parts));
         found.append(&mut parts);
         if let Err(caught) = done {
-            pgrx::debug1!("pg_presplit: a part of the calibration failed: {}", caught.message);
+            pgrx::log!("part of a calibration failed: {}", caught.message);
         }
     }
     if let Some((sequential, random)) = disk::read_ms() {
@@ -152,8 +154,8 @@ fn planning(found: &mut Measured) {
     let mut made = 0;
     let mut executed: Vec<(f64, f64)> = Vec::new();
     for count in PLANNED_SHARDS {
-        // Four times as many take about ten times as long.
-        if count as f64 > room || clock.ms() * 10.0 > PLANNING_MS_MAX * 2.0 {
+        // The next number takes about as many times as long as it is larger.
+        if count as f64 > room || clock.ms() * 3.0 > PLANNING_MS_MAX {
             break;
         }
         for number in made..count {
@@ -182,11 +184,15 @@ fn planning(found: &mut Measured) {
 }
 
 /// Rows that are visible without a look at their transaction, as those of a
-/// table that has rested are: a materialized view is filled so.
+/// table that has rested are: a materialized view is filled so. A body stays
+/// in its row, however long it is.
 fn filled(name: &str, columns: &str, rows: u32) {
-    define(&format!(
+    define_by_query(&format!(
         "CREATE MATERIALIZED VIEW {SCHEMA}.{name} AS SELECT {columns} FROM pg_catalog.generate_series(1, {rows}) AS g WITH NO DATA"
     ));
+    if columns.contains("body") {
+        define(&format!("ALTER MATERIALIZED VIEW {SCHEMA}.{name} ALTER COLUMN body SET STORAGE PLAIN"));
+    }
     define(&format!("REFRESH MATERIALIZED VIEW {SCHEMA}.{name}"));
 }
 
@@ -198,16 +204,18 @@ fn pages(name: &str) -> Option<f64> {
 /// Pages, rows, descents and hash tables of memory.
 fn scans(found: &mut Measured) {
     filled("narrow", "g::bigint AS id, g AS k", NARROW_ROWS);
-    filled("wide", "g AS k, pg_catalog.repeat('x', 1000) AS body", WIDE_ROWS);
+    filled("wide", "g AS k, pg_catalog.repeat('x', 7000) AS body", WIDE_ROWS);
     define(&format!("CREATE INDEX ON {SCHEMA}.narrow (id)"));
     let timed = |name: &str, rows: u32| {
-        let ms = executed_ms(TRIES, &format!("SELECT count(*) FROM {SCHEMA}.{name} WHERE k > 0"))?;
+        let ms = executed_ms(2 * TRIES, &format!("SELECT count(*) FROM {SCHEMA}.{name} WHERE k > 0"))?;
         Some(TimedScan { pages: pages(name)?, rows: f64::from(rows), ms })
     };
     let Some((narrow, wide)) = timed("narrow", NARROW_ROWS).zip(timed("wide", WIDE_ROWS)) else { return };
-    let Some((page_ms, row_ms)) = page_and_row(narrow, wide) else { return };
-    found.insert("page_cached_ms".to_owned(), page_ms);
-    found.insert("row_ms".to_owned(), row_ms);
+    let (page_ms, row_ms) = page_and_row(narrow, wide).unwrap_or_default();
+    if row_ms > 0.0 {
+        found.insert("page_cached_ms".to_owned(), page_ms);
+        found.insert("row_ms".to_owned(), row_ms);
+    }
     let series = format!("pg_catalog.generate_series(1, {DESCENTS}) AS g");
     let alone = executed_ms(TRIES, &format!("SELECT count(*) FROM {series}"));
     let looked_up =

@@ -17,6 +17,7 @@ use crate::model::profile::FORMAT;
 use crate::model::profile::Profile;
 use crate::model::profile::VERSION;
 use crate::model::report::SqlState;
+use crate::operations::rights::check_role;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::guc;
@@ -64,7 +65,8 @@ pub fn declare(statements: Value, name: &str) -> Result<usize, ErrorReport> {
 /// 42501 without the rights that core wants; 58030 if the file cannot be read
 /// or is no log; 55000 if the name is that of a profile with tables.
 pub fn import_log(path: &str, format: &str, name: &str) -> Result<u64, ErrorReport> {
-    check_role()?;
+    check_role("pg_read_server_files", "read files of the server", None)?;
+    check_not_standby()?;
     let user = current_user()?;
     profiles::check_name(name, &user)?;
     let format = format_of(format)?;
@@ -197,18 +199,7 @@ fn no_log(path: &str, format: Format) -> ErrorReport {
     )
 }
 
-fn check_role() -> Result<(), ErrorReport> {
-    let member = with_pinned_search_path(|| {
-        spi::one::<bool>("SELECT pg_has_role(current_user, 'pg_read_server_files', 'USAGE')", &[])
-    })?;
-    if member != Some(true) {
-        return Err(error::new(
-            SqlState::InsufficientPrivilege,
-            "permission denied to read files of the server",
-            Some("Only roles with privileges of role \"pg_read_server_files\" may do it.".to_owned()),
-            None,
-        ));
-    }
+fn check_not_standby() -> Result<(), ErrorReport> {
     if server::in_recovery() {
         return Err(error::new(
             SqlState::ReadOnlySqlTransaction,

@@ -18,18 +18,30 @@ becomes "sizes are recorded, also where the extension came later" t worker 90 -d
     "SELECT count(*) = 1 AND bool_and(rows = 10000) AND bool_and(bytes > 300000) FROM presplit.size_history WHERE table_name = 't'"
 sleep 3
 same "but not more often than every five minutes" 1 "$(psql -qAtX -d early -c "SELECT count(*) FROM presplit.size_history WHERE table_name = 't'")"
-psql -qX -d early -c "UPDATE presplit.size_history SET at = at - interval '6 minutes'"
+due() { psql -qX -v ON_ERROR_STOP=1 -d early -c "UPDATE presplit.size_reading SET at = at - interval '6 minutes', thinned_at = thinned_at - interval '1 day'"; }
+psql -qX -d early -c 'INSERT INTO t VALUES (0)'
+due
 becomes "and then again" 2 worker 20 -d early -c "SELECT count(*) FROM presplit.size_history WHERE table_name = 't'"
 
 # Old readings become fewer: 5 minutes for 2 days, hours for 8 weeks, days for 2 years.
 psql -qX -v ON_ERROR_STOP=1 -d early <<'SQL'
-INSERT INTO presplit.size_history
-SELECT 'public', 'old', at, 1, 1, 0, 0, 0
-FROM generate_series(now() - interval '800 days', now() - interval '1 day', interval '20 minutes') AS at;
-UPDATE presplit.size_history SET at = at - interval '6 minutes' WHERE table_name = 't';
+INSERT INTO presplit.size_history (schema_name, table_name, at, rows, bytes, inserted, updated, deleted, event)
+SELECT 'public', 'old', at, 1, 1, row_number() OVER (ORDER BY at), 0, 0,
+       CASE WHEN at::time BETWEEN '11:30' AND '11:45' THEN 'truncate' WHEN at::time BETWEEN '12:00' AND '12:15' THEN 'load, truncate' END
+FROM generate_series(date_trunc('day', now() - interval '800 days', 'UTC'), now() - interval '1 day', interval '20 minutes') AS at;
 SQL
+due
 becomes "and old readings are thinned" t worker 30 -d early -c \
     "SELECT count(*) BETWEEN 2000 AND 2300 AND min(at) > now() - interval '732 days' FROM presplit.size_history WHERE table_name = 'old'"
+same "to the last of each day, each hour, and all of two days" "23:40:00|40|00:20:00" "$(psql -qAtX -d early -c \
+    "WITH h AS (SELECT at AT TIME ZONE 'UTC' AS at, lead(at) OVER (ORDER BY at) - at AS pause FROM presplit.size_history WHERE table_name = 'old')
+     SELECT (SELECT min(at::time) FROM h WHERE at < now() - interval '58 days'),
+            (SELECT min(extract(minute FROM at)::int) FROM h WHERE at BETWEEN now() - interval '50 days' AND now() - interval '3 days'),
+            (SELECT max(pause) FROM h WHERE at > now() - interval '46 hours')")"
+same "what happened in a day is still told" "load, truncate" "$(psql -qAtX -d early -c \
+    "SELECT DISTINCT event FROM presplit.size_history WHERE table_name = 'old' AND at < now() - interval '58 days'")"
+same "and nothing that came in is lost" t "$(psql -qAtX -d early -c \
+    "SELECT max(inserted) - min(inserted) > 71 * 729 FROM presplit.size_history WHERE table_name = 'old'")"
 
 # Nobody is connected for long: these fail if a worker stays.
 for turn in 1 2 3; do
@@ -41,6 +53,7 @@ done
 # A table under somebody's lock does not stop the rest.
 psql -qX -d early -c 'CREATE TABLE locked (a int)' -c "INSERT INTO locked VALUES (1)"
 psql -qX -d early -c 'BEGIN; LOCK TABLE locked; SELECT pg_sleep(4)' >/dev/null &
+due
 sleep 4.5
 wait
 becomes "a lock only delays" t worker 20 -d early -c "SELECT count(*) > 0 FROM presplit.size_history WHERE table_name = 'locked'"
@@ -48,7 +61,7 @@ becomes "a lock only delays" t worker 20 -d early -c "SELECT count(*) > 0 FROM p
 # Settings are read again on SIGHUP.
 psql -qX -d postgres -c "ALTER SYSTEM SET presplit.databases = 'nowhere'" -c 'SELECT pg_reload_conf()' >/dev/null
 sleep 2
-psql -qX -d early -c "TRUNCATE presplit.size_history"
+psql -qX -d early -c "TRUNCATE presplit.size_history, presplit.size_reading"
 sleep 3
 same "databases that are not named are left alone" 0 "$(psql -qAtX -d early -c 'SELECT count(*) FROM presplit.size_history')"
 psql -qX -d postgres -c "ALTER SYSTEM SET presplit.databases = 'postgres, early'" -c 'SELECT pg_reload_conf()' >/dev/null

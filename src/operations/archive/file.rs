@@ -8,9 +8,8 @@ use std::path::Path;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::report::SqlState;
-use crate::pg::context::with_pinned_search_path;
+use crate::operations::rights::check_role;
 use crate::pg::error;
-use crate::pg::spi;
 
 /// The first bytes of a custom-format archive.
 const CUSTOM_MAGIC: &[u8] = b"PGDMP";
@@ -32,7 +31,7 @@ pub enum Dump {
 /// 42501 without the rights that core wants for server files and programs;
 /// 58030 if the path cannot be read or holds no dump.
 pub fn open(path: &str, instead: &str) -> Result<Dump, ErrorReport> {
-    check_role("pg_read_server_files", "read files of the server", instead)?;
+    check_role("pg_read_server_files", "read files of the server", Some(instead))?;
     let failed = |cause: std::io::Error| {
         error::new(
             SqlState::IoError,
@@ -82,7 +81,7 @@ pub fn open(path: &str, instead: &str) -> Result<Dump, ErrorReport> {
 }
 
 fn archive(instead: &str) -> Result<Dump, ErrorReport> {
-    check_role("pg_execute_server_program", "run programs of the server", instead)?;
+    check_role("pg_execute_server_program", "run programs of the server", Some(instead))?;
     Ok(Dump::Archive)
 }
 
@@ -95,19 +94,4 @@ pub fn not_a_dump(path: &str) -> ErrorReport {
         Some("It is neither an archive of pg_dump nor its plain text.".to_owned()),
         None,
     )
-}
-
-fn check_role(role: &str, what: &str, instead: &str) -> Result<(), ErrorReport> {
-    let member = with_pinned_search_path(|| {
-        spi::one::<bool>("SELECT pg_has_role(current_user, $1::name, 'USAGE')", &[role.into()])
-    })?;
-    if member == Some(true) {
-        return Ok(());
-    }
-    Err(error::new(
-        SqlState::InsufficientPrivilege,
-        format!("permission denied to {what}"),
-        Some(format!("Only roles with privileges of role \"{role}\" may do it.")),
-        Some(instead.to_owned()),
-    ))
 }

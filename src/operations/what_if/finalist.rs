@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::access::Analysis;
-use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
@@ -163,9 +162,8 @@ impl Builder<'_> {
     fn foreign_key(&self, layout: &Layout) -> Option<String> {
         let foreign = |name: &String| {
             let column = self.table.column(name)?;
-            let method = if layout.strategy() == Strategy::Hash { "hash" } else { "btree" };
-            (!self.safe(method, &column.type_name))
-                .then(|| format!("values of column {name:?} are compared by functions of users' own"))
+            let safe = ["btree", "hash"].iter().all(|method| self.safe(method, &column.type_name));
+            (!safe).then(|| format!("values of column {name:?} are compared by functions of users' own"))
         };
         layout.key_columns().iter().find_map(foreign)
     }
@@ -275,7 +273,24 @@ impl Builder<'_> {
     }
 }
 
-/// The part of a profile that some statements and layouts need.
+/// A type, or what a domain is based on: the planner looks at a domain's
+/// checks where a column is not given a value, and bounds of shards are
+/// checked by them.
+fn below_domains(profile: &Profile, of: &TypeName) -> TypeName {
+    let mut found = of.clone();
+    // A domain on a domain, and so on; a ring cannot be.
+    for _ in 0..profile.types.len() {
+        let user = profile.types.iter().find(|user| user.schema == found.schema && user.name == found.name);
+        match user.map(|user| &user.kind) {
+            Some(UserTypeKind::Domain { base, .. }) if !found.array => found = base.clone(),
+            _ => break,
+        }
+    }
+    found
+}
+
+/// The part of a profile that some statements and layouts need, its columns
+/// without domains.
 pub fn part_of(
     profile: &Profile,
     workload: &AnalyzedWorkload,
@@ -293,6 +308,9 @@ pub fn part_of(
         history: Vec::new(),
         ..profile.clone()
     };
+    for column in part.tables.iter_mut().flat_map(|table| &mut table.columns) {
+        column.type_name = below_domains(profile, &column.type_name);
+    }
     part.workload.statements = statements.iter().map(|at| profile.workload.statements[*at].clone()).collect();
     // Views on other tables could not be made, and are not needed.
     let mentioned = |name: &str| part.workload.statements.iter().any(|one| one.query.contains(name));

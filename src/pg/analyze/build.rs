@@ -169,6 +169,24 @@ pub fn define(sql: &str) -> pg_sys::Oid {
     }
 }
 
+/// Runs one definition of ours that is made of a query, as `CREATE ... AS`,
+/// past hooks and event triggers.
+pub fn define_by_query(sql: &str) {
+    let Ok(text) = CString::new(sql) else { refuse("definition holds a zero byte") };
+    // SAFETY: the parse tree is ours; the analysed statement takes its place,
+    // as the server itself would have it.
+    unsafe {
+        let raw = single(&text);
+        let query =
+            pg_sys::parse_analyze_fixedparams(raw, text.as_ptr(), std::ptr::null(), 0, std::ptr::null_mut());
+        if (*query).utilityStmt.is_null() {
+            refuse("statement is no definition");
+        }
+        (*raw).stmt = (*query).utilityStmt;
+        run(raw, &text);
+    }
+}
+
 /// Makes a view whose definition is foreign text: it must be one query, and
 /// no constant in it may be read by foreign code.
 fn define_view(view: &ShadowView, names: &Names<'_>, foreign: &Foreign) {

@@ -34,6 +34,7 @@ mod tests;
 mod tree;
 
 pub use build::define;
+pub use build::define_by_query;
 pub use names::nodes_of;
 pub use read::owned;
 pub use read::pointers;

@@ -160,36 +160,7 @@ impl Reader<'_> {
             pg_sys::check_stack_depth();
             self.subplans_of(plan, run);
             match (*plan).type_ {
-                NodeTag::T_SeqScan | NodeTag::T_SampleScan => self.scan(plan, |_, tuples| tuples, run),
-                NodeTag::T_TidScan | NodeTag::T_TidRangeScan => {
-                    let rows = (*plan).plan_rows;
-                    self.scan(plan, |_, _| rows, run);
-                }
-                NodeTag::T_IndexScan => {
-                    self.index((*plan.cast::<pg_sys::IndexScan>()).indexid, plan, run);
-                }
-                NodeTag::T_IndexOnlyScan => {
-                    self.index((*plan.cast::<pg_sys::IndexOnlyScan>()).indexid, plan, run);
-                }
-                NodeTag::T_BitmapHeapScan => {
-                    // The rows that the bitmap has.
-                    let rows = (*(*plan).lefttree).plan_rows;
-                    self.scan(plan, |_, _| rows, run);
-                }
-                NodeTag::T_Append => {
-                    let append = &*plan.cast::<pg_sys::Append>();
-                    let pruning = self.pruning_of_append(append);
-                    let parts = pointers(append.appendplans);
-                    let run = self.of_parts(plan, &parts, run, pruning);
-                    parts.into_iter().for_each(|part| self.node(part, run));
-                }
-                NodeTag::T_MergeAppend => {
-                    let append = &*plan.cast::<pg_sys::MergeAppend>();
-                    let pruning = self.pruning_of_merge_append(append);
-                    let parts = pointers(append.mergeplans);
-                    let run = self.of_parts(plan, &parts, run, pruning);
-                    parts.into_iter().for_each(|part| self.node(part, run));
-                }
+                NodeTag::T_Append | NodeTag::T_MergeAppend => self.append(plan, run),
                 NodeTag::T_SubqueryScan => {
                     self.node((*plan.cast::<pg_sys::SubqueryScan>()).subplan, run);
                 }
@@ -237,10 +208,73 @@ impl Reader<'_> {
                     let pulled = if sorted { run.pulled } else { 1.0 };
                     self.node((*plan).lefttree, Run { pulled, ..run });
                 }
+                _ if self.scan_of_table(plan, run) => {}
                 _ => {
                     self.node((*plan).lefttree, run);
                     self.node((*plan).righttree, run);
                 }
+            }
+        }
+    }
+
+    /// Reads a scan of a table; false for other nodes.
+    ///
+    /// # Safety
+    /// A node of the plan.
+    unsafe fn scan_of_table(&mut self, plan: *mut pg_sys::Plan, run: Run) -> bool {
+        // SAFETY: the tag says what the node is.
+        unsafe {
+            match (*plan).type_ {
+                NodeTag::T_SeqScan | NodeTag::T_SampleScan => self.scan(plan, |_, tuples| tuples, run),
+                NodeTag::T_TidScan | NodeTag::T_TidRangeScan => {
+                    let rows = (*plan).plan_rows;
+                    self.scan(plan, |_, _| rows, run);
+                }
+                NodeTag::T_IndexScan => {
+                    self.index((*plan.cast::<pg_sys::IndexScan>()).indexid, plan, run);
+                }
+                NodeTag::T_IndexOnlyScan => {
+                    self.index((*plan.cast::<pg_sys::IndexOnlyScan>()).indexid, plan, run);
+                }
+                NodeTag::T_BitmapHeapScan => {
+                    // The rows that the bitmap has, which are rounded in its own node.
+                    let rounded = (*(*plan).lefttree).plan_rows;
+                    let key = IndexScan::bitmap((*plan).total_cost, (*plan).plan_rows);
+                    self.scan(plan, |world, _| world.fetched(key).unwrap_or(rounded), run);
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Reads the parts of an append.
+    ///
+    /// # Safety
+    /// An append of the plan.
+    unsafe fn append(&mut self, plan: *mut pg_sys::Plan, run: Run) {
+        // SAFETY: the tag says what the node is.
+        unsafe {
+            match (*plan).type_ {
+                NodeTag::T_Append => {
+                    let append = &*plan.cast::<pg_sys::Append>();
+                    let pruning = self.pruning_of_append(append);
+                    let parts = pointers(append.appendplans);
+                    let run = self.of_parts(plan, &parts, run, pruning);
+                    parts.into_iter().for_each(|part| self.node(part, run));
+                }
+                NodeTag::T_MergeAppend => {
+                    let append = &*plan.cast::<pg_sys::MergeAppend>();
+                    let pruning = self.pruning_of_merge_append(append);
+                    let parts = pointers(append.mergeplans);
+                    let run = self.of_parts(plan, &parts, run, pruning);
+                    for part in parts {
+                        // The next row of each part is looked at beforehand.
+                        let ahead = 1.0 / (*part).plan_rows.max(1.0);
+                        self.node(part, Run { pulled: (run.pulled + ahead).min(1.0), ..run });
+                    }
+                }
+                _ => {}
             }
         }
     }

@@ -34,6 +34,9 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
+/// `random()`, whose constant has another name since PostgreSQL 17.
+const RANDOM: u32 = 1598;
+
 /// Copies trees, making them safe and putting values in place of parameters.
 pub struct Safe<'a> {
     analyzer: &'a Analyzer<'a>,
@@ -262,7 +265,7 @@ impl<'a> Safe<'a> {
                 .any(|function| call::volatility(function, self.analyzer) == Volatility::Volatile);
             volatile.then(|| {
                 let random = pg_sys::makeFuncExpr(
-                    pg_sys::Oid::from(pg_sys::F_RANDOM),
+                    pg_sys::Oid::from(RANDOM),
                     pg_sys::FLOAT8OID,
                     std::ptr::null_mut(),
                     pg_sys::InvalidOid,

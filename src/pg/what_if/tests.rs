@@ -1,1 +1,174 @@
 //! Server tests of the what-if.
+
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+#[pgrx::pg_schema]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use pgrx::pg_sys;
+    use pgrx::pg_test;
+
+    use crate::model::name::QualifiedName;
+    use crate::model::shadow::ShadowPart;
+    use crate::model::shadow::ShadowPlan;
+    use crate::model::shadow::ShadowStep;
+    use crate::model::statistics::ColumnStatistics;
+    use crate::model::what_if::Draw;
+    use crate::model::what_if::Drawn;
+    use crate::model::what_if::Parameter;
+    use crate::model::what_if::ParameterUse;
+    use crate::model::what_if::Plans;
+    use crate::model::what_if::Supposed;
+    use crate::model::what_if::SupposedColumn;
+    use crate::model::what_if::Touched;
+    use crate::pg::context;
+    use crate::pg::what_if::Question;
+    use crate::pg::what_if::hooks;
+    use crate::pg::what_if::plans;
+    use crate::pg::what_if::world::World;
+
+    fn name() -> QualifiedName {
+        QualifiedName::new("app", "t")
+    }
+
+    /// A table of two columns, two hash shards, and an index.
+    fn shadow() -> ShadowPlan {
+        let step = |sql: &str, makes| ShadowStep { sql: sql.to_owned(), makes };
+        let shard = || ShadowPart::Shard(name());
+        ShadowPlan {
+            schemas: BTreeMap::from([("app".to_owned(), "presplit_test".to_owned())]),
+            steps: vec![
+                step("CREATE SCHEMA presplit_test", ShadowPart::Schema),
+                step(
+                    "CREATE TABLE presplit_test.t (id int, k int) PARTITION BY HASH (id)",
+                    ShadowPart::Table(name()),
+                ),
+                step("CREATE INDEX ON presplit_test.t (k)", ShadowPart::Key),
+                step(
+                    "CREATE TABLE presplit_test.t_1 PARTITION OF presplit_test.t FOR VALUES WITH (modulus 2, remainder 0)",
+                    shard(),
+                ),
+                step(
+                    "CREATE TABLE presplit_test.t_2 PARTITION OF presplit_test.t FOR VALUES WITH (modulus 2, remainder 1)",
+                    shard(),
+                ),
+            ],
+            ..ShadowPlan::default()
+        }
+    }
+
+    fn supposed(common: &str) -> Vec<Supposed> {
+        let statistics = |statistics: ColumnStatistics| {
+            Some(SupposedColumn { distinct: statistics.distinct, statistics: Arc::new(statistics) })
+        };
+        let columns = vec![
+            statistics(ColumnStatistics { width: 4.0, distinct: -1.0, ..ColumnStatistics::default() }),
+            statistics(ColumnStatistics {
+                width: 4.0,
+                distinct: 1000.0,
+                common_values: vec![common.to_owned()],
+                common_fractions: vec![0.25],
+                histogram: ["0", "500", "999"].map(str::to_owned).to_vec(),
+                correlation: Some(0.0),
+                ..ColumnStatistics::default()
+            }),
+        ];
+        [None, Some("t_1"), Some("t_2")]
+            .map(|shard| Supposed {
+                relation: name(),
+                shard: shard.map(str::to_owned),
+                stands_for: 1.0,
+                rows: if shard.is_some() { 50_000.0 } else { 100_000.0 },
+                pages: if shard.is_some() { 5_000.0 } else { 10_000.0 },
+                columns: columns.clone(),
+            })
+            .to_vec()
+    }
+
+    fn planned(common: &str, statements: &[&str], draws: &dyn Fn(usize, &[Parameter]) -> Vec<Draw>) -> Plans {
+        let (shadow, supposed) = (shadow(), supposed(common));
+        let statements: Vec<_> =
+            statements.iter().map(|sql| ((*sql).to_owned(), vec!["app".to_owned()])).collect();
+        let question =
+            Question { shadow: &shadow, supposed: &supposed, statements: &statements, moment: 0, draws };
+        plans(&question).map_err(|failure| failure.reason).expect("the shadow is made")
+    }
+
+    fn without_values(_: usize, _: &[Parameter]) -> Vec<Draw> {
+        vec![Draw { weight: 1.0, values: Vec::new() }]
+    }
+
+    fn touched(plans: &Plans, at: usize) -> Touched {
+        plans[at].as_ref().expect("it is planned").touched[&name()]
+    }
+
+    #[pg_test]
+    fn what_if_statistics_reach_the_planner() {
+        pgrx::Spi::run("SET LOCAL max_parallel_workers_per_gather = 0").expect("set-up");
+        let found = planned(
+            "7",
+            &[
+                "SELECT * FROM t",
+                "SELECT * FROM t WHERE k = 8",
+                "SELECT * FROM t WHERE k = 7",
+                "SELECT * FROM t WHERE id = 3",
+                "SELECT * FROM u",
+            ],
+            &without_values,
+        );
+        assert_eq!(touched(&found, 0), Touched { shards: 2.0, planned: 2.0, rows: 100_000.0 });
+        // Three quarters of the rows for 999 values.
+        let rows = touched(&found, 1).rows;
+        assert!((rows - 75_000.0 / 999.0).abs() < 1.0, "{rows}");
+        assert!(touched(&found, 2).rows >= 25_000.0);
+        assert_eq!(touched(&found, 3), Touched { shards: 1.0, planned: 1.0, rows: 50_000.0 });
+        assert_eq!(found[4].as_ref().map_err(|refusal| refusal.sqlstate.as_str()).err(), Some("42P01"));
+    }
+
+    #[pg_test]
+    fn what_if_values_that_cannot_be_read_are_left_out() {
+        let found = planned("seven", &["SELECT * FROM t WHERE k = 7"], &without_values);
+        assert_eq!(touched(&found, 0).shards, 2.0);
+    }
+
+    #[pg_test]
+    fn what_if_parameters_are_found_and_take_their_values() {
+        let sql = "WITH x AS (SELECT id AS i, k FROM t) SELECT * FROM x WHERE i = $1 AND k BETWEEN $2 AND $3 LIMIT $4";
+        let uses = [
+            (ParameterUse::Equality, Some("id")),
+            (ParameterUse::Lower, Some("k")),
+            (ParameterUse::Upper, Some("k")),
+            (ParameterUse::Limit, None),
+        ];
+        let draws = |_: usize, parameters: &[Parameter]| {
+            for (parameter, (used, column)) in parameters.iter().zip(uses) {
+                let column = column.map(|column| (name(), column.to_owned()));
+                assert!(parameter.readable && parameter.uses == [(used, column)], "{parameter:?}");
+            }
+            let value = |text: &str| Drawn::Value(text.to_owned());
+            let draw =
+                |id: &str| Draw { weight: 1.0, values: vec![value(id), value("1"), value("2"), value("5")] };
+            vec![draw("1"), draw("2")]
+        };
+        assert_eq!(touched(&planned("7", &[sql], &draws), 0).shards, 1.0);
+    }
+
+    #[pg_test]
+    fn what_if_hooks_are_put_back_after_an_error() {
+        let (shadow, supposed) = (ShadowPlan::default(), Vec::new());
+        let world = World::new(&shadow, &supposed);
+        // SAFETY: plain reads of pointers on the backend's only thread.
+        let hook = || unsafe { pg_sys::get_relation_info_hook.map(|hook| hook as usize) };
+        let before = hook();
+        let caught = context::in_subtransaction(|| {
+            hooks::with_world(&world, || {
+                assert_ne!(hook(), before);
+                pgrx::error!("on purpose");
+            });
+        });
+        assert!(caught.is_err());
+        assert_eq!(hook(), before);
+    }
+}

@@ -53,6 +53,11 @@ impl IndexScan {
     pub const fn new(index: pg_sys::Oid, cost: f64, rows: f64) -> Self {
         Self { index: index.to_u32(), cost: cost.to_bits(), rows: rows.to_bits() }
     }
+
+    /// A scan by a bitmap, of one index or of several.
+    pub const fn bitmap(cost: f64, rows: f64) -> Self {
+        Self::new(pg_sys::InvalidOid, cost, rows)
+    }
 }
 
 /// Everything that is supposed.
@@ -169,6 +174,12 @@ impl<'s> World<'s> {
                     let key =
                         IndexScan::new((*scan.indexinfo).indexoid, scan.path.total_cost, scan.path.rows);
                     fetched.insert(key, scan.indexselectivity * rel.tuples);
+                } else if (*path).type_ == pg_sys::NodeTag::T_BitmapHeapPath {
+                    let (mut cost, mut selectivity) = (0.0, 0.0);
+                    let bitmap = (*path.cast::<pg_sys::BitmapHeapPath>()).bitmapqual;
+                    pg_sys::cost_bitmap_tree_node(bitmap, &mut cost, &mut selectivity);
+                    let key = IndexScan::bitmap((*path).total_cost, (*path).rows);
+                    fetched.insert(key, selectivity * rel.tuples);
                 }
             }
         }

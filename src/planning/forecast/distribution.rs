@@ -11,7 +11,6 @@
 //! distribution has at least one row, and its last entry holds all rows with
 //! a readable value.
 
-use crate::model::key::KeyType;
 use crate::model::profile::ColumnStatistics;
 use crate::model::profile::Table;
 use crate::planning::forecast::series::in_range;
@@ -28,9 +27,17 @@ pub const PARTS_MAX: usize = 32_768;
 #[must_use]
 pub fn distribution(table: &Table, column: &str) -> Option<Vec<(f64, f64)>> {
     let column = table.column(column)?;
-    let statistics = column.statistics.as_ref()?;
     let kind = column.type_name.key_type();
-    let masses = Masses::read(statistics, kind, table.rows)?;
+    along(column.statistics.as_ref()?, table.rows, |text| kind.read(text).map(|value| value.position()))
+}
+
+/// The same along whatever line values have a place on.
+pub(super) fn along(
+    statistics: &ColumnStatistics,
+    rows: f64,
+    position: impl Fn(&str) -> Option<f64>,
+) -> Option<Vec<(f64, f64)>> {
+    let masses = Masses::read(statistics, rows, position)?;
     let mut cumulative = Vec::new();
     let mut common_before = 0.0;
     let mut next_common = masses.common.iter().peekable();
@@ -62,8 +69,12 @@ struct Masses {
 }
 
 impl Masses {
-    fn read(statistics: &ColumnStatistics, kind: KeyType, rows: f64) -> Option<Self> {
-        let position = |text: &String| kind.read(text).map(|value| value.position());
+    fn read(
+        statistics: &ColumnStatistics,
+        rows: f64,
+        position: impl Fn(&str) -> Option<f64>,
+    ) -> Option<Self> {
+        let position = |text: &String| position(text);
         let with_value = (1.0 - share(statistics.null_fraction)).max(0.0);
         let pairs = statistics.common_values.iter().zip(&statistics.common_fractions);
         let fractions: Vec<(Option<f64>, f64)> =

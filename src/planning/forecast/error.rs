@@ -26,6 +26,9 @@ pub enum ForecastError {
     Horizon(i64),
     #[error("expected rows per day is not a finite number in range")]
     ExpectedRate(f64),
+    /// In bytes.
+    #[error("expected size is not a finite number in range")]
+    ExpectedVolume(f64),
     #[error("size of table \"{table}\" is not a finite number in range")]
     TableSize { table: String },
 }
@@ -49,6 +52,9 @@ impl Report for ForecastError {
             Self::ExpectedRate(rate) => {
                 format!("The rate is {rate}; rates lie between -{VALUE_MAX:e} and {VALUE_MAX:e}.")
             }
+            Self::ExpectedVolume(bytes) => {
+                format!("It is {bytes} bytes; sizes are not negative and at most {VALUE_MAX:e}.")
+            }
             Self::TableSize { .. } => "Rows and bytes must be finite and not negative.".to_owned(),
         })
     }
@@ -62,6 +68,7 @@ impl Report for ForecastError {
                 Self::ExpectedRate(_) => {
                     "Give the expected rows per day as a number, or null to use the forecast."
                 }
+                Self::ExpectedVolume(_) => "Give the expected size in MB, or null to use the forecast.",
                 Self::TableSize { .. } => "Run ANALYZE on the table and capture the profile again.",
             }
             .to_owned(),
@@ -81,6 +88,7 @@ mod tests {
             ForecastError::NotFinite { position: 1, value: f64::NAN },
             ForecastError::Horizon(-DAY),
             ForecastError::ExpectedRate(f64::INFINITY),
+            ForecastError::ExpectedVolume(-1.0),
             ForecastError::TableSize { table: "public.t".to_owned() },
         ] {
             let message = error.to_string();

@@ -63,8 +63,13 @@ fn insertion_order(column: &Column) -> Option<f64> {
 #[must_use]
 pub fn curve(table: &Table, column: &str) -> Option<Vec<Observation>> {
     table.column(column).filter(|column| column.type_name.key_type().is_time())?;
+    Some(curve_of(distribution(table, column)?))
+}
+
+/// A distribution over moments as a curve.
+pub(super) fn curve_of(distribution: Vec<(f64, f64)>) -> Vec<Observation> {
     let mut curve: Vec<Observation> = Vec::new();
-    for (position, rows) in distribution(table, column)? {
+    for (position, rows) in distribution {
         // Positions of moments within 285 years of 1970 are whole and exact;
         // farther ones may fall together and then count once.
         let at = position as i64;
@@ -73,7 +78,7 @@ pub fn curve(table: &Table, column: &str) -> Option<Vec<Observation>> {
             _ => curve.push(Observation { at, value: rows }),
         }
     }
-    Some(curve)
+    curve
 }
 
 /// Tables for the tests of this room.

@@ -3,18 +3,19 @@
 //! Recorded sizes of a day and more tell most, then the event time, then
 //! shorter records, then the counters of the server. Each becomes a trend in
 //! rows with the words that name it; what it means for the table is decided
-//! in `growth`. Drops, restores and bulk loads are not told apart from growth
-//! here.
+//! in `growth`. What came in is told apart from what went where both were
+//! counted.
 //!
 //! Invariant: evidence that was used is named, readings left out are counted.
 
 use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
-use crate::planning::forecast::EventTime;
 use crate::planning::forecast::Observation;
 use crate::planning::forecast::course::Course;
 use crate::planning::forecast::days_between;
 use crate::planning::forecast::interval::Band;
+use crate::planning::forecast::recorded::Recorded;
+use crate::planning::forecast::recorded::Recurring;
 use crate::planning::forecast::series::Series;
 use crate::planning::forecast::series::in_range;
 use crate::planning::forecast::trend::Trend;
@@ -50,6 +51,13 @@ pub(super) struct Evidence {
     pub(super) rows: Trend,
     /// Only where bytes were observed too.
     pub(super) bytes: Option<Trend>,
+    /// What comes in, where it is known apart from what goes.
+    pub(super) inflow: Option<Trend>,
+    /// Rows deleted one by one, per day.
+    pub(super) removal_per_day: f64,
+    pub(super) recurring: Option<Recurring>,
+    /// The first moment that was observed.
+    pub(super) observed_from: Option<i64>,
     /// The moment from which to look ahead, see `Growth::origin`.
     pub(super) origin: i64,
     pub(super) stale: bool,
@@ -66,67 +74,66 @@ impl Evidence {
         table: &Table,
         history: &[SizeReading],
         captured_at: i64,
-        event_time: Option<&EventTime>,
+        event_time: Option<(&str, &[Observation])>,
     ) -> Self {
-        let recorded = |days_min| Self::of_history(table, history, captured_at, days_min);
-        recorded(DAYS_MIN)
+        let recorded = Recorded::of((&table.schema, &table.table), history);
+        let of_history = |days_min| Self::of_history(recorded.as_ref(), captured_at, days_min);
+        of_history(DAYS_MIN)
             .or_else(|| Self::of_events(event_time?, table.rows, captured_at))
-            .or_else(|| recorded(0.0))
+            .or_else(|| of_history(0.0))
             .or_else(|| Self::of_counters(table, captured_at))
             .unwrap_or_else(|| Self::new(Trend::unknown(captured_at), captured_at, String::new()))
     }
 
     fn new(rows: Trend, origin: i64, source: String) -> Self {
-        Self { rows, bytes: None, origin, stale: false, source, note: String::new() }
+        Self {
+            rows,
+            bytes: None,
+            inflow: None,
+            removal_per_day: 0.0,
+            recurring: None,
+            observed_from: None,
+            origin,
+            stale: false,
+            source,
+            note: String::new(),
+        }
     }
 
-    /// Names method and inputs, for people; `declared` is in rows per day.
-    pub(super) fn model(&self, declared: Option<f64>) -> String {
-        let observed = format!("{}{}{}", self.source, self.rows.model, self.note);
-        match declared {
-            None if self.source.is_empty() => {
-                "flat: nothing is known of its growth, assumed to stay as it is".to_owned()
-            }
-            None => observed,
-            Some(rate) if self.source.is_empty() => {
-                format!("declared {rate} rows per day, ±100 % of growth, nothing observed")
-            }
-            Some(rate) => {
-                let found = self.rows.rate_per_day();
-                format!("declared {rate} rows per day, observed {found:.1} ({observed})")
-            }
-        }
+    /// Names what was observed and what was made of it, for people; empty if
+    /// nothing was.
+    pub(super) fn observed(&self) -> Option<String> {
+        (!self.source.is_empty()).then(|| format!("{}{}{}", self.source, self.rows.model, self.note))
+    }
+
+    /// Days that were observed since a moment.
+    pub(super) fn days_since(&self, since: i64) -> f64 {
+        self.observed_from.map_or(0.0, |from| days_between(from.max(since), self.rows.known_until).max(0.0))
     }
 
     /// Recorded sizes, if there are at least two moments over so many days.
-    fn of_history(table: &Table, history: &[SizeReading], captured_at: i64, days_min: f64) -> Option<Self> {
-        let of_table =
-            |reading: &&SizeReading| reading.schema == table.schema && reading.table == table.table;
-        let readings: Vec<&SizeReading> = history.iter().filter(of_table).collect();
-        let usable: Vec<(i64, f64, f64)> = readings.iter().filter_map(|reading| read(reading)).collect();
-        let series = |value: fn(&(i64, f64, f64)) -> f64| {
-            let observed = usable.iter().map(|reading| Observation { at: reading.0, value: value(reading) });
-            Series::new(&observed.collect::<Vec<_>>()).ok()
-        };
-        let (rows, bytes) = (series(|reading| reading.1)?, series(|reading| reading.2)?);
-        if rows.len() < 2 || rows.span_days() < days_min {
+    fn of_history(recorded: Option<&Recorded>, captured_at: i64, days_min: f64) -> Option<Self> {
+        let recorded = recorded.filter(|recorded| recorded.rows.len() >= 2)?;
+        if recorded.rows.span_days() < days_min {
             return None;
         }
-        let source = format!("{} recorded sizes, ", rows.len());
-        let mut evidence = Self::new(Trend::of(&rows), captured_at, source);
-        evidence.bytes = Some(Trend::of(&bytes));
-        let left_out = readings.len() - usable.len();
-        if left_out > 0 {
-            evidence.note = format!(", {left_out} unreadable left out");
-        }
+        let source = format!("{} recorded sizes, ", recorded.used);
+        let mut evidence = Self::new(Trend::of(&recorded.rows), captured_at, source);
+        evidence.bytes = Some(Trend::of(&recorded.bytes));
+        evidence.inflow = recorded.inflow.as_ref().map(Trend::of);
+        evidence.removal_per_day =
+            recorded.removal.as_ref().map_or(0.0, |removal| Trend::of(removal).rate_per_day().max(0.0));
+        evidence.recurring = recorded.recurring;
+        evidence.observed_from = Some(recorded.rows.first().at);
+        evidence.note = recorded.note();
         Some(evidence)
     }
 
     /// The curve of the event time, as if all rows were on it.
-    fn of_events(event_time: &EventTime, rows_now: f64, captured_at: i64) -> Option<Self> {
-        let events = events(&event_time.curve, captured_at);
+    fn of_events((column, curve): (&str, &[Observation]), rows_now: f64, captured_at: i64) -> Option<Self> {
+        let events = events(curve, captured_at);
         let series = Series::new(&evenly(events)).ok()?;
-        let before = event_time.curve.iter().take_while(|point| point.at < series.first().at).last();
+        let before = curve.iter().take_while(|point| point.at < series.first().at).last();
         let on_curve = series.last().value - before.map_or(0.0, |point| point.value);
         if series.len() < 2 || on_curve <= 0.0 {
             return None;
@@ -139,7 +146,8 @@ impl Evidence {
         let silence = days_between(last, captured_at);
         let stale = silence > STALE_DAYS_MIN.max(STALE_SHARE * series.span_days());
         let origin = if stale { last } else { captured_at };
-        let mut evidence = Self::new(rows, origin, format!("event time {}, ", event_time.column));
+        let mut evidence = Self::new(rows, origin, format!("event time {column}, "));
+        evidence.observed_from = Some(series.first().at);
         evidence.stale = stale;
         if stale {
             evidence.note =
@@ -157,25 +165,25 @@ impl Evidence {
         if days < DAYS_MIN || !in_range(net) {
             return None;
         }
-        let rows = Trend {
-            course: Course::line(net / days),
+        let drift = |rows: f64| Trend {
+            course: Course::line(rows / days),
             never_falls: false,
             band: Band::of_growth(1.0),
             known_until: captured_at,
             model: format!("drift over {}, ±100 % of growth", duration(days)),
         };
-        Some(Self::new(rows, captured_at, "counters of inserted and deleted rows, ".to_owned()))
+        let source = "counters of inserted and deleted rows, ".to_owned();
+        let mut evidence = Self::new(drift(net), captured_at, source);
+        evidence.inflow = in_range(counters.inserted).then(|| drift(counters.inserted.max(0.0)));
+        evidence.removal_per_day =
+            if in_range(counters.deleted) { counters.deleted.max(0.0) / days } else { 0.0 };
+        evidence.observed_from = Some(since);
+        Some(evidence)
     }
 }
 
-/// Moment, rows and bytes of a reading; `None` if one of them is unusable.
-fn read(reading: &SizeReading) -> Option<(i64, f64, f64)> {
-    let usable = [reading.rows, reading.bytes].iter().all(|size| in_range(*size) && *size >= 0.0);
-    moment(&reading.at).filter(|_| usable).map(|at| (at, reading.rows, reading.bytes))
-}
-
 /// ISO 8601 with an offset, in microseconds since 1970 UTC.
-fn moment(text: &str) -> Option<i64> {
+pub(super) fn moment(text: &str) -> Option<i64> {
     text.trim().parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }
 

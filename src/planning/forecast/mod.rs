@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! times and values ─→ event ─→ series ─→ trend ─┬───────────────→ forecast (any series)
-//!                                               └─→ evidence ─┬─→ growth (of one table)
-//!          pg_stats ─→ distribution ─→ event_time ────────────┘
+//!   server ─→ ledger ─→ recorded (less events) ─┤
+//!                                               └─→ evidence ─┬─→ growth ─→ share (of a shard)
+//!   pg_stats ─→ distribution ─→ event_time, id_time ──────────┤
+//!   what a person expects ─→ declared ────────────────────────┘
 //!
 //! trend = days (less jumps) ─→ rhythm, rate ─→ choice ─→ course ± interval
 //! ```
@@ -18,18 +20,23 @@
 mod choice;
 mod course;
 mod days;
+pub mod declared;
 pub mod distribution;
 pub mod error;
 mod event;
 pub mod event_time;
 mod evidence;
 pub mod growth;
+pub mod id_time;
 mod interval;
 mod jump;
+pub mod ledger;
 mod rate;
+mod recorded;
 mod regression;
 mod rhythm;
 pub mod series;
+pub mod share;
 mod slope;
 mod trend;
 
@@ -37,6 +44,9 @@ use crate::model::key::KeyType;
 use crate::planning::forecast::series::Series;
 use crate::planning::forecast::trend::Trend;
 
+pub use crate::planning::forecast::declared::Declared;
+pub use crate::planning::forecast::declared::Volume;
+pub use crate::planning::forecast::declared::divided;
 pub use crate::planning::forecast::distribution::distribution;
 pub use crate::planning::forecast::distribution::quantiles;
 pub use crate::planning::forecast::distribution::rows_between;
@@ -46,6 +56,9 @@ pub use crate::planning::forecast::event_time::curve;
 pub use crate::planning::forecast::event_time::event_time;
 pub use crate::planning::forecast::growth::growth;
 pub use crate::planning::forecast::series::observations;
+pub use crate::planning::forecast::share::Part;
+pub use crate::planning::forecast::share::Share;
+pub use crate::planning::forecast::share::share;
 
 /// Microseconds of a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -123,6 +136,39 @@ pub struct Growth {
     pub event_time: Option<EventTime>,
     /// Names the method and its inputs, for people.
     pub model: String,
+    pub flow: Flow,
+}
+
+/// What comes into a table and what goes, apart from what is left.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Flow {
+    /// Rows that come in from the origin until each moment of `rows`; without
+    /// loads.
+    pub inflow: Vec<ForecastPoint>,
+    /// Rows deleted one by one, per day.
+    pub removal_per_day: f64,
+    /// A key that carries the moment of its making, where there is no column
+    /// for it.
+    pub id_time: Option<IdTime>,
+}
+
+/// Ids that carry the moment at which they were made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IdTime {
+    pub column: String,
+    pub kind: IdKind,
+    /// As that of an [`EventTime`].
+    pub curve: Vec<Observation>,
+}
+
+/// How a moment stands in an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdKind {
+    /// The first 48 bits are milliseconds since 1970 (RFC 9562).
+    UuidV7,
+    /// The bits above the lowest 22 are milliseconds since an epoch, which is
+    /// in milliseconds since 1970.
+    Snowflake { epoch: i64 },
 }
 
 /// Forecasts any series.

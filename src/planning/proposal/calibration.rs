@@ -56,20 +56,18 @@ pub struct Settled {
     pub note: Option<String>,
 }
 
-/// Every constant that calibration is about: as measured, or the default with
-/// the reason why.
+/// Every constant that calibration is about, as it will be used, with the
+/// reason where it is not what was measured.
 #[must_use]
 pub fn settled(measured: &BTreeMap<String, f64>) -> Vec<Settled> {
-    let mut defaults = CostConstants::default();
+    let (mut defaults, mut used) = (CostConstants::default(), CostConstants::calibrated(measured));
     let of = |one: &Measured| {
-        let default = *(one.place)(&mut defaults);
-        let found = measured.get(one.name).copied();
-        let (value, note) = match found {
-            Some(value) if plausible(default, value) => (value, None),
-            Some(value) => {
-                (default, Some(format!("the default: a measurement of {value:.1e} ms is not plausible")))
-            }
-            None => (default, Some("the default: could not be measured here".to_owned())),
+        let (default, value) = (*(one.place)(&mut defaults), *(one.place)(&mut used));
+        let what = if value == default { "the default" } else { "scaled by what was measured" };
+        let note = match measured.get(one.name) {
+            Some(found) if plausible(default, *found) => None,
+            Some(found) => Some(format!("{what}: a measurement of {found:.1e} ms is not plausible")),
+            None => Some(format!("{what}: could not be measured here")),
         };
         Settled { constant: one.name, value, unit: UNIT, note }
     };
@@ -123,7 +121,7 @@ pub struct TimedScan {
 }
 
 /// Milliseconds per page and per row, from a table of many small rows and one
-/// of few large ones; none if the two do not tell them apart.
+/// of few large ones; none if noise hides the difference.
 #[must_use]
 pub fn page_and_row(narrow: TimedScan, wide: TimedScan) -> Option<(f64, f64)> {
     let apart = narrow.pages * wide.rows - wide.pages * narrow.rows;
@@ -173,6 +171,10 @@ mod tests {
         let found = CostConstants::calibrated(&slow);
         let scan: Vec<f64> = found.planning_scan_ms.iter().map(|point| point.1.round()).collect();
         assert_eq!(scan, [2.0, 9.0, 120.0, 460.0]);
+        let rows = settled(&slow);
+        let row = rows.iter().find(|row| row.constant == "planning_scan_1024_ms").unwrap();
+        assert_eq!(row.value.round(), 460.0);
+        assert_eq!(row.note.as_deref(), Some("scaled by what was measured: could not be measured here"));
         // Joins were not measured at all.
         assert_eq!(found.planning_join_ms, CostConstants::default().planning_join_ms);
     }

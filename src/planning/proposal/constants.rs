@@ -124,6 +124,8 @@ pub struct CostConstants {
     /// Part of the lock table that the statements of one table may take;
     /// policy.
     pub lock_share: f64,
+    /// Statements that a core carries at a time before others wait; policy.
+    pub statements_per_core: f64,
     /// Most shards where a hot statement cannot be pruned: 1 ms of planning.
     pub shards_unpruned_max: usize,
     /// Most shards otherwise.
@@ -248,9 +250,10 @@ impl Default for CostConstants {
             shard_bytes_target: 10.0 * GIB,
             shard_bytes_min: GIB,
             gain_named_ms: 1.0,
-            planning_budget_share: 0.05,
+            planning_budget_share: 1.0,
             shards_budget_min: 16,
             lock_share: 0.5,
+            statements_per_core: 4.0,
             shards_unpruned_max: 128,
             shards_pruned_max: 1024,
             hot_share: 0.01,

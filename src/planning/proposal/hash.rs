@@ -291,6 +291,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn hashes_of_two_columns_are_combined_as_postgresql_does() {
+        // hash_combine64 of common/hashfn.h; a single column is combined with 0.
+        let combine = |a: u64, b: u64| {
+            a ^ b.wrapping_add(0x49a0_f4dd_15e5_a8e3).wrapping_add(a << 54).wrapping_add(a >> 7)
+        };
+        for (a, b) in [(0, 0), (1, 2), (u64::MAX, 7), (0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210)] {
+            assert_eq!(combined(combine(0, a), combine(0, b)), combine(combine(0, a), b));
+        }
+    }
+
+    #[test]
     fn powers_enclose_a_count() {
         for (count, below, above) in
             [(0.0, 1, 1), (1.0, 1, 1), (3.0, 2, 4), (4.0, 4, 4), (1e9, 32_768, 32_768)]

@@ -1,8 +1,8 @@
 //! How many shards a server can carry: planning at peak, and the lock table.
 //!
 //! Not here: what fewer shards cost, and the limits of people (`settings`).
-//! Invariant: a limit is at least `shards_budget_min`, but for the lock table,
-//! which has no more room than it has.
+//! Invariant: a limit is at least `shards_budget_min`, unless the lock table
+//! has not even room for one statement on so many.
 
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::subject::Subject;
@@ -14,7 +14,8 @@ pub fn shards_max(input: &ProposalInput, subject: &Subject, unpruned: impl Fn(&U
     by_planning(input, &uses).min(by_locks(input, subject, &uses))
 }
 
-/// So many that planning of unpruned statements leaves the cores to others.
+/// So many that planning of unpruned statements takes no more than its part of
+/// the cores: below that it is weighed as a cost.
 fn by_planning(input: &ProposalInput, uses: &[&Use]) -> usize {
     let constants = input.constants;
     let budget = f64::from(input.cores.max(1)) * 1000.0 * constants.planning_budget_share;
@@ -31,15 +32,18 @@ fn by_planning(input: &ProposalInput, uses: &[&Use]) -> usize {
 }
 
 /// So many that the statements which run at a time find room for their locks:
-/// one for each shard and each of its indexes. One runs at least; whoever dumps
-/// or drops the table locks its shards too.
+/// one for each shard and each of its indexes. One runs at least, as whoever
+/// dumps or drops the table locks its shards too, and no more than the cores
+/// can carry: the others wait.
 fn by_locks(input: &ProposalInput, subject: &Subject, uses: &[&Use]) -> usize {
     let server = &input.server;
     let running: f64 = uses.iter().map(|one| running(input, one)).sum();
-    let transactions = running.clamp(1.0, server.connections.max(1.0));
+    let carried = f64::from(input.cores.max(1)) * input.constants.statements_per_core;
+    let transactions = running.min(server.connections).min(carried).max(1.0);
     let each = 1.0 + subject.table.indexes.len() as f64;
-    let room = server.lock_slots * input.constants.lock_share;
-    (room / (transactions * each)).floor().max(1.0) as usize
+    let room = server.lock_slots * input.constants.lock_share / each;
+    let alone = room.floor().max(1.0) as usize;
+    ((room / transactions) as usize).max(input.constants.shards_budget_min).min(alone)
 }
 
 /// How many of a statement run at a time, by its mean execution time.

@@ -5,6 +5,7 @@
 //! Invariant: no value is in two lists; what is in none goes to DEFAULT.
 
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
@@ -56,8 +57,8 @@ pub fn heavy(subject: &Subject, column: &Column, constants: &CostConstants) -> V
     values
 }
 
-/// The ways to put values into lists, by powers of two up to `limit` shards,
-/// the one that the size wants first, and one list for each value.
+/// The ways to put values into lists, at most `limit` shards: as many as the
+/// size wants first, then fewer, and one list for each value.
 ///
 /// # Errors
 /// The reason why there is none, a full sentence.
@@ -75,14 +76,11 @@ pub fn divisions(
     }
     let wanted =
         (subject.size.bytes_p90 / constants.shard_bytes_target).clamp(2.0, most as f64).ceil() as usize;
-    let powers = std::iter::successors(Some(2_usize), |count| count.checked_mul(2));
-    let mut counts: BTreeSet<usize> = powers.take_while(|count| *count < most).collect();
-    counts.extend([wanted, most]);
-    let mut counts: Vec<usize> = counts.into_iter().collect();
-    counts.sort_by_key(|count| (*count != wanted, *count));
+    let mut counts = vec![wanted, 2, (wanted / 2).max(2), most];
+    counts.dedup();
     let mut found: Vec<Division> = Vec::new();
     for count in counts {
-        let division = divide(subject, column, grouped(&values, count), constants);
+        let division = divide(subject, column, grouped(&values, count), &values, constants);
         if !found.contains(&division) {
             found.push(division);
         }
@@ -104,15 +102,16 @@ fn grouped(values: &[(String, f64)], count: usize) -> Vec<Vec<String>> {
     groups.into_iter().map(|group| group.1).filter(|group| !group.is_empty()).collect()
 }
 
-/// The rows of a table put into lists.
+/// The rows of a table put into lists of values with these shares.
 pub fn divide(
     subject: &Subject,
     column: &Column,
     groups: Vec<Vec<String>>,
+    values: &[(String, f64)],
     constants: &CostConstants,
 ) -> Division {
-    let values = values(subject, column);
-    let share_of = |wanted: &String| values.iter().find(|value| value.0 == *wanted).map_or(0.0, |v| v.1);
+    let values: HashMap<&str, f64> = values.iter().map(|value| (value.0.as_str(), value.1)).collect();
+    let share_of = |wanted: &String| values.get(wanted.as_str()).copied().unwrap_or(0.0);
     let shares: Vec<f64> = groups.iter().map(|group| group.iter().map(share_of).sum()).collect();
     // Damaged statistics may count more than all rows.
     let scaled = 1.0 / shares.iter().sum::<f64>().max(1.0);

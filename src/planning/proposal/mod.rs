@@ -3,14 +3,14 @@
 //! ```text
 //! subject (size, spreads, traffic) ─→ candidate ─→ legality
 //!                                        │            │
-//!                                  range, hash ─→ touch ─→ cost ─→ option ─→ choice
+//!                            range, list, hash ─→ touch ─→ cost ─→ option ─→ choice
 //!                                                                              │
 //!                                 link, variant ─→ joint (search) ─→ colocation ─→ explain
 //! ```
 //!
 //! Here are the values that come in and go out, and the order of the steps.
-//! Strategies: none, range by time, hash. Not here: DDL (`provision`), growth
-//! (`forecast`), the reading of statements (`workload`), lists and two levels.
+//! Strategies: all of them, by one column or two. Not here: DDL (`provision`),
+//! growth (`forecast`), the reading of statements (`workload`).
 //!
 //! Invariant: the same input yields the same proposal, byte for byte; every
 //! layout in it covers the key space exactly once; every proposal names
@@ -42,7 +42,7 @@ mod option;
 mod present;
 mod range;
 mod register;
-mod search;
+pub mod search;
 mod server;
 mod spread;
 mod stem;
@@ -212,7 +212,7 @@ pub enum Confidence {
     /// No statements, no growth seen, or a declared volume.
     Low,
     Medium,
-    /// Statements with many calls, and an event time.
+    /// Statements with many calls, and an event time or sampled values.
     High,
 }
 

@@ -84,9 +84,9 @@ pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
 fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Vec<Weighed> {
     let mut verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
     if let Some(present) = subject.table.partition_key.as_ref() {
-        verdict
-            .warnings
-            .push(format!("It is partitioned by {present} today: the shards replace its partitions."));
+        verdict.warnings.push(format!(
+            "The table is partitioned by {present} today: the shards would replace its partitions."
+        ));
     }
     if let Some(time) = &candidate.stands_for {
         let (id, time) = (quote_identifier(candidate.key.leading()), quote_identifier(time));

@@ -18,8 +18,17 @@ pub struct Spread {
     curve: Vec<(f64, f64)>,
     /// (position, share): values that many rows have.
     common: Vec<(f64, f64)>,
-    first: f64,
-    last: f64,
+    /// Every position of both, with the shares below and up to it.
+    points: Vec<Point>,
+}
+
+/// Where the shares below bend or jump.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Point {
+    at: f64,
+    below: f64,
+    /// With the values at the position itself.
+    upto: f64,
 }
 
 impl Spread {
@@ -108,42 +117,48 @@ impl Spread {
         if !curve.windows(2).all(ascending) {
             return None;
         }
-        let ends = |points: &[(f64, f64)]| Some((points.first()?.0, points.last()?.0));
-        let (first, last) = match (ends(&curve), ends(&common)) {
-            (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => return None,
-        };
-        Some(Self { curve, common, first, last })
+        if !curve.iter().chain(&common).all(|point| point.0.is_finite() && point.1.is_finite()) {
+            return None;
+        }
+        let mut positions: Vec<f64> = curve.iter().chain(&common).map(|point| point.0).collect();
+        positions.sort_by(f64::total_cmp);
+        positions.dedup();
+        if positions.is_empty() {
+            return None;
+        }
+        let (mut values, mut passed) = (common.iter().peekable(), 0.0);
+        let points = positions.into_iter().map(|at| {
+            let below = curve_below(&curve, at) + passed;
+            while let Some(value) = values.next_if(|value| value.0 <= at) {
+                passed += value.1;
+            }
+            let upto = curve_below(&curve, at) + passed;
+            Point { at, below: below.clamp(0.0, 1.0), upto: upto.clamp(0.0, 1.0) }
+        });
+        Some(Self { points: points.collect(), curve, common })
     }
 
     /// The lowest position that has rows.
     #[must_use]
-    pub const fn first(&self) -> f64 {
-        self.first
+    pub fn first(&self) -> f64 {
+        self.points.first().map_or(0.0, |point| point.at)
     }
 
     /// The highest position that has rows.
     #[must_use]
-    pub const fn last(&self) -> f64 {
-        self.last
+    pub fn last(&self) -> f64 {
+        self.points.last().map_or(0.0, |point| point.at)
     }
 
     /// Share of the rows below `position`.
     #[must_use]
     pub fn below(&self, position: f64) -> f64 {
-        let common: f64 =
-            self.common.iter().take_while(|value| value.0 < position).map(|value| value.1).sum();
-        (self.curve_below(position) + common).clamp(0.0, 1.0)
-    }
-
-    fn curve_below(&self, position: f64) -> f64 {
-        let after = self.curve.partition_point(|point| point.0 < position);
-        match (after.checked_sub(1).map(|at| self.curve[at]), self.curve.get(after)) {
+        let after = self.points.partition_point(|point| point.at < position);
+        match (after.checked_sub(1).map(|at| self.points[at]), self.points.get(after)) {
             (None, _) => 0.0,
-            (Some(before), None) => before.1,
+            (Some(before), None) => before.upto,
             (Some(before), Some(after)) => {
-                before.1 + (after.1 - before.1) * (position - before.0) / (after.0 - before.0)
+                before.upto + (after.below - before.upto) * (position - before.at) / (after.at - before.at)
             }
         }
     }
@@ -154,16 +169,32 @@ impl Spread {
         (self.below(upper) - self.below(lower)).max(0.0)
     }
 
-    /// The position below which `share` of the rows lie, by bisection (60
-    /// halvings exhaust a double).
+    /// The position below which `share` of the rows lie; where a value has
+    /// them, the next position after it.
     #[must_use]
     pub fn quantile(&self, share: f64) -> f64 {
-        let (mut low, mut high) = (self.first, self.last);
-        for _ in 0..60 {
-            let middle = low + (high - low) / 2.0;
-            if self.below(middle) < share { low = middle } else { high = middle }
+        let after = self.points.partition_point(|point| point.below < share);
+        match (after.checked_sub(1).map(|at| self.points[at]), self.points.get(after)) {
+            (None, _) => self.first(),
+            (Some(before), _) if before.upto >= share => before.at.next_up(),
+            (Some(before), None) => before.at,
+            (Some(before), Some(after)) => {
+                let part = (share - before.upto) / (after.below - before.upto);
+                before.at + (after.at - before.at) * part.clamp(0.0, 1.0)
+            }
         }
-        high
+    }
+}
+
+/// Share of a curve below a position.
+fn curve_below(curve: &[(f64, f64)], position: f64) -> f64 {
+    let after = curve.partition_point(|point| point.0 < position);
+    match (after.checked_sub(1).map(|at| curve[at]), curve.get(after)) {
+        (None, _) => 0.0,
+        (Some(before), None) => before.1,
+        (Some(before), Some(after)) => {
+            before.1 + (after.1 - before.1) * (position - before.0) / (after.0 - before.0)
+        }
     }
 }
 

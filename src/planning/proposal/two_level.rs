@@ -80,8 +80,8 @@ pub fn lists_hashed(
             subject.distinct(&other.name, constants.distinct_values) / constants.distinct_per_shard,
         )
     });
-    let lists =
-        list::divide(subject, column, heavy.iter().map(|value| vec![value.0.clone()]).collect(), constants);
+    let groups = heavy.iter().map(|value| vec![value.0.clone()]).collect();
+    let lists = list::divide(subject, column, groups, &heavy, constants);
     let mut found: Vec<Division> = Vec::new();
     for target in [1.0, 0.5, 2.0, 0.25, 4.0].map(|factor| constants.shard_bytes_target * factor) {
         let rest = hash::power_above(bytes * (1.0 - share).max(0.0) / target).clamp(1, most.max(1));

@@ -14,6 +14,7 @@ use crate::planning::proposal::choice::Standing;
 use crate::planning::proposal::choice::Ways;
 use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::division::Division;
 use crate::planning::proposal::link::Link;
 use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Wanted;
@@ -46,13 +47,21 @@ pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &
     let mut open: Vec<Vec<Open>> =
         subjects.iter().zip(ways).map(|(subject, ways)| own(input, subject, ways)).collect();
     for kin in kindred(&open, links) {
+        let measures = measures(&open, &kin);
         let wanted = wanted(&open, &kin);
         for (table, at) in kin {
-            for wanted in &wanted {
-                let Some(found) = replanned(input, &subjects[table], &open[table][at].weighed, *wanted)
-                else {
-                    continue;
-                };
+            // Variants stand behind all other ways, so the places of those stay.
+            let way = open[table][at].weighed.clone();
+            open[table].retain(|one| {
+                let division = &one.weighed.division;
+                one.role != Role::Variant
+                    || !same_key(&one.weighed, &way)
+                    || measures.contains(&Measure::of(division))
+            });
+            // Keys of two columns or levels have only the variants that they came with.
+            let single = way.division.key.single().is_some();
+            for wanted in wanted.iter().filter(|_| single) {
+                let Some(found) = replanned(input, &subjects[table], &way, *wanted) else { continue };
                 if !open[table].iter().any(|other| same_way(&other.weighed, &found)) {
                     open[table].push(Open { weighed: found, role: Role::Variant });
                 }
@@ -60,6 +69,50 @@ pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &
         }
     }
     open
+}
+
+/// What tables that are aligned have in common, whatever rows they have.
+#[derive(Debug, Clone, PartialEq)]
+struct Measure {
+    modulus: Option<u32>,
+    unit: Option<CalendarUnit>,
+    groups: Option<Vec<Vec<String>>>,
+    /// Of the second level.
+    inner: Option<u32>,
+}
+
+impl Measure {
+    fn of(division: &Division) -> Self {
+        let mut found = Self { modulus: None, unit: None, groups: None, inner: None };
+        match &division.cells {
+            Cells::Hash { modulus, .. } => found.modulus = Some(*modulus),
+            Cells::Range { unit, .. } => found.unit = *unit,
+            Cells::List { groups } => found.groups = Some(groups.clone()),
+            Cells::Whole => {}
+        }
+        found.inner = division.moduli.iter().max().copied();
+        found
+    }
+}
+
+/// The measures of the ways that the tables of a set would take by
+/// themselves: no others are worth agreeing on.
+fn measures(open: &[Vec<Open>], kin: &[Place]) -> Vec<Measure> {
+    let mut found: Vec<Measure> = Vec::new();
+    for (table, at) in kin {
+        for one in own_ways(&open[*table], *at) {
+            let measure = Measure::of(&one.weighed.division);
+            if !found.contains(&measure) {
+                found.push(measure);
+            }
+        }
+    }
+    found
+}
+
+/// The ways by the same key as one, but for variants.
+fn own_ways(list: &[Open], at: usize) -> impl Iterator<Item = &Open> {
+    list.iter().filter(move |one| one.role != Role::Variant && same_key(&one.weighed, &list[at].weighed))
 }
 
 fn own(input: &ProposalInput, subject: &Subject, ways: &Ways) -> Vec<Open> {
@@ -83,7 +136,8 @@ fn same_way(a: &Weighed, b: &Weighed) -> bool {
 /// A table and one of its ways, the first of its key.
 type Place = (usize, usize);
 
-/// Sets of keys of at least two tables that are linked with each other.
+/// Sets of keys that are linked with each other; a key without links is a set
+/// by itself.
 fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
     let firsts = |table: usize| -> Vec<Place> {
         let list = &open[table];
@@ -108,7 +162,7 @@ fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
     for (at, place) in places.iter().enumerate() {
         sets.entry(find(&root, at)).or_default().push(*place);
     }
-    sets.into_values().filter(|set| set.len() > 1).collect()
+    sets.into_values().collect()
 }
 
 /// The first of the set of a member.
@@ -124,12 +178,12 @@ fn wanted(open: &[Vec<Open>], kin: &[Place]) -> Vec<Wanted> {
     let mut moduli = BTreeSet::new();
     let mut plans: BTreeMap<CalendarUnit, RangePlan> = BTreeMap::new();
     for (table, at) in kin {
-        let list = &open[*table];
-        for one in list.iter().filter(|one| same_key(&one.weighed, &list[*at].weighed)) {
+        for one in own_ways(&open[*table], *at) {
             if let Cells::Hash { modulus, .. } = one.weighed.division.cells {
                 moduli.insert(modulus);
             }
-            if let Some(plan) = range_plan(&one.weighed.division) {
+            let single = one.weighed.division.key.single().is_some();
+            if let Some(plan) = range_plan(&one.weighed.division).filter(|_| single) {
                 let common = plans.entry(plan.unit).or_insert(plan);
                 common.first = common.first.min(plan.first);
                 common.end = common.end.max(plan.end);

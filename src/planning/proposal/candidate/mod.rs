@@ -154,7 +154,7 @@ fn ranges(
     let stands_in = subject.growth.is_none_or(|growth| growth.event_time.is_none())
         && is_time
         && subject.follows_time(column, constants.follow_share);
-    if !input.settings.retention_policy.is_empty() && (event_time || stands_in) && kept {
+    if subject.kept.is_some() && (event_time || stands_in) && kept {
         found.push(Generator::Retention);
     }
     if evidence.ranges {

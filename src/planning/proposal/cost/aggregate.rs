@@ -51,7 +51,8 @@ fn each(
         let spilled = |parts| spilled_ms(input, read * excess(input, bytes, parts));
         let whole = spilled(1.0);
         let by_key = !key.is_empty() && key.iter().all(|column| columns.contains(column));
-        let divided = if by_key { spilled(pruning.touch(one).share / pruning.random) } else { whole };
+        let divided =
+            if by_key { spilled(pruning.touch(one).share / division.concentration()) } else { whole };
         sum += one.calls_per_second * measure(whole, divided);
     }
     sum

@@ -88,7 +88,7 @@ impl Joined {
                 |parts| spilled_ms(input, (left.bytes + right.bytes) * excess(input, hashed, parts));
             let whole = spilled(1.0);
             // As many hash tables as shards with rows: unequal ones count as fewer.
-            let parts = pruning.touch(one).share / pruning.random;
+            let parts = pruning.touch(one).share / a.1.concentration();
             found.saved += one.calls_per_second * (whole - spilled(parts)).max(0.0);
         }
         found
@@ -134,6 +134,7 @@ fn aligned(a: &Subject, division_a: &Division, b: &Subject, division_b: &Divisio
         && !key.is_empty()
         && key.iter().zip(&other_key).all(same_type)
         && division_a.key.first.len() == division_b.key.first.len()
+        && division_a.moduli == division_b.moduli
         && same_bounds(&division_a.cells, &division_b.cells)
 }
 
@@ -141,6 +142,7 @@ fn same_bounds(a: &Cells, b: &Cells) -> bool {
     match (a, b) {
         (Cells::Hash { modulus, .. }, Cells::Hash { modulus: other, .. }) => modulus == other,
         (Cells::Range { edges, .. }, Cells::Range { edges: other, .. }) => edges == other,
+        (Cells::List { groups }, Cells::List { groups: other }) => groups == other,
         _ => false,
     }
 }

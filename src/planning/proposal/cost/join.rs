@@ -78,7 +78,7 @@ pub fn spilled_ms(input: &ProposalInput, bytes: f64) -> f64 {
 /// second.
 pub fn joins(input: &ProposalInput, subject: &Subject) -> f64 {
     let uses = subject.traffic.uses.iter().filter(|one| one.reads && hashes(one));
-    uses.map(|one| {
+    let each = uses.map(|one| {
         let mine = Side::of(subject, one);
         let others = others(input, subject, one);
         let least = others.iter().map(|side| side.bytes).fold(f64::INFINITY, f64::min);
@@ -88,8 +88,9 @@ pub fn joins(input: &ProposalInput, subject: &Subject) -> f64 {
         let hashed = mine.bytes.min(least);
         let spilled = spilled_ms(input, mine.bytes * excess(input, hashed, 1.0));
         one.calls_per_second * (mine.rows * input.constants.hash_row_ms + spilled)
-    })
-    .sum()
+    });
+    // The sum of nothing is minus zero, which does not survive JSON.
+    each.fold(0.0, |sum, one| sum + one)
 }
 
 /// Whether a join of this use would hash its rows: not if they are looked up

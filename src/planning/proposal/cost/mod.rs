@@ -86,8 +86,12 @@ impl Cost {
     }
 
     pub fn terms(&self) -> Vec<CostTerm> {
-        let term =
-            |(name, value): (&str, f64)| CostTerm { name: name.to_owned(), value, unit: UNIT.to_owned() };
+        // An empty sum is minus zero, which JSON of PostgreSQL does not keep.
+        let term = |(name, value): (&str, f64)| CostTerm {
+            name: name.to_owned(),
+            value: value + 0.0,
+            unit: UNIT.to_owned(),
+        };
         self.named().into_iter().map(term).collect()
     }
 

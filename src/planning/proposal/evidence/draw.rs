@@ -321,3 +321,123 @@ fn array(values: &[&String]) -> String {
         values.iter().map(|value| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::access::Access as ColumnAccess;
+    use crate::model::access::AccessKind;
+    use crate::model::access::Mention;
+    use crate::model::name::QualifiedName;
+    use serde_json::json;
+
+    fn profile(
+        statistics: serde_json::Value,
+        sampled: serde_json::Value,
+        samples: serde_json::Value,
+    ) -> Profile {
+        let of = |name: &str| json!({"schema": "pg_catalog", "name": name, "text": name});
+        Profile::from_json(json!({
+            "format": "pg_presplit profile", "version": 2, "captured_at": "2026-01-02T00:00:00Z",
+            "server_version_num": 150_000, "database": "d",
+            "tables": [{"schema": "app", "table": "t", "kind": "ordinary", "rows": 1000, "heap_bytes": 8192, "index_bytes": 0, "toast_bytes": 0,
+                "columns": [{"name": "k", "type": of("integer"), "not_null": false, "statistics": statistics, "sampled": sampled},
+                            {"name": "at", "type": of("timestamp with time zone"), "not_null": true, "statistics":
+                                {"null_fraction": 0.0, "width": 8.0, "distinct": -1.0,
+                                 "histogram": ["2025-12-23 00:00:00+00", "2026-01-02 00:00:00+00"]}}]}],
+            "workload": {"statements": [{"queryid": 1, "query": "", "calls": 10.0, "exec_ms": 1.0, "rows": 70.0, "samples": samples}]}
+        }))
+        .unwrap()
+    }
+
+    fn drawn(profile: &Profile, uses: &[(ParameterUse, &str)]) -> Vec<Vec<Drawn>> {
+        let mention = Mention {
+            relation: QualifiedName::new("app", "t"),
+            accesses: vec![
+                ColumnAccess::of(AccessKind::Equality, "k"),
+                ColumnAccess::of(AccessKind::Range, "at"),
+            ],
+        };
+        let analysis =
+            Analysis::Facts(StatementFacts { mentions: vec![mention], ..StatementFacts::default() });
+        let constants = CostConstants::default();
+        let source = Source {
+            profile,
+            statement: &profile.workload.statements[0],
+            analysis: &analysis,
+            constants: &constants,
+        };
+        let parameters: Vec<Parameter> = (1..)
+            .zip(uses)
+            .map(|(number, (used, column))| {
+                let column =
+                    (!column.is_empty()).then(|| (QualifiedName::new("app", "t"), (*column).to_owned()));
+                Parameter { number, uses: vec![(*used, column)], readable: true }
+            })
+            .collect();
+        draws(&source, &parameters).into_iter().map(|draw| draw.values).collect()
+    }
+
+    fn values(drawn: &[Vec<Drawn>], at: usize) -> Vec<&str> {
+        let text = |values: &'_ Vec<Drawn>| match &values[at] {
+            Drawn::Value(text) => text.clone(),
+            other => format!("{other:?}"),
+        };
+        drawn.iter().map(|one| text(one).leak() as &str).collect()
+    }
+
+    fn statistics() -> serde_json::Value {
+        json!({"null_fraction": 0.0, "width": 4.0, "distinct": -0.5, "common_values": ["7"], "common_fractions": [0.4],
+               "histogram": ["0", "100", "200", "300"]})
+    }
+
+    #[test]
+    fn equal_values_are_as_frequent_as_in_the_table() {
+        let profile = profile(statistics(), json!([]), json!([]));
+        let found = drawn(&profile, &[(ParameterUse::Equality, "k")]);
+        assert_eq!(values(&found, 0), ["7", "7", "50", "150", "250"]);
+        assert_eq!(found, drawn(&profile, &[(ParameterUse::Equality, "k")]));
+    }
+
+    #[test]
+    fn ranges_are_windows_and_what_is_recent_ends_now() {
+        let profile = profile(statistics(), json!([]), json!([]));
+        let found = drawn(&profile, &[(ParameterUse::Lower, "k"), (ParameterUse::Upper, "k")]);
+        assert_eq!(values(&found, 0), ["28", "85", "142", "199", "256"]);
+        assert_eq!(values(&found, 1), ["43", "100", "157", "214", "271"]);
+        let found = drawn(&profile, &[(ParameterUse::Lower, "at")]);
+        assert_eq!(values(&found, 0), ["2026-01-01 00:00:00+00"; 5]);
+        // One day of ten, before the moment of the profile.
+        let found = drawn(&profile, &[(ParameterUse::Ago, "at")]);
+        assert_eq!(values(&found, 0), ["86400000000 microseconds"; 5]);
+    }
+
+    #[test]
+    fn values_of_executions_come_first() {
+        let samples = json!([["1", null], [false, "x"], [["3", "4"], "y"]]);
+        let found = drawn(
+            &profile(statistics(), json!([]), samples),
+            &[(ParameterUse::Equality, "k"), (ParameterUse::Equality, "")],
+        );
+        assert_eq!(values(&found, 0)[0], "1");
+        assert_eq!(values(&found, 0)[2], "3");
+        assert_eq!(found[0][1], Drawn::Null);
+        let sampled = json!([{"access": "equality", "sampled": 10, "executions": 10.0, "values": 10,
+            "frequent": [{"value": "42", "count": 9, "error": 0}], "reservoir": [{"value": "43"}], "reservoir_of": 10}]);
+        let found = drawn(&profile(statistics(), sampled, json!([])), &[(ParameterUse::Equality, "k")]);
+        assert_eq!(values(&found, 0), ["42", "42", "42", "42", "43"]);
+    }
+
+    #[test]
+    fn lists_limits_and_the_unknown() {
+        let profile = profile(statistics(), json!([]), json!([]));
+        let found = drawn(
+            &profile,
+            &[(ParameterUse::List, "k"), (ParameterUse::Limit, ""), (ParameterUse::Equality, "")],
+        );
+        assert!(values(&found, 0).iter().all(|list| list.starts_with("{\"") && list.ends_with("\"}")));
+        assert_eq!((values(&found, 1)[0], &found[0][2]), ("7", &Drawn::Unknown));
+        assert_eq!(drawn(&profile, &[]), [Vec::new()]);
+        assert_eq!(array(&[&"a\"b".to_owned(), &"c\\".to_owned()]), "{\"a\\\"b\",\"c\\\\\"}");
+    }
+}

@@ -90,6 +90,13 @@ impl Evidence {
         }
     }
 
+    /// In place of evidence: why there is none.
+    #[must_use]
+    pub const fn none(why: String) -> Self {
+        let statement = String::new();
+        Self { queryid: 0, statement, calls: 0.0, exec_ms: 0.0, before: None, after: None, error: Some(why) }
+    }
+
     /// Whether it is planned today and would be no more.
     const fn breaks(&self) -> bool {
         self.before.is_some() && self.after.is_none()

@@ -59,7 +59,9 @@ pub fn divided(
         let mut columns = root.columns.clone();
         for (column, supposed) in table.columns.iter().zip(&mut columns) {
             if let Some(supposed) = supposed {
-                supposed.distinct = sampled_distinct(supposed, root.rows, share);
+                // A value that is asked for may be in any shard: those of the
+                // table, so that the rows found in all shards are those of it.
+                supposed.distinct = supposed.statistics.distinct_values(root.rows);
                 if let Some(cut) = parts.cut(&column.name, shard) {
                     supposed.distinct = cut.distinct;
                     supposed.statistics = Arc::new(cut);
@@ -77,17 +79,6 @@ pub fn divided(
     }
     all.push(root);
     all
-}
-
-/// Distinct values of a column in a sample of `share` of the rows.
-fn sampled_distinct(column: &SupposedColumn, rows: f64, share: f64) -> f64 {
-    let distinct = column.statistics.distinct;
-    if distinct <= 0.0 || rows <= 0.0 {
-        return distinct;
-    }
-    // Each value is in the sample unless all of its rows are not.
-    let seen = distinct * (1.0 - (1.0 - share.clamp(0.0, 1.0)).powf(rows / distinct));
-    seen.clamp(1.0, distinct)
 }
 
 /// How the rows of a table fall into the shards of a layout.
@@ -342,5 +333,123 @@ fn position(datum: &RangeDatum, kind: KeyType) -> Option<f64> {
         RangeDatum::MinValue => Some(f64::NEG_INFINITY),
         RangeDatum::MaxValue => Some(f64::INFINITY),
         RangeDatum::Value(text) => kind.read(text).map(|value| value.position()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::Strategy;
+    use crate::planning::proposal::evidence::represent::represent;
+    use serde_json::json;
+
+    fn table(statistics: serde_json::Value) -> Table {
+        let of = |name: &str| json!({"schema": "pg_catalog", "name": name, "text": name});
+        serde_json::from_value(json!({
+            "schema": "app", "table": "t", "kind": "ordinary", "rows": 1000, "heap_bytes": 819_200, "index_bytes": 0, "toast_bytes": 0,
+            "columns": [{"name": "k", "type": of("integer"), "not_null": false, "statistics": statistics},
+                        {"name": "v", "type": of("integer"), "not_null": true,
+                         "statistics": {"null_fraction": 0.0, "width": 4.0, "distinct": -1.0}}]
+        }))
+        .unwrap()
+    }
+
+    fn layout(strategy: Strategy, bounds: Vec<Bound>) -> Represented {
+        let shard = |(at, bound): (usize, Bound)| Shard {
+            name: format!("t_{at}"),
+            bound,
+            rows: 1.0,
+            bytes: 1.0,
+            tablespace: None,
+            future: false,
+            of: None,
+        };
+        let shards = bounds.into_iter().enumerate().map(shard).collect();
+        let layout = Layout::new(strategy, vec!["k".to_owned()], vec![KeyType::Integer], shards).unwrap();
+        represent(&layout, 64).unwrap()
+    }
+
+    fn rows(found: &[Supposed]) -> Vec<f64> {
+        found.iter().map(|one| one.rows.round()).collect()
+    }
+
+    fn point(text: &str) -> Vec<RangeDatum> {
+        vec![RangeDatum::Value(text.to_owned())]
+    }
+
+    #[test]
+    fn ranges_have_the_rows_and_values_between_their_ends() {
+        let statistics = json!({"null_fraction": 0.1, "width": 4.0, "distinct": -0.5, "common_values": ["5"],
+            "common_fractions": [0.3], "histogram": ["0", "10", "20", "30", "40"]});
+        let layout = layout(
+            Strategy::Range,
+            vec![
+                Bound::Range { lower: vec![RangeDatum::MinValue], upper: point("15") },
+                Bound::Range { lower: point("15"), upper: point("100") },
+                Bound::Default,
+            ],
+        );
+        let found = divided(&table(statistics), &layout, &HashValues::new(), &CostConstants::default());
+        assert_eq!(rows(&found), [525.0, 375.0, 100.0, 1000.0]);
+        let key = |at: usize| found[at].columns[0].clone().unwrap();
+        assert_eq!(key(0).statistics.histogram, ["0", "10", "15"]);
+        assert_eq!(key(1).statistics.histogram, ["15", "20", "30", "40"]);
+        assert_eq!(key(0).statistics.common_values, ["5"]);
+        assert!((key(0).statistics.common_fractions[0] - 0.3 / 0.525).abs() < 1e-9);
+        assert!(key(1).statistics.common_values.is_empty());
+        assert_eq!((key(0).statistics.null_fraction, key(2).statistics.null_fraction), (0.0, 0.1));
+        // A unique column of the table is asked for a value of the table.
+        assert_eq!(found[0].columns[1].clone().unwrap().distinct, 1000.0);
+        assert!((found.iter().take(3).map(|one| one.pages).sum::<f64>() - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lists_have_their_values_and_the_default_the_rest() {
+        let statistics = json!({"null_fraction": 0.1, "width": 4.0, "distinct": 6.0, "common_values": ["1", "2"],
+            "common_fractions": [0.4, 0.2]});
+        let list = |values: &[Option<&str>]| Bound::List {
+            values: values.iter().map(|value| value.map(str::to_owned)).collect(),
+        };
+        let layout = layout(
+            Strategy::List,
+            vec![list(&[Some("1")]), list(&[Some("02"), None]), list(&[Some("9")]), Bound::Default],
+        );
+        let found = divided(&table(statistics), &layout, &HashValues::new(), &CostConstants::default());
+        assert_eq!(rows(&found), [400.0, 300.0, 75.0, 225.0, 1000.0]);
+        let one = found[1].columns[0].clone().unwrap();
+        assert!((one.statistics.null_fraction - 1.0 / 3.0).abs() < 1e-9);
+        assert_eq!(one.distinct, 1.0);
+    }
+
+    #[test]
+    fn hash_shards_have_the_common_values_that_fall_to_them() {
+        let statistics = json!({"null_fraction": 0.0, "width": 4.0, "distinct": 102.0, "common_values": ["7", "8"],
+            "common_fractions": [0.4, 0.2], "histogram": ["0", "100"]});
+        let hash = |remainder| Bound::Hash { modulus: 2, remainder };
+        let layout = layout(Strategy::Hash, vec![hash(0), hash(1)]);
+        let table = table(statistics);
+        let hashes = HashValues::from([((table.name(), "k".to_owned()), vec![4, 11])]);
+        let found = divided(&table, &layout, &hashes, &CostConstants::default());
+        assert_eq!(rows(&found), [600.0, 400.0, 1000.0]);
+        assert_eq!(found[0].columns[0].clone().unwrap().statistics.common_values, ["7"]);
+        assert_eq!(found[0].columns[0].clone().unwrap().distinct, 51.0);
+    }
+
+    #[test]
+    fn without_statistics_what_is_expected_counts() {
+        let layout = layout(
+            Strategy::Range,
+            vec![Bound::Range { lower: point("0"), upper: point("9") }, Bound::Default],
+        );
+        let mut table = table(serde_json::Value::Null);
+        assert_eq!(
+            rows(&divided(&table, &layout, &HashValues::new(), &CostConstants::default())),
+            [500.0, 500.0, 1000.0]
+        );
+        table.rows = 0.0;
+        assert_eq!(
+            rows(&divided(&table, &layout, &HashValues::new(), &CostConstants::default())),
+            [1.0, 1.0, 2.0]
+        );
     }
 }

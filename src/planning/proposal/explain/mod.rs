@@ -20,6 +20,7 @@ use crate::planning::proposal::choice::Whole;
 use crate::planning::proposal::choice::disqualified;
 use crate::planning::proposal::cost;
 use crate::planning::proposal::cost::Cost;
+use crate::planning::proposal::demand::Demand;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::explain::words::duration;
@@ -240,19 +241,18 @@ fn by(weighed: &Weighed) -> String {
 
 fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
     let chosen = choice.chosen();
-    let column = shown_key(chosen);
     let division = &chosen.division;
+    let filtering = filtering(division);
+    let columns = quote_identifiers(&filtering);
     let measure = if subject.traffic.weighed_by_time { "execution time" } else { "calls" };
     let filtered = subject
         .traffic
-        .share_of_reads(|one| one.narrowings.get(division.key.leading()).is_some_and(|found| found.prunable))
+        .share_of_reads(|one| {
+            let mut columns = filtering.iter().map(|column| one.narrowings.get(column));
+            columns.all(|found| found.is_some_and(|found| found.prunable))
+        })
         .filter(|share| !subject.traffic.assumed && *share > 0.0);
-    let kind = match &division.cells {
-        Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
-        Cells::Range { .. } => "ranges".to_owned(),
-        Cells::List { .. } => "lists".to_owned(),
-        _ => "hash shards".to_owned(),
-    };
+    let kind = kind(division);
     let largest = bytes(subject.size.bytes * division.largest_share());
     let shape = format!("{} shards of up to {largest} at the horizon", division.shard_count());
     let saved = format!(
@@ -262,11 +262,36 @@ fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
     );
     match filtered {
         Some(share) => format!(
-            "{} of {measure} filters on {column}; {kind} read {} of the rows; {shape}. {saved}",
+            "{} of {measure} filters on {columns}; {kind} read {} of the rows; {shape}. {saved}",
             percent(share),
             percent(rows_scanned_share(subject, division))
         ),
-        None => format!("No statement known filters on {column}; {kind} by it: {shape}. {saved}"),
+        None => format!("No statement known filters on {columns}; {kind} by it: {shape}. {saved}"),
+    }
+}
+
+/// The columns that a statement has to name for shards of the first level to
+/// be pruned: all of a hash key, the leading one of another.
+fn filtering(division: &Division) -> Vec<String> {
+    match division.cells {
+        Cells::Hash { .. } => division.key.first_names(),
+        _ => division.key.first_names().into_iter().take(1).collect(),
+    }
+}
+
+/// How a sentence names the shards.
+fn kind(division: &Division) -> String {
+    let first = match &division.cells {
+        Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
+        Cells::Range { .. } => "ranges".to_owned(),
+        Cells::List { .. } => "lists".to_owned(),
+        _ => "hash shards".to_owned(),
+    };
+    let second: Vec<&String> = division.key.second.iter().map(|column| &column.name).collect();
+    if second.is_empty() {
+        first
+    } else {
+        format!("{first} divided by hash of {}", quote_identifiers(&second))
     }
 }
 
@@ -285,9 +310,10 @@ fn confidence(input: &ProposalInput, subject: &Subject) -> Confidence {
         subject.size.rows > subject.size.rows_past || subject.size.rows < growth.map_or(0.0, |g| g.rows_now);
     let stated = !subject.traffic.uses.is_empty() && !subject.traffic.assumed;
     let event_time = growth.is_some_and(|growth| growth.event_time.is_some());
+    let sampled = || subject.table.columns.iter().any(|column| Demand::of(column, input.constants).is_some());
     if !stated || !grows || subject.size.declared {
         Confidence::Low
-    } else if event_time && subject.traffic.calls >= input.constants.calls_trusted {
+    } else if (event_time || sampled()) && subject.traffic.calls >= input.constants.calls_trusted {
         Confidence::High
     } else {
         Confidence::Medium
@@ -334,27 +360,34 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
             warnings.extend(about_time(input, subject, &column, *follows));
             warnings.extend(about_default(subject, &weighed.division, &column));
         }
-        Cells::Hash { .. } => {
-            let known =
-                input.hash_values.contains_key(&(subject.name.clone(), candidate.key.leading().to_owned()));
-            let common = subject
-                .statistics(candidate.key.leading())
-                .is_some_and(|found| !found.common_fractions.is_empty());
-            if common && !known {
-                warnings.push(format!(
-                    "The profile has no hash values of {column}: the skew is estimated from its heaviest value."
-                ));
-            }
-            if !input.settings.retention_policy.is_empty() {
-                warnings.push(
-                    "Hash shards hold rows of every age: presplit.data_retention_policy cannot drop them."
-                        .to_owned(),
-                );
-            }
-        }
-        Cells::List { .. } | Cells::Whole => {}
+        Cells::Hash { .. } => warnings.extend(every_age(input, "Hash")),
+        Cells::List { .. } => warnings.extend(every_age(input, "List")),
+        Cells::Whole => {}
     }
+    let hashed = match weighed.division.cells {
+        Cells::Hash { .. } => &candidate.key.first,
+        _ => &candidate.key.second,
+    };
+    warnings.extend(hashed.iter().filter_map(|column| without_hashes(input, subject, &column.name)));
     warnings
+}
+
+/// Whether common values of a hashed column could not be placed.
+fn without_hashes(input: &ProposalInput, subject: &Subject, column: &str) -> Option<String> {
+    let known = input.hash_values.contains_key(&(subject.name.clone(), column.to_owned()));
+    let common = subject.statistics(column).is_some_and(|found| !found.common_fractions.is_empty());
+    (common && !known).then(|| {
+        format!(
+            "The profile has no hash values of {}: the skew is estimated from its heaviest value.",
+            quote_identifier(column)
+        )
+    })
+}
+
+fn every_age(input: &ProposalInput, kind: &str) -> Option<String> {
+    (!input.settings.retention_policy.is_empty()).then(|| {
+        format!("{kind} shards hold rows of every age: presplit.data_retention_policy cannot drop them.")
+    })
 }
 
 fn about_time(input: &ProposalInput, subject: &Subject, column: &str, follows: bool) -> Option<String> {

@@ -48,11 +48,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The obstacles and the price of each way around them, in sentences;
-    /// empty if nothing is to be said.
+    /// The obstacles and the price of them all, in sentences; empty if nothing
+    /// is to be said.
     pub fn told(&self) -> String {
-        let sentences: Vec<String> = self.obstacles.iter().cloned().chain(self.price.sentence()).collect();
-        sentences.join(" ")
+        // One obstacle tells its price itself, but for the statements.
+        let alone = self.obstacles.len() == 1 && self.price.on_conflict_statements == 0;
+        let price = self.price.sentence().filter(|_| !alone);
+        self.obstacles.iter().cloned().chain(price).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -75,7 +77,9 @@ impl<'a> Rules<'a> {
     pub fn judge(&self, subject: &Subject, key: &[String], strategy: Strategy) -> Verdict {
         let mut verdict = Verdict::default();
         let table = subject.table;
-        verdict.obstacles.extend(not_a_table_to_shard(table));
+        // Shards that were made here can be made anew.
+        let ours = table.kind == TableKind::Partitioned && self.input.applied.contains_key(&subject.name);
+        verdict.obstacles.extend(not_a_table_to_shard(table).filter(|_| !ours));
         verdict.obstacles.extend(unfit_columns(table, key, strategy));
         self.uniques(subject, key, &mut verdict);
         self.exclusions(table, key, &mut verdict);
@@ -170,24 +174,21 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// What a table is that cannot be divided, whatever the key.
+/// What a table is that cannot be divided, whatever the key. One that is
+/// partitioned can be cut anew.
 fn not_a_table_to_shard(table: &Table) -> Option<String> {
-    let shown = quote_identifier(&table.schema);
-    let of_system = table.schema.starts_with("pg_") || table.schema == "information_schema";
-    let what = match table.kind {
-        TableKind::Foreign => "a foreign table: its rows are elsewhere".to_owned(),
-        TableKind::Partitioned => "already partitioned".to_owned(),
-        TableKind::Ordinary if table.extension => {
-            "of an extension, which would not find it changed".to_owned()
-        }
-        TableKind::Ordinary if table.inheritance => {
-            "a parent or child by inheritance; a partitioned table cannot be".to_owned()
-        }
-        TableKind::Ordinary if table.schema.starts_with("pg_temp") => {
-            "temporary: it ends with its session".to_owned()
-        }
-        TableKind::Ordinary if of_system => format!("of the system, in schema {shown}"),
-        TableKind::Ordinary => return None,
+    let what = if table.kind == TableKind::Foreign {
+        "a foreign table: its rows are elsewhere".to_owned()
+    } else if table.extension {
+        "of an extension, which would not find it changed".to_owned()
+    } else if table.inheritance {
+        "a parent or child by inheritance; a partitioned table cannot be".to_owned()
+    } else if table.schema.starts_with("pg_temp") {
+        "temporary: it ends with its session".to_owned()
+    } else if table.schema.starts_with("pg_") || table.schema == "information_schema" {
+        format!("of the system, in schema {}", quote_identifier(&table.schema))
+    } else {
+        return None;
     };
     Some(format!("The table is {what}."))
 }

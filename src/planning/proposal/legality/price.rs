@@ -68,9 +68,9 @@ impl Price {
         let mut parts = Vec::new();
         if self.bytes_per_row > 0.0 {
             parts.push(format!(
-                "{:.0} bytes per row of index ({} at the horizon)",
+                "{:.0} bytes per row of index{}",
                 self.bytes_per_row,
-                bytes(self.index_bytes_total)
+                at_horizon(self.index_bytes_total)
             ));
         }
         if !self.foreign_keys_to_widen.is_empty() {
@@ -130,7 +130,14 @@ fn width(column: &Column) -> f64 {
 
 /// Average bytes of some columns of a table.
 pub fn widths<'a>(table: &Table, columns: impl IntoIterator<Item = &'a String>) -> f64 {
-    columns.into_iter().map(|name| table.column(name).map_or(DEFAULT_WIDTH, width)).sum()
+    let each = columns.into_iter().map(|name| table.column(name).map_or(DEFAULT_WIDTH, width));
+    // The sum of nothing is minus zero, which does not survive JSON.
+    each.fold(0.0, |sum, one| sum + one)
+}
+
+/// Bytes at the horizon, in brackets; nothing where there are none.
+pub fn at_horizon(total: f64) -> String {
+    if total > 0.0 { format!(" ({} at the horizon)", bytes(total)) } else { String::new() }
 }
 
 /// Bytes by which an index entry grows, aligned as PostgreSQL aligns it.

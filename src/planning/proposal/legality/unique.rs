@@ -7,10 +7,10 @@ use crate::model::profile::ConstraintKind;
 use crate::model::profile::Index;
 use crate::model::profile::Table;
 use crate::model::settings::UniquePolicy;
-use crate::planning::proposal::explain::bytes;
 use crate::planning::proposal::legality::Rules;
 use crate::planning::proposal::legality::Verdict;
 use crate::planning::proposal::legality::price::Weakened;
+use crate::planning::proposal::legality::price::at_horizon;
 use crate::planning::proposal::legality::price::widening_bytes;
 use crate::planning::proposal::subject::Subject;
 
@@ -98,7 +98,7 @@ impl Rules<'_> {
     ) {
         let missing_list = quote_identifiers(missing);
         let shown = quote_identifier(unique.name);
-        let total = bytes(widened * subject.size.rows);
+        let total = at_horizon(widened * subject.size.rows);
         match self.policy() {
             UniquePolicy::Strict => {
                 let keys = match self.pointing_at(subject.table, &unique.columns).len() {
@@ -107,16 +107,20 @@ impl Rules<'_> {
                     count => format!("{count} foreign keys would have to widen too"),
                 };
                 verdict.obstacles.push(format!(
-                    "{} {shown} does not contain {missing_list}; widening it costs {widened:.0} bytes per row \
-                     ({total} at the horizon), and {keys}.",
+                    "{} {shown} does not contain {missing_list}; widening it costs {widened:.0} bytes per \
+                     row{total}, and {keys}.",
                     unique.what
                 ));
             }
             UniquePolicy::Extend => {
+                let fails = if widened > 0.0 {
+                    format!("ON CONFLICT on them fails, and its index grows by {widened:.0} bytes per row{total}")
+                } else {
+                    "and ON CONFLICT on them fails".to_owned()
+                };
                 verdict.warnings.push(format!(
                     "Shard key {missing_list} is appended to {} {shown}: its own columns alone are no longer \
-                     unique, ON CONFLICT on them fails, and its index grows by {widened:.0} bytes per row \
-                     ({total} at the horizon).",
+                     unique, {fails}.",
                     lower_first(unique.what)
                 ));
                 if unique.primary {

@@ -16,13 +16,15 @@ use crate::planning::proposal::division::Division;
 use crate::planning::proposal::edge::Edge;
 use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::edge::greatest_integer;
+use crate::planning::proposal::hash;
 use crate::planning::proposal::range;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic::Window;
 
-/// The ways to cut a key into ranges, by powers of two up to `limit` shards,
-/// the one that the size wants first.
+/// The ways to cut a key into ranges, at most `limit` shards: as many as the
+/// size wants first, then half and twice as many. Other tables have quantiles
+/// of their own, so that more ways would not make them agree.
 ///
 /// # Errors
 /// The reason why there is none, a full sentence.
@@ -39,15 +41,18 @@ pub fn divisions(
             None => format!("The order of {shown} is known to PostgreSQL alone."),
         });
     };
-    let cutter = Cutter { subject, column, spread, scale, constants };
-    let natural = natural(subject, constants);
-    let by_size = std::iter::successors(Some(2_usize), |count| count.checked_mul(2))
-        .take_while(|count| *count <= limit.min(natural.saturating_mul(8)));
-    let mut counts: Vec<usize> = by_size.collect();
-    counts.sort_by_key(|count| (*count != natural, *count));
+    let known = known(column, &scale);
+    let anchors = anchors(subject, column);
+    let cutter = Cutter { subject, column, spread, scale, constants, known, anchors };
+    let load = cutter.load();
+    // One of the shards is DEFAULT.
+    let most = hash::power_below(limit.saturating_sub(1) as f64) as usize;
+    let natural = natural(subject, constants).min(most);
+    let mut counts = vec![natural, natural / 2, natural.saturating_mul(2)];
+    counts.retain(|count| (2..=most).contains(count));
     let mut found: Vec<Division> = Vec::new();
     for count in counts {
-        for spread in [Some(spread), cutter.load().as_ref()].into_iter().flatten() {
+        for spread in [Some(spread), load.as_ref()].into_iter().flatten() {
             let division = cutter.divide(spread, count).filter(|one| one.shard_count() <= limit);
             if let Some(division) = division.filter(|one| !found.contains(one)) {
                 found.push(division);
@@ -73,6 +78,9 @@ struct Cutter<'a> {
     spread: &'a Spread,
     scale: Scale,
     constants: &'a CostConstants,
+    /// Values that statistics have, by position.
+    known: Vec<(f64, &'a String)>,
+    anchors: Vec<Edge>,
 }
 
 impl Cutter<'_> {
@@ -84,10 +92,9 @@ impl Cutter<'_> {
     /// Ranges of equal shares of a spread, of rows or of load.
     fn divide(&self, by: &Spread, count: usize) -> Option<Division> {
         let mut edges: Vec<Edge> = Vec::new();
-        let nearest = self.anchors();
         for at in 1..count {
             let share = at as f64 / count as f64;
-            let edge = self.edge(by, share, 1.0 / count as f64, &nearest)?;
+            let edge = self.edge(by, share, 1.0 / count as f64)?;
             let ascends = edges.last().is_none_or(|last| last.position() < edge.position());
             if ascends && edge.position() > self.spread.first() {
                 edges.push(edge);
@@ -117,44 +124,29 @@ impl Cutter<'_> {
 
     /// The edge below which `share` lies, moved to a constant of statements
     /// where one is near.
-    fn edge(&self, by: &Spread, share: f64, step: f64, anchors: &[Edge]) -> Option<Edge> {
+    fn edge(&self, by: &Spread, share: f64, step: f64) -> Option<Edge> {
         let position = by.quantile(share);
         let near = |edge: &&Edge| {
             let distance = (by.below(edge.position()) - share).abs();
             distance <= step * self.constants.edge_near_share
         };
-        let anchor = anchors.iter().filter(near).min_by(|a, b| {
+        let anchor = self.anchors.iter().filter(near).min_by(|a, b| {
             let distance = |edge: &Edge| (edge.position() - position).abs();
             distance(a).total_cmp(&distance(b))
         });
         if let Some(anchor) = anchor {
             return Some(anchor.clone());
         }
-        if self.scale.is_continuous() { computed(self.column, position) } else { self.known(position) }
+        if self.scale.is_continuous() { computed(self.column, position) } else { self.nearest(position) }
     }
 
     /// The value that statistics have next to a position.
-    fn known(&self, position: f64) -> Option<Edge> {
-        let statistics = self.column.statistics.as_ref()?;
-        let values = statistics.histogram.iter().chain(&statistics.common_values);
-        let places = values.filter_map(|text| Some((self.scale.position(text)?, text)));
-        let (found, text) =
-            places.min_by(|a, b| (a.0 - position).abs().total_cmp(&(b.0 - position).abs()))?;
-        Some(Edge::Written { text: text.clone(), position: found })
-    }
-
-    /// Constants that ranges of statements end at.
-    fn anchors(&self) -> Vec<Edge> {
-        let uses = self.subject.traffic.uses.iter();
-        let windows = uses.filter_map(|one| one.narrowings.get(&self.column.name)).map(|found| &found.window);
-        let ends = windows.flat_map(|window| match window {
-            Window::Exact { lower, upper } => [*lower, *upper],
-            _ => [None, None],
-        });
-        let mut found: Vec<Edge> = ends.flatten().filter_map(|end| computed(self.column, end)).collect();
-        found.sort_by(|a, b| a.position().total_cmp(&b.position()));
-        found.dedup();
-        found
+    fn nearest(&self, position: f64) -> Option<Edge> {
+        let after = self.known.partition_point(|value| value.0 < position);
+        let both = [after.checked_sub(1).and_then(|at| self.known.get(at)), self.known.get(after)];
+        let distance = |value: &&(f64, &String)| (value.0 - position).abs();
+        let found = both.into_iter().flatten().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+        Some(Edge::Written { text: found.1.clone(), position: found.0 })
     }
 
     /// Edges beyond the newest value, up to the horizon and some ranges more,
@@ -214,6 +206,33 @@ impl Cutter<'_> {
         }
         rows
     }
+}
+
+/// Values that statistics have, by position.
+fn known<'a>(column: &'a Column, scale: &Scale) -> Vec<(f64, &'a String)> {
+    if scale.is_continuous() {
+        return Vec::new();
+    }
+    let Some(statistics) = &column.statistics else { return Vec::new() };
+    let values = statistics.histogram.iter().chain(&statistics.common_values);
+    let mut known: Vec<(f64, &String)> =
+        values.filter_map(|text| Some((scale.position(text)?, text))).collect();
+    known.sort_by(|a, b| a.0.total_cmp(&b.0));
+    known
+}
+
+/// Constants that ranges of statements end at.
+fn anchors(subject: &Subject, column: &Column) -> Vec<Edge> {
+    let uses = subject.traffic.uses.iter();
+    let windows = uses.filter_map(|one| one.narrowings.get(&column.name)).map(|found| &found.window);
+    let ends = windows.flat_map(|window| match window {
+        Window::Exact { lower, upper } => [*lower, *upper],
+        _ => [None, None],
+    });
+    let mut found: Vec<Edge> = ends.flatten().filter_map(|end| computed(column, end)).collect();
+    found.sort_by(|a, b| a.position().total_cmp(&b.position()));
+    found.dedup();
+    found
 }
 
 /// A position as a value of the key's type; `None` where it has none.

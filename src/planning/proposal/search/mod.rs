@@ -68,7 +68,7 @@ impl Default for Effort {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// No table depended on another one.
+    /// One option of each table was the best whatever the others took.
     Alone,
     Elimination,
     BranchAndBound,

@@ -29,6 +29,7 @@ use crate::model::profile::Workload;
 use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Settings;
 use crate::planning::forecast::EventTime;
+use crate::planning::forecast::Flow;
 use crate::planning::forecast::ForecastPoint;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Observation;
@@ -335,6 +336,7 @@ pub fn growth(table: &Table, bytes: f64, share: f64) -> Growth {
         stale: false,
         event_time,
         model: "by hand".to_owned(),
+        flow: Flow::default(),
     }
 }
 

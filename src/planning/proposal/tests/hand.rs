@@ -219,3 +219,16 @@ fn keys_that_do_not_fit_are_refused() {
     let error = hand(&extended, "nothing", Strategy::Hash, &["id"], &two).unwrap_err();
     assert_eq!(error.sqlstate().code(), "42P01");
 }
+
+#[test]
+fn what_is_stored_is_read_as_it_was() {
+    let fixture = events(0.0);
+    for fixture in [fixture, events(200.0)] {
+        let found = hand(&fixture, "events", Strategy::Hash, &["id"], &json!({"modulus": 2})).unwrap();
+        let text = serde_json::to_string(&found).unwrap();
+        let read: RelationProposal = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        // What JSON of PostgreSQL does not keep.
+        assert!(!text.contains("-0.0"), "{text}");
+    }
+}

@@ -5,6 +5,7 @@ use crate::planning::proposal::cost::join_gain;
 use crate::planning::proposal::cost::join_gain_possible;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::hash;
+use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::stem::stems;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::subject::subjects;
@@ -94,6 +95,22 @@ fn unlike_layouts_gain_nothing() {
     assert_eq!(whole, 0.0);
     let unrelated = on.with(|fixture| fixture.workload.statements.clear());
     assert_eq!(gain(&unrelated, ("id", 64), ("customer", 64)), 0.0);
+}
+
+#[test]
+fn shards_of_two_levels_are_alike_on_both() {
+    let on = partitionwise(joined(100.0));
+    let gain = |customers: u32, orders: u32| {
+        measured(&on, ("id", 8), ("customer", 8), |input, a, b| {
+            let cut = |division: &Division, modulus: u32| {
+                let key = ShardKey { second: division.key.first.clone(), ..division.key.clone() };
+                division.clone().hashed(key, vec![modulus; 8], 0.0)
+            };
+            join_gain(input, a.0, &cut(a.1, customers), b.0, &cut(b.1, orders))
+        })
+    };
+    assert!(gain(4, 4) > 0.0);
+    assert_eq!(gain(4, 2), 0.0);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn more_queries_at_peak_make_shards_fewer() {
         });
         fixture.with(|fixture| fixture.settings.peak_qps = qps).relation("events")
     };
-    let (calm, busy, frantic) = (peak(None), peak(Some(20_000.0)), peak(Some(1e6)));
+    let (calm, busy, frantic) = (peak(None), peak(Some(200_000.0)), peak(Some(1e6)));
     assert_eq!(calm.strategy, Strategy::Range);
     assert!(count(&calm) > 60, "{}", shape(&calm));
     let planned = by(&busy, Strategy::Range);
@@ -205,4 +205,30 @@ fn aggregates_by_shard_count_only_where_the_server_does_it() {
         fixture.workload.statements.push(statement);
     });
     assert!(!named(&other.relation("accounts")));
+}
+
+#[test]
+fn a_unit_of_two_levels_is_dropped_as_a_whole() {
+    let policy = |policy: &str| {
+        let fixture =
+            events(2000.0).statement(86_400.0, 9e6, &[("events", &[equality("tenant"), range("ts")])]);
+        let fixture = fixture.with(|fixture| fixture.settings.retention_policy = policy.to_owned());
+        let found = fixture.relation("events");
+        found
+            .candidates
+            .into_iter()
+            .filter(|one| one.layout.is_some() || one.strategy == Strategy::None)
+            .collect::<Vec<_>>()
+    };
+    for one in policy("drop after 2 years") {
+        let dropped = term(&one, "retention");
+        let by_time = one.shard_key.first().is_some_and(|column| column == "ts");
+        assert!(
+            dropped > 0.0 && (dropped < 0.1) == by_time,
+            "{:?} {:?} {dropped}",
+            one.strategy,
+            one.shard_key
+        );
+    }
+    assert!(policy("").iter().all(|one| term(one, "retention") == 0.0));
 }

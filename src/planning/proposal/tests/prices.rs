@@ -216,7 +216,6 @@ fn what_is_no_plain_table_is_refused_as_what_it_is() {
         &|table| table.kind = TableKind::Foreign,
         "The table is a foreign table: its rows are elsewhere.",
     );
-    refused(&|table| table.kind = TableKind::Partitioned, "The table is already partitioned.");
     refused(
         &|table| table.extension = true,
         "The table is of an extension, which would not find it changed.",

@@ -15,6 +15,7 @@ use crate::model::sample::Access as Sampled;
 use crate::model::sample::FrequentValue;
 use crate::model::sample::SampledValues;
 use crate::model::sample::ShownValue;
+use crate::model::statistics::ExtendedStatistics;
 use crate::planning::proposal::Generator;
 use crate::planning::proposal::option;
 use crate::planning::proposal::option::Weighed;
@@ -92,15 +93,24 @@ fn orders(key: &[&str]) -> Fixture {
         .statement(1e6, 1e6, &[("orders", &[equality("tenant"), equality("id")])])
 }
 
+/// With orders of another size.
+fn sized(fixture: Fixture, gigabytes: f64) -> Fixture {
+    fixture.with(|fixture| {
+        let grown = growth(&fixture.profile.tables[0], gigabytes * GB, 0.1);
+        fixture.growth.insert(name("orders"), grown);
+    })
+}
+
 #[test]
 fn any_key_with_an_order_is_cut_at_quantiles() {
-    let asked = orders(&["id"]).statement(1e6, 1e6, &[("orders", &[range("id")])]);
+    let asked = sized(orders(&["id"]), 30.0).statement(1e6, 1e6, &[("orders", &[range("id")])]);
     let known = values(asked.clone(), "orders", "id", &[], &["0", "100", "200", "300", "1000"]);
     let found = of(&known, "orders", Strategy::Range, &["id"]);
     assert_eq!(generators(&found), [Generator::RangePredicate]);
-    // 480 GB at the 90th percentile, shards of 10 GB.
-    assert_eq!(found[0].0.division.shard_count(), 65);
-    let four = found.iter().find(|one| one.0.division.shard_count() == 5).expect("a way of four ranges");
+    // 36 GB at the 90th percentile, shards of 10 GB; and DEFAULT.
+    let counts: Vec<usize> = found.iter().map(|one| one.0.division.shard_count()).collect();
+    assert_eq!(counts, [5, 3, 9]);
+    let four = &found[0];
     assert_eq!(
         bounds(four),
         [
@@ -117,7 +127,7 @@ fn any_key_with_an_order_is_cut_at_quantiles() {
         Access { upper: true, constants: vec!["210".to_owned()], ..Access::of(AccessKind::Range, "id") };
     let near = known.clone().statement(1e6, 1e6, &[("orders", &[until])]);
     let found = of(&near, "orders", Strategy::Range, &["id"]);
-    let four = found.iter().find(|one| one.0.division.shard_count() == 5).expect("a way of four ranges");
+    let four = &found[0];
     assert_eq!(bounds(four)[1], "FROM ('100') TO ('210')");
     // Without values there are no quantiles.
     let unknown = of(&asked, "orders", Strategy::Range, &["id"]);
@@ -220,15 +230,15 @@ fn ids_to_come_stay_within_their_type() {
 #[test]
 fn few_values_are_put_into_lists_by_weight() {
     let states = [("new", 0.4), ("paid", 0.2), ("sent", 0.2), ("done", 0.1), ("lost", 0.05), ("odd", 0.05)];
-    let asked = orders(&["id"]).statement(1e6, 1e6, &[("orders", &[equality("state")])]);
+    let asked = sized(orders(&["id"]), 32.0).statement(1e6, 1e6, &[("orders", &[equality("state")])]);
     let few = distinct(values(asked.clone(), "orders", "state", &states, &[]), "orders", "state", 6.0);
     let found = of(&few, "orders", Strategy::List, &["state"]);
     assert_eq!(generators(&found), [Generator::EqualityPredicate, Generator::HeavyValues]);
-    assert_eq!(bounds(&found[0]).len(), 7, "each value alone, as the table is large");
+    assert_eq!(bounds(&found[found.len() - 1]).len(), 7, "each value alone");
     let two = found.iter().find(|one| one.0.division.shard_count() == 3).expect("a way of two lists");
     assert_eq!(bounds(two), ["IN ('new', 'done')", "IN ('paid', 'sent', 'lost', 'odd')", "DEFAULT"]);
-    let four = found.iter().find(|one| one.0.division.shard_count() == 5).expect("a way of four lists");
-    assert_eq!(bounds(four)[0], "IN ('new')", "the heavy one is alone");
+    assert_eq!(found[0].0.division.shard_count(), 5, "38 GB, shards of 10 GB, and DEFAULT");
+    assert_eq!(bounds(&found[0])[0], "IN ('new')", "the heavy one is alone");
     // Many values, or values that are not known, make no lists.
     let many = distinct(few.clone(), "orders", "state", 5000.0);
     assert!(of(&many, "orders", Strategy::List, &["state"]).is_empty());
@@ -298,6 +308,34 @@ fn two_columns_are_hashed_where_both_are_named() {
 }
 
 #[test]
+fn pairs_that_many_rows_have_are_placed_by_both_hashes() {
+    let both = |share: f64| {
+        let fixture = values(orders(&["tenant", "id"]), "orders", "tenant", &[("1", 0.5)], &["2", "9"]);
+        values(fixture, "orders", "id", &[("7", 0.5)], &["8", "9"])
+            .edit("orders", |table| {
+                table.extended_statistics.push(ExtendedStatistics {
+                    columns: vec!["id".to_owned(), "tenant".to_owned()],
+                    common_values: vec![vec![Some("7".to_owned()), Some("1".to_owned())]],
+                    common_fractions: vec![share],
+                    ..ExtendedStatistics::default()
+                });
+            })
+            .with(|fixture| {
+                fixture.hash_values.insert((name("orders"), "tenant".to_owned()), vec![1]);
+                fixture.hash_values.insert((name("orders"), "id".to_owned()), vec![2]);
+            })
+    };
+    let rows = |share: f64| {
+        let found = of(&both(share), "orders", Strategy::Hash, &["tenant", "id"]);
+        let four = found.iter().find(|one| one.0.division.shard_count() == 4).expect("a modulus of four");
+        four.0.division.rows.iter().map(|rows| four.0.division.share(*rows)).collect::<Vec<_>>()
+    };
+    // 1 ^ (2 + (1 << 54)) is 3 modulo 4.
+    let placed = rows(0.4);
+    assert!((placed[3] - 0.55).abs() < 1e-9 && (placed[0] - 0.15).abs() < 1e-9, "{placed:?}");
+}
+
+#[test]
 fn every_modulus_within_the_limits_is_offered_and_the_suitable_one_first() {
     let found = of(&accounts(400.0), "accounts", Strategy::Hash, &["id"]);
     let counts: Vec<usize> = found.iter().map(|one| one.0.division.shard_count()).collect();
@@ -341,7 +379,7 @@ fn retention_suggests_event_time() {
 }
 
 #[test]
-fn a_partitioned_table_is_cut_anew_or_as_it_is() {
+fn of_a_partitioned_table_the_present_key_is_weighed_too() {
     let partitioned = |key: &str| {
         accounts(400.0).edit("accounts", |table| {
             table.kind = TableKind::Partitioned;
@@ -350,7 +388,7 @@ fn a_partitioned_table_is_cut_anew_or_as_it_is() {
     };
     let by_hash = of(&partitioned("HASH (id)"), "accounts", Strategy::Hash, &["id"]);
     assert!(generators(&by_hash).contains(&Generator::PresentKey));
-    let told = "It is partitioned by HASH (id) today: the shards replace its partitions.";
+    let told = "The table is partitioned by HASH (id) today: the shards would replace its partitions.";
     assert!(by_hash[0].0.verdict.warnings.iter().any(|warning| warning == told));
     let by_list = of(&partitioned("LIST (email)"), "accounts", Strategy::List, &["email"]);
     assert_eq!(generators(&by_list), [Generator::PresentKey]);

@@ -48,6 +48,9 @@ use crate::planning::workload::AnalyzedWorkload;
 /// with a warning.
 const ROUNDS_MAX: usize = 4;
 
+/// How a warning begins that says why there is no evidence.
+const NOT_ASKED: &str = "PostgreSQL's planner could not be asked: ";
+
 /// Schemas of the server itself, whose relations have no shadow.
 const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 
@@ -61,8 +64,7 @@ pub fn proposed(facts: &Facts, only: Option<&QualifiedName>) -> Result<Proposal,
         if objections.is_empty() {
             return Ok(proposal);
         }
-        if disqualified.len() >= ROUNDS_MAX * facts.profile.tables.len().max(1) || trial.rounds >= ROUNDS_MAX
-        {
+        if trial.rounds >= ROUNDS_MAX {
             for objection in objections {
                 let found = proposal.relations.iter_mut().find(|one| one.relation == objection.relation);
                 found.into_iter().for_each(|one| one.warnings.push(objection.reason.clone()));
@@ -85,7 +87,12 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
         Trial::new(&profile, &workload, &hashes)?.judge(&mut fresh);
         for (old, new) in proposal.relations.iter_mut().zip(fresh.relations) {
             if old.evidence.is_empty() {
+                // Why there is none is told in place of it.
+                let told = new.warnings.into_iter().rfind(|warning| warning.starts_with(NOT_ASKED));
                 old.evidence = new.evidence;
+                if old.evidence.is_empty() {
+                    old.evidence.extend(told.map(Evidence::none));
+                }
             }
         }
     }
@@ -103,6 +110,13 @@ struct Judged {
     stood_for: Option<(usize, usize)>,
 }
 
+/// Tables that were judged together, and the statements by which.
+struct Group {
+    layouts: Vec<(QualifiedName, Layout)>,
+    statements: Vec<usize>,
+    outcome: Outcome,
+}
+
 /// Plans that were made; those of today and those of the same layouts are made
 /// once.
 struct Trial<'f> {
@@ -113,7 +127,7 @@ struct Trial<'f> {
     ground: Ground,
     constants: CostConstants,
     today: BTreeMap<usize, Result<Planned, NotPlanned>>,
-    groups: Vec<(Vec<(QualifiedName, Layout)>, Vec<usize>, Outcome)>,
+    groups: Vec<Group>,
     rounds: usize,
 }
 
@@ -151,13 +165,14 @@ impl<'f> Trial<'f> {
             let layouts: Vec<(QualifiedName, Layout)> =
                 group.iter().filter_map(|one| Some((one.relation.clone(), one.layout.clone()?))).collect();
             let statements = self.statements(&weighty, &layouts);
-            let known = self.groups.iter().find(|known| known.0 == layouts && known.1 == statements);
+            let known =
+                self.groups.iter().find(|known| known.layouts == layouts && known.statements == statements);
             let outcome = match known {
-                Some((_, _, outcome)) => outcome.clone(),
+                Some(known) => known.outcome.clone(),
                 None => {
                     let unique = &proposal.settings.unique_policy;
                     let outcome = self.group(&layouts, &statements, *unique);
-                    self.groups.push((layouts, statements, outcome.clone()));
+                    self.groups.push(Group { layouts, statements, outcome: outcome.clone() });
                     outcome
                 }
             };
@@ -174,7 +189,7 @@ impl<'f> Trial<'f> {
     fn settle(&self, one: &mut RelationProposal, outcome: &Outcome) -> Option<Disqualification> {
         match outcome {
             Err(reason) => {
-                one.warnings.push(format!("PostgreSQL's planner could not be asked: {reason}."));
+                one.warnings.push(format!("{NOT_ASKED}{reason}."));
                 None
             }
             Ok(judged) => {
@@ -220,6 +235,9 @@ impl<'f> Trial<'f> {
         statements: &[usize],
         unique: crate::model::settings::UniquePolicy,
     ) -> Outcome {
+        if statements.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let part = finalist::part_of(self.profile, self.workload, statements, layouts);
         let most = self.ground.shards_max(&part, layouts, &self.constants)?;
         let mut represented: Vec<(QualifiedName, Represented)> = Vec::new();
