@@ -33,7 +33,7 @@ pub enum Names {
 
 /// A statement of an SQL text.
 pub struct Statement {
-    /// As it is written, without its semicolon.
+    /// As it is written, with the comments above it and without its semicolon.
     pub text: String,
     /// None if it does not concern us.
     pub utility: Option<Utility>,
@@ -60,9 +60,19 @@ pub fn read_statements(sql: &str) -> Result<Vec<Statement>, Caught> {
         // in the current memory context until the caller's function ends.
         unsafe {
             let list = PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(zero_terminated.as_ptr()));
+            let mut end = 0;
             for raw in list.iter_ptr() {
                 pgrx::check_for_interrupts!();
-                let text = slice(sql, (*raw).stmt_location, (*raw).stmt_len);
+                // From 18 on a statement begins at its first word: comments above it are looked for.
+                let start = end;
+                let place = usize::try_from((*raw).stmt_location).unwrap_or(0);
+                end = match usize::try_from((*raw).stmt_len) {
+                    Ok(length) if length > 0 => (place + length).min(sql.len()),
+                    _ => sql.len(),
+                };
+                let text = sql.get(start..end).unwrap_or_default();
+                let text =
+                    text.trim_start_matches(|c: char| c == ';' || c.is_whitespace()).trim_end().to_owned();
                 read.push(Statement { text, utility: read_node((*raw).stmt, Names::Written) });
             }
         }
