@@ -50,14 +50,15 @@ SELECT line FROM (
         (SELECT string_agg(DISTINCT CASE c.relkind WHEN 'S' THEN '-' ELSE l.relpersistence::text END, ' ') FROM carrier AS k JOIN pg_class AS l ON l.oid = k.carrier WHERE k.relation = r.oid),
         (SELECT string_agg(DISTINCT a.amname, ' ') FROM carrier AS k JOIN pg_class AS l ON l.oid = k.carrier JOIN pg_am AS a ON a.oid = l.relam WHERE k.relation = r.oid),
         (SELECT string_agg(DISTINCT coalesce(s.spcname, '-'), ' ') FROM carrier AS k JOIN pg_class AS l ON l.oid = k.carrier LEFT JOIN pg_tablespace AS s ON s.oid = l.reltablespace WHERE k.relation = r.oid),
-        (SELECT string_agg(DISTINCT l.relreplident::text, ' ') FROM pg_class AS l WHERE l.oid = r.oid OR l.oid IN (SELECT k.carrier FROM carrier AS k WHERE k.relation = r.oid)),
+        (SELECT string_agg(DISTINCT l.relreplident::text, ' ') FROM pg_class AS l WHERE l.oid = r.oid OR r.sharded AND l.oid IN (SELECT t.relid FROM pg_partition_tree(r.oid) AS t)),
         c.relrowsecurity, c.relforcerowsecurity, CASE WHEN c.reloftype > 0 THEN c.reloftype::regtype END,
         (SELECT string_agg(x, ' ' ORDER BY x COLLATE "C") FROM unnest(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))::text[]) AS x)) AS line
     FROM relation AS r JOIN pg_class AS c ON c.oid = r.oid
     UNION ALL
-    SELECT format('%s: shard %s has owner %s and acl %s', r.name, k.carrier::regclass, pg_get_userbyid(l.relowner), l.relacl)
-    FROM relation AS r JOIN pg_class AS c ON c.oid = r.oid JOIN carrier AS k ON k.relation = r.oid JOIN pg_class AS l ON l.oid = k.carrier
-    WHERE r.sharded AND (l.relowner <> c.relowner OR EXISTS (SELECT FROM aclexplode(l.relacl) AS a WHERE a.grantee <> l.relowner))
+    -- Also of what is between a table and its shards.
+    SELECT format('%s: partition %s has owner %s and acl %s', r.name, t.relid, pg_get_userbyid(l.relowner), l.relacl)
+    FROM relation AS r JOIN pg_class AS c ON c.oid = r.oid CROSS JOIN LATERAL pg_partition_tree(r.oid) AS t JOIN pg_class AS l ON l.oid = t.relid
+    WHERE r.sharded AND t.level > 0 AND (l.relowner <> c.relowner OR EXISTS (SELECT FROM aclexplode(l.relacl) AS a WHERE a.grantee <> l.relowner))
     UNION ALL
     SELECT format('%s: options %s', r.name, (SELECT string_agg(DISTINCT coalesce((SELECT string_agg(o, ' ' ORDER BY o COLLATE "C") FROM unnest(l.reloptions) AS o), '-')
                           || ' toast ' || coalesce((SELECT string_agg(o, ' ' ORDER BY o COLLATE "C") FROM unnest(t.reloptions) AS o), '-'), ' | ')
@@ -173,7 +174,7 @@ SELECT line FROM (
     UNION ALL
     SELECT format('type %s owner %s acl %s', t.oid::regtype, pg_get_userbyid(t.typowner), t.typacl)
     FROM pg_type AS t WHERE t.typnamespace IN (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname IN ('app', 'Odd Schema'))
-      AND t.typrelid NOT IN (SELECT carrier FROM carrier WHERE sharded) AND t.typelem = 0
+      AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.typrelid AND c.relispartition) AND t.typelem = 0
     UNION ALL
     SELECT format('schema %s owner %s acl %s', n.nspname, pg_get_userbyid(n.nspowner), n.nspacl) FROM pg_namespace AS n WHERE n.nspname IN ('app', 'Odd Schema')
     UNION ALL

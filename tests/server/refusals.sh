@@ -120,4 +120,34 @@ same "nothing armed is there whole" "" "$(run -d target -c \
     "SELECT c.oid::regclass FROM pg_class AS c JOIN proposal AS p ON p.name = c.relnamespace::regnamespace::text WHERE c.relname = 't' AND c.relkind <> 'p'")"
 same "no index is invalid" "" "$(run -d target -c "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid")"
 
+
+# Two restores of the same table at once: one of them makes it, in shards, and the other changes nothing.
+run -d source <<'SQL'
+CREATE SCHEMA race;
+CREATE TABLE race.t (id int PRIMARY KEY, v text);
+INSERT INTO race.t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) AS g;
+SQL
+as_cluster_user "$(cluster_bin refusals)/pg_dump" -h "$PGHOST" -U postgres -Fc -n race -f "$tmp/race" source
+run -d target <<'SQL'
+CREATE SCHEMA race;
+CREATE TABLE race.t (id int PRIMARY KEY, v text);
+SELECT register_proposal('race.t', 'hash', '{id}', '{"modulus": 4}') AS id \gset
+DROP TABLE race.t;
+SELECT count(*) > 0 AS armed FROM create_shards(:id);
+CREATE ROLE nobody_here LOGIN;
+SQL
+# Without rights there is no table, neither whole nor in shards.
+fails_with "a role without rights makes nothing" 'permission denied for schema race' \
+    pg_restore --exit-on-error -U nobody_here -n race -d target "$tmp/race"
+same "and nothing is there" "t" "$(run -d target -c "SELECT to_regclass('race.t') IS NULL")"
+statuses=()
+for _ in 1 2; do pg_restore --single-transaction -n race -d target "$tmp/race" >>"$tmp/race.out" 2>&1 & done
+for job in $(jobs -p); do
+    wait "$job" && statuses+=(0) || statuses+=(1)
+done
+same "of two restores at once one succeeds" "0 1" "$(printf '%s\n' "${statuses[@]}" | sort | xargs)"
+same "its rows are there once, in all shards" "20000|4" "$(run -d target -c \
+    "SELECT (SELECT count(*) FROM race.t), (SELECT count(*) FROM pg_inherits WHERE inhparent = 'race.t'::regclass)")"
+same "a search_path does not matter" "42P07" "$(run -d target -v VERBOSITY=sqlstate -c 'SET search_path = race' -c 'CREATE TABLE t (id int)' 2>&1 | grep -oE '42P07' || true)"
+
 exit "$CHECKS_FAILED"
