@@ -148,7 +148,8 @@ pub struct CostConstants {
     pub shards_ahead_min: usize,
     /// Share of the cost of the whole table that shards must save; policy.
     pub gain_min: f64,
-    /// Share of cost within which the coarser calendar unit is taken; policy.
+    /// Share of what the best unit saves that a coarser one may fall short by;
+    /// policy.
     pub unit_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,

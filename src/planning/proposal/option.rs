@@ -115,7 +115,8 @@ fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Can
         return vec![weighed(whole(), Some(reason))];
     }
     if candidate.strategy == Strategy::RangeHash || is_of_calendar(&candidate) {
-        cheapest_first(input, &mut found);
+        let whole = weighed(whole(), None).cost.total();
+        cheapest_first(input, whole, &mut found);
     }
     found[1..].sort_by_key(|one| one.division.shard_count());
     found
@@ -163,12 +164,12 @@ fn divisions(
     }
 }
 
-/// Puts the cheapest first; among those almost as cheap, the one with the
-/// fewest shards.
-fn cheapest_first(input: &ProposalInput, found: &mut [Weighed]) {
+/// Puts the cheapest first; among those that save almost as much of what the
+/// whole table costs, the one with the fewest shards.
+fn cheapest_first(input: &ProposalInput, whole_cost: f64, found: &mut [Weighed]) {
     let cost = |one: &Weighed| one.cost.total();
     let least = found.iter().map(cost).fold(f64::INFINITY, f64::min);
-    let near = least * (1.0 + input.constants.unit_tolerance);
+    let near = least + (whole_cost - least).max(0.0) * input.constants.unit_tolerance;
     let places = (0..found.len()).filter(|at| cost(&found[*at]) <= near);
     let best = places.min_by(|a, b| {
         let (a, b) = (&found[*a], &found[*b]);
