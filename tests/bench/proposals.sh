@@ -112,7 +112,7 @@ tpcc() {
     load_tpcc tpcc
     run -d tpcc -f "$here/tpcc_statements.sql" -c "CALL measure.run('before', 20)"
     declare_all tpcc
-    propose tpcc 100GB strict
+    propose tpcc 1TB strict
     verify tpcc tpcc_strict "$id" tpcc_schema.sql load_tpcc
 }
 
