@@ -97,7 +97,7 @@ tpch() {
     declare_all tpch
     for policy in strict extend; do
         # What joining shard by shard gains counts only where it is on, and where a shard's part fits into memory.
-        propose tpch 100GB $policy "SET enable_partitionwise_join = on; SET work_mem = '512MB'"
+        propose tpch 300GB $policy "SET enable_partitionwise_join = on; SET work_mem = '1GB'"
         verify tpch "tpch_$policy" "$id" tpch_schema.sql load_tpch
     done
 }

@@ -142,6 +142,9 @@ pub struct CostConstants {
     /// Most shards of one table that it plans with: more would take too many
     /// locks; policy.
     pub evidence_shards_max: usize,
+    /// How many times its size of today a table may reach at the horizon for
+    /// plans at today's size to decide; policy.
+    pub evidence_growth_max: f64,
     /// Share by which a hot statement may get worse; policy.
     pub worsening_max: f64,
     /// Fewest range shards ahead of the newest value's; policy.
@@ -265,6 +268,7 @@ impl Default for CostConstants {
             evidence_statements_max: 500,
             evidence_draws: 5,
             evidence_shards_max: 64,
+            evidence_growth_max: 2.0,
             worsening_max: 0.1,
             shards_ahead_min: 2,
             gain_min: 0.1,

@@ -15,7 +15,6 @@ CREATE TABLE lineitem (l_orderkey bigint NOT NULL REFERENCES orders, l_partkey i
     l_extendedprice numeric(15, 2) NOT NULL, l_discount numeric(15, 2) NOT NULL, l_tax numeric(15, 2) NOT NULL, l_returnflag char(1) NOT NULL, l_linestatus char(1) NOT NULL,
     l_shipdate date NOT NULL, l_commitdate date NOT NULL, l_receiptdate date NOT NULL, l_shipinstruct char(25) NOT NULL, l_shipmode char(10) NOT NULL, l_comment varchar(44) NOT NULL,
     PRIMARY KEY (l_orderkey, l_linenumber), FOREIGN KEY (l_partkey, l_suppkey) REFERENCES partsupp);
--- What the foreign keys and the correlated subqueries look up.
-CREATE INDEX lineitem_by_part ON lineitem (l_partkey, l_suppkey);
+-- What the foreign keys look up, but for lineitem's.
 CREATE INDEX orders_by_customer ON orders (o_custkey);
 CREATE INDEX partsupp_by_supplier ON partsupp (ps_suppkey);

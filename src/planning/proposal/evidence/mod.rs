@@ -148,9 +148,8 @@ pub fn weighty(
 /// none if nothing does.
 #[must_use]
 pub fn objection(evidence: &[Evidence], constants: &CostConstants) -> Option<String> {
-    if let Some(broken) = evidence.iter().find(|one| one.breaks()) {
-        let why = broken.error.as_deref().unwrap_or_default();
-        return Some(format!("Statement \"{}\" would fail: {}.", shortened(broken), sentence(why)));
+    if let Some(failure) = failure(evidence) {
+        return Some(failure);
     }
     let timed = evidence.iter().any(|one| one.exec_ms > 0.0);
     let weight = |one: &Evidence| if timed { one.exec_ms } else { one.calls };
@@ -173,6 +172,14 @@ pub fn objection(evidence: &[Evidence], constants: &CostConstants) -> Option<Str
             after.shards
         ))
     })
+}
+
+/// The statement that is planned today and would fail, as a sentence.
+#[must_use]
+pub fn failure(evidence: &[Evidence]) -> Option<String> {
+    let broken = evidence.iter().find(|one| one.breaks())?;
+    let why = broken.error.as_deref().unwrap_or_default();
+    Some(format!("Statement \"{}\" would fail: {}.", shortened(broken), sentence(why)))
 }
 
 /// By which share of its time a statement gets worse, planning of the shards
