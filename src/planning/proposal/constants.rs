@@ -151,6 +151,9 @@ pub struct CostConstants {
     pub shards_ahead_min: usize,
     /// Share of the cost of the whole table that shards must save; policy.
     pub gain_min: f64,
+    /// Share of the cost of the whole table that a second column of the key must
+    /// save beyond a first alone; policy.
+    pub second_column_gain_min: f64,
     /// Share of cost within which the coarser calendar unit is taken; policy.
     pub unit_tolerance: f64,
     /// Share of what the best unit saves that a coarser one may fall short by;
@@ -272,6 +275,7 @@ impl Default for CostConstants {
             worsening_max: 0.1,
             shards_ahead_min: 2,
             gain_min: 0.1,
+            second_column_gain_min: 0.01,
             unit_tolerance: 0.1,
             unit_saving_tolerance: 0.02,
             colocation_tolerance: 0.15,

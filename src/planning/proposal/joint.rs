@@ -93,7 +93,9 @@ fn prices(input: &ProposalInput, subject: &Subject, ways: &Ways, open: &[Open]) 
         None => (0.0, whole * input.constants.gain_min),
     };
     let cut = open.iter().map(|one| {
-        let cost = one.weighed.cost.total();
+        let columns = one.weighed.candidate.as_ref().map_or(1, |candidate| candidate.key.columns().len());
+        let simpler = if columns > 1 { whole * input.constants.second_column_gain_min } else { 0.0 };
+        let cost = one.weighed.cost.total() + simpler;
         let own = open.iter().find(|other| other.role == Role::Own && same_key(&other.weighed, &one.weighed));
         match one.role {
             Role::Present => cost,
