@@ -45,7 +45,8 @@ CREATE TABLE presplit.stored_proposals (
 );
 
 CREATE TABLE presplit.proposal_relations (
-    proposal_id bigint NOT NULL REFERENCES presplit.stored_proposals ON DELETE CASCADE,
+    -- Not a foreign key: a parallel restore fills the tables of an extension in any order.
+    proposal_id bigint NOT NULL,
     position    int NOT NULL,
     schema_name name NOT NULL,
     table_name  name NOT NULL,

@@ -78,6 +78,9 @@ REVOKE ALL ON FUNCTION check_restore(bigint, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION check_restore(bigint, text, text) IS
     'what would keep a dump from being restored into the shards of a proposal; nothing at error = it goes through';
 
+COMMENT ON FUNCTION restore_script(bigint, text) IS
+    'the output of pg_restore -s rewritten for a proposal, for servers without the extension';
+
 REVOKE ALL ON FUNCTION create_shards(bigint, text, boolean, interval, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION create_shards(bigint, text, boolean, interval, text[]) IS
     'creates the shards of a proposal: now for empty tables, during the restore for tables not here yet';

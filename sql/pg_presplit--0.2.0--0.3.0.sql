@@ -106,3 +106,14 @@ COMMENT ON COLUMN presplit.size_reading.content IS 'each leaf with its counters,
 
 COMMENT ON FUNCTION proposal_ddl(bigint, text[]) IS
     'the statements that make each table sharded, executable in order as they are';
+
+-- The dump's schema, written down in shards ------------------------------------
+
+CREATE FUNCTION restore_script(proposal_id bigint, schema_sql text) RETURNS SETOF text
+STRICT VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'restore_script_wrapper';
+COMMENT ON FUNCTION restore_script(bigint, text) IS
+    'the output of pg_restore -s rewritten for a proposal, for servers without the extension';
+
+-- Not a foreign key: a parallel restore fills the tables of an extension in any order.
+ALTER TABLE presplit.proposal_relations DROP CONSTRAINT proposal_relations_proposal_id_fkey;

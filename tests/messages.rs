@@ -138,6 +138,7 @@ fn of_planning() -> Vec<Example> {
             Refusal::NotATable(orders(), "a partitioned table"),
         ],
         MissingKeyColumn => [Refusal::MissingKeyColumn(orders(), text("customer_id"))],
+        GeneratedKey => [Refusal::GeneratedKey(orders(), text("day"))],
         Uniqueness => [Refusal::Uniqueness {
             what: text("primary key \"orders_pkey\""),
             relation: orders(),
@@ -150,6 +151,7 @@ fn of_planning() -> Vec<Example> {
         UsingIndex => [Refusal::UsingIndex(orders())],
         TransitionTable => [Refusal::TransitionTable(orders(), text("orders_audit"))],
         Inheritance => [Refusal::Inheritance(orders())],
+        Child => [Refusal::Child(orders(), QualifiedName::new("app", "lines"))],
         Concurrently => [Refusal::Concurrently(orders())],
         Moved => [Refusal::Moved(orders())],
     }));

@@ -10,7 +10,7 @@
 //! | backup | `backup` | `profile_backup` |
 //! | proposals | `proposals` | `propose_shards`, `explain_proposal`, `choose_alternative`, `proposal_ddl`, `export_proposal`, `import_proposal`, `register_proposal` |
 //! | evidence | `evidence` | `proposal_evidence` |
-//! | restore | `restore` | `check_restore`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
+//! | restore | `restore` | `check_restore`, `restore_script`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
 //! | workloads | `workload` | `declare_workload`, `import_log` |
 //! | views | `views` | what the views of schema `presplit` read |
 //!

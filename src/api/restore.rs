@@ -2,6 +2,7 @@
 
 use pgrx::JsonB;
 use pgrx::datum::Interval;
+use pgrx::iter::SetOfIterator;
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_extern;
@@ -26,6 +27,7 @@ use crate::operations::archive;
 use crate::operations::check;
 use crate::operations::provision;
 use crate::operations::provision::Request;
+use crate::operations::rephrase;
 use crate::pg::document::Document;
 use crate::pg::error;
 use crate::pg::moment;
@@ -67,6 +69,14 @@ fn check_restore(
         (None, None) => None,
     };
     Ok(TableIterator::new(rows(check::restore(&stored, schema.as_deref())?)))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn restore_script(proposal_id: i64, schema_sql: &str) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+    let stored = proposals::load(proposal_id, &current_user()?)?;
+    let schema = archive::schema_in(schema_sql)?;
+    Ok(SetOfIterator::new(rephrase::statements(&stored, &schema)?))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]

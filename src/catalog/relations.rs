@@ -6,7 +6,10 @@ use serde::Deserialize;
 
 use crate::model::name::QualifiedName;
 use crate::model::name::WrittenName;
+use crate::model::name::derived_name;
+use crate::model::name::quote_identifier;
 use crate::model::report::SqlState;
+use crate::pg::context::in_subtransaction;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::hash;
@@ -203,6 +206,78 @@ pub fn index_parts(root: &QualifiedName, index: &str) -> Result<Vec<IndexPart>, 
              WHERE s.nspname = $1 AND i.relname = $2 AND t.level > 0
              ORDER BY t.level, c.relname",
             &[root.schema.as_str().into(), index.into()],
+        )
+    })
+}
+
+/// The constraints and indexes that the shards of a table have under names
+/// derived from this one, or under itself, while the table has none like it:
+/// what `unique_policy = per_shard` and the like have put there.
+pub fn parts(root: &QualifiedName, name: &str) -> Result<Vec<IndexPart>, ErrorReport> {
+    // The number in a derived name is that of the shard when it was made.
+    let numbered = derived_name(name, "s0000");
+    let stem = numbered.strip_suffix("0000").unwrap_or(&numbered);
+    with_pinned_search_path(|| {
+        spi::rows::<IndexPart>(
+            include_str!("queries/parts.sql"),
+            &[root.schema.as_str().into(), root.name.as_str().into(), name.into(), stem.into()],
+        )
+    })
+}
+
+/// A foreign key that is not there yet.
+pub struct ForeignKey<'a> {
+    pub table: &'a QualifiedName,
+    pub columns: &'a [String],
+    pub references: &'a QualifiedName,
+    /// Empty = the primary key.
+    pub referenced_columns: &'a [String],
+    /// `MATCH FULL`.
+    pub full: bool,
+}
+
+/// Whether a row violates a foreign key; also if that cannot be told.
+pub fn is_violated(key: &ForeignKey<'_>) -> Result<bool, ErrorReport> {
+    let referenced = if key.referenced_columns.is_empty() {
+        primary_key(key.references)?
+    } else {
+        key.referenced_columns.to_vec()
+    };
+    if referenced.len() != key.columns.len() || referenced.is_empty() {
+        return Ok(false);
+    }
+    let list = |separator: &str, write: &dyn Fn(&str, &str) -> String| {
+        let pairs = key.columns.iter().zip(&referenced);
+        let parts: Vec<_> =
+            pairs.map(|(own, other)| write(&quote_identifier(own), &quote_identifier(other))).collect();
+        parts.join(separator)
+    };
+    let query = format!(
+        "SELECT EXISTS (SELECT FROM {} AS f LEFT JOIN {} AS p ON {} WHERE ({}) AND ({}))",
+        key.table,
+        key.references,
+        list(" AND ", &|own, other| format!("p.{other} = f.{own}")),
+        list(" OR ", &|_, other| format!("p.{other} IS NULL")),
+        list(if key.full { " OR " } else { " AND " }, &|own, _| format!("f.{own} IS NOT NULL")),
+    );
+    // Types whose operators are elsewhere cannot be compared here.
+    Ok(in_subtransaction(|| with_pinned_search_path(|| spi::one::<bool>(&query, &[])))
+        .map_or(Ok(Some(true)), |answer| answer)?
+        .unwrap_or(true))
+}
+
+fn primary_key(table: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT a.attname::text
+             FROM pg_class AS c
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
+             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+             JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum
+             WHERE n.nspname = $1 AND c.relname = $2 AND k.place <= i.indnkeyatts
+             ORDER BY k.place",
+            &[table.schema.as_str().into(), table.name.as_str().into()],
         )
     })
 }

@@ -45,10 +45,24 @@ pub enum Utility {
         row: bool,
         transition_tables: bool,
     },
-    /// `CREATE PUBLICATION … FOR TABLE` or `ALTER PUBLICATION … ADD TABLE`.
+    /// `COMMENT ON CONSTRAINT` of a table.
+    OnConstraint {
+        relation: QualifiedName,
+        name: String,
+    },
+    /// `COMMENT ON`, `ALTER` or `DROP INDEX`. Of what table is not written.
+    OnIndex {
+        what: &'static str,
+        index: QualifiedName,
+    },
+    /// `CREATE PUBLICATION … FOR` tables, or `ALTER PUBLICATION … ADD`.
     Publish {
         publication: String,
         relations: Vec<QualifiedName>,
+        /// `TABLES IN SCHEMA` these.
+        schemas: Vec<String>,
+        /// `ALL TABLES`.
+        all: bool,
         via_root: bool,
         /// `CREATE PUBLICATION`, not `ALTER`.
         creates: bool,
@@ -60,8 +74,16 @@ pub enum Utility {
 pub struct CreateTable {
     pub relation: QualifiedName,
     pub columns: Vec<String>,
+    /// Those that are computed.
+    pub generated: Vec<String>,
+    /// Those that are declared `NOT NULL`.
+    pub not_null: Vec<String>,
     pub unlogged: bool,
     pub inherits: bool,
+    /// What it inherits from.
+    pub parents: Vec<QualifiedName>,
+    /// A check or not null of its own is `NO INHERIT`.
+    pub no_inherit: bool,
     /// `OF type` or `LIKE`: columns come from elsewhere.
     pub typed: bool,
     /// Has `PARTITION BY` or `PARTITION OF` of its own.
@@ -88,9 +110,18 @@ pub enum AlterCommand {
     AddForeignKey {
         name: Option<String>,
         references: QualifiedName,
+        columns: Vec<String>,
         /// Empty = the primary key.
         referenced_columns: Vec<String>,
+        /// `MATCH FULL`.
+        full: bool,
         not_valid: bool,
+    },
+    /// A check or not null that is `NO INHERIT`.
+    AddNoInherit,
+    /// `DROP`, `VALIDATE` or `ALTER CONSTRAINT`.
+    Constraint {
+        name: String,
     },
     ClusterOn {
         index: String,
@@ -102,6 +133,8 @@ pub enum AlterCommand {
     ColumnOptions {
         column: String,
     },
+    /// `SET COMPRESSION`, which reaches nothing but the table itself.
+    Compression,
     StorageParameters,
     Persistence,
     Tablespace,
@@ -138,6 +171,8 @@ pub enum Edit {
     RecurseInto(QualifiedName),
     /// A foreign key without `NOT VALID`.
     Validate,
+    /// Checks and not nulls without `NO INHERIT`.
+    Inherit,
     /// `n_distinct` becomes `n_distinct_inherited`.
     InheritedDistinct,
     /// These columns appended to the key columns of a constraint or index.
@@ -154,6 +189,8 @@ impl Utility {
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateOther { what, .. } => what,
             Self::AlterTable { .. } | Self::MoveTable { .. } => "ALTER TABLE",
+            Self::OnConstraint { .. } => "COMMENT ON CONSTRAINT",
+            Self::OnIndex { what, .. } => what,
             Self::CreateIndex(_) => "CREATE INDEX",
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CopyFrom { .. } => "COPY",
@@ -163,19 +200,49 @@ impl Utility {
         }
     }
 
-    /// The relations that the statement is about.
+    /// The relations that the statement names as what it is about.
     #[must_use]
     pub fn relations(&self) -> Vec<&QualifiedName> {
         match self {
-            Self::CreateTable(table) => vec![&table.relation],
+            Self::CreateTable(table) => std::iter::once(&table.relation).chain(&table.parents).collect(),
+            Self::OnIndex { .. } => Vec::new(),
             Self::CreateOther { relation, .. }
             | Self::MoveTable { relation, .. }
             | Self::AlterTable { relation, .. }
             | Self::CopyFrom { relation, .. }
+            | Self::OnConstraint { relation, .. }
             | Self::CreateTrigger { relation, .. } => vec![relation],
             Self::CreateIndex(index) => vec![&index.relation],
             Self::Truncate { relations, .. } => relations.iter().map(|(name, _)| name).collect(),
             Self::Publish { relations, .. } => relations.iter().collect(),
+        }
+    }
+
+    /// Whether the statement is about every table of a schema.
+    #[must_use]
+    pub fn takes_all_of(&self, schema: &str) -> bool {
+        match self {
+            Self::Publish { schemas, all, .. } => *all || schemas.iter().any(|name| name == schema),
+            _ => false,
+        }
+    }
+
+    /// The constraints and indexes of a table that must be there already.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&str> {
+        match self {
+            Self::OnConstraint { name, .. } => vec![name],
+            Self::OnIndex { index, .. } => vec![&index.name],
+            Self::AlterTable { commands, .. } => commands
+                .iter()
+                .filter_map(|command| match command {
+                    AlterCommand::Constraint { name }
+                    | AlterCommand::ClusterOn { index: name }
+                    | AlterCommand::ReplicaIdentity { index: Some(name) } => Some(name.as_str()),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
         }
     }
 }

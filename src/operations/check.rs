@@ -11,15 +11,11 @@ use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
-use crate::model::report::Report;
 use crate::model::report::SqlState;
-use crate::model::settings::UniquePolicy;
-use crate::model::utility::AlterCommand;
-use crate::model::utility::Utility;
+use crate::operations::foresee;
 use crate::operations::provision::library_loads;
 use crate::operations::provision::load_hint;
 use crate::operations::provision::roles_without_library;
-use crate::operations::provision::server_major;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
@@ -28,8 +24,6 @@ use crate::pg::sample;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
-use crate::planning::provision::rewrite;
-use crate::planning::provision::rewrite::Armed;
 
 /// What stands in the way of restoring into the shards of a proposal.
 /// `schema` is the dump's schema as SQL text; none = only what is known here.
@@ -44,8 +38,8 @@ pub fn restore(stored: &Stored, schema: Option<&str>) -> Result<Vec<Finding>, Er
         }
     }
     if let Some(schema) = schema {
-        match utility::read_text(schema) {
-            Ok(statements) => check_statements(stored, &statements, &mut found),
+        match utility::read_statements(schema) {
+            Ok(statements) => foresee::statements(stored, &statements, &mut found),
             Err(caught) => found.push(Finding::new(
                 Severity::Error,
                 "dump",
@@ -121,94 +115,6 @@ fn check_target(name: &QualifiedName, layout: &Layout, found: &mut Vec<Finding>)
         }
     }
     Ok(())
-}
-
-fn check_statements(stored: &Stored, statements: &[Utility], found: &mut Vec<Finding>) {
-    for (proposed, layout) in stored.sharded() {
-        let name = &proposed.relation;
-        let armed = Armed {
-            relation: name,
-            layout,
-            unique_policy: stored.proposal.settings.unique_policy,
-            server: server_major(),
-            empty: true,
-        };
-        let concerned: Vec<_> =
-            statements.iter().filter(|statement| statement.relations().contains(&name)).collect();
-        let created = concerned.iter().any(|read| matches!(read, Utility::CreateTable(_)));
-        if !created && !concerned.iter().any(|read| matches!(read, Utility::CreateOther { .. })) {
-            found.push(Finding::new(
-                Severity::Warning,
-                name.to_string(),
-                "the dump does not create the table",
-                "Make sure that it is the right dump; without CREATE TABLE nothing is sharded.",
-            ));
-        }
-        let mut rewritten = 0;
-        for read in &concerned {
-            match rewrite::decide(read, &armed) {
-                Ok(decisions) => {
-                    rewritten += usize::from(decisions.iter().any(|decision| decision.note.is_some()));
-                }
-                Err(refusal) => found.push(Finding::new(
-                    Severity::Error,
-                    name.to_string(),
-                    format!("{refusal}. {}", refusal.detail().unwrap_or_default()),
-                    refusal.hint().unwrap_or_default(),
-                )),
-            }
-        }
-        check_references(&armed, statements, found);
-        found.push(Finding::new(
-            Severity::Info,
-            name.to_string(),
-            format!("{rewritten} of {} statements of the dump will be rewritten", concerned.len()),
-            "View \"presplit.restore_report\" will list them.",
-        ));
-    }
-}
-
-/// Foreign keys into a table whose key the policy weakens have nothing to
-/// point at any more.
-fn check_references(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
-    if armed.unique_policy == UniquePolicy::Strict {
-        return;
-    }
-    let keys = armed.layout.key_columns();
-    let lacks_key = |columns: &[String]| keys.iter().any(|key| !columns.contains(key));
-    let primary: Vec<String> = statements
-        .iter()
-        .filter_map(|read| match read {
-            Utility::AlterTable { relation, commands, .. } if relation == armed.relation => Some(commands),
-            _ => None,
-        })
-        .flatten()
-        .find_map(|command| match command {
-            AlterCommand::AddUnique { primary: true, columns, .. } => Some(columns.clone()),
-            _ => None,
-        })
-        .unwrap_or_default();
-    for read in statements {
-        let Utility::AlterTable { relation, commands, .. } = read else { continue };
-        for command in commands {
-            let AlterCommand::AddForeignKey { name, references, referenced_columns, .. } = command else {
-                continue;
-            };
-            let target = if referenced_columns.is_empty() { &primary } else { referenced_columns };
-            if references == armed.relation && lacks_key(target) {
-                found.push(Finding::new(
-                    Severity::Error,
-                    relation.to_string(),
-                    format!(
-                        "foreign key \"{}\" refers to \"{}\", whose key would not be unique without the shard key",
-                        name.clone().unwrap_or_default(),
-                        armed.relation
-                    ),
-                    "Choose a shard key that the referenced key includes, or drop the foreign key.",
-                ));
-            }
-        }
-    }
 }
 
 /// What is not right with the sharded tables here; none = all of them.

@@ -84,6 +84,8 @@ fn statements(
         unique_policy: stored.proposal.settings.unique_policy,
         server: server_major(),
         empty: true,
+        on_shards: &[],
+        violated: false,
     };
     let mut read = Vec::new();
     for definition in &anatomy.definitions {

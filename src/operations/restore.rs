@@ -10,10 +10,12 @@ use crate::catalog::arming;
 use crate::catalog::arming::Arming;
 use crate::catalog::arming::Rewritten;
 use crate::catalog::relations;
+use crate::catalog::relations::ForeignKey;
 use crate::catalog::relations::IndexPart;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::report::SqlState;
+use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
@@ -48,11 +50,11 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         return Ok(None);
     }
     let mut concerned = Vec::new();
-    for relation in statement.relations() {
-        if let Some(arming) = arming::find(relation)?
-            && concerns(statement, relation, &arming)?
+    for relation in meant(statement)? {
+        if let Some(arming) = arming::find(&relation)?
+            && concerns(statement, &relation, &arming)?
         {
-            concerned.push(Concerned { relation: relation.clone(), arming });
+            concerned.push(Concerned { relation, arming });
         }
     }
     if concerned.is_empty() {
@@ -62,6 +64,7 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
     // A COPY is logged when it is done; an index needs a tablespace that a partitioned one may have.
     let mut changed = matches!(statement, Utility::CopyFrom { .. } | Utility::CreateIndex(_));
     for table in &concerned {
+        let on_shards = on_shards(statement, &table.relation)?;
         let armed = Armed {
             relation: &table.relation,
             layout: &table.arming.layout,
@@ -71,6 +74,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             empty: matches!(statement, Utility::Truncate { .. })
                 && relations::is_empty(&table.relation)?
                 && relations::may_truncate(&table.relation)?,
+            on_shards: &on_shards,
+            violated: is_violated(statement, &table.relation)?,
         };
         let decisions = rewrite::decide(statement, &armed)?;
         changed |= decisions.iter().any(|decision| decision.note.is_some());
@@ -79,6 +84,65 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         merge(&mut all, items);
     }
     Ok(changed.then_some(all))
+}
+
+/// The relations that a statement may be about: those that it names, and armed
+/// ones that it takes along, or whose shards have the index that it names.
+fn meant(statement: &Utility) -> Result<Vec<QualifiedName>, ErrorReport> {
+    let mut meant: Vec<_> = statement.relations().into_iter().cloned().collect();
+    match statement {
+        Utility::OnIndex { index, .. } => {
+            for table in arming::names()?.into_iter().filter(|table| table.schema == index.schema) {
+                if !relations::parts(&table, &index.name)?.is_empty() {
+                    meant.push(table);
+                }
+            }
+        }
+        Utility::Publish { .. } => {
+            let taken = arming::names()?.into_iter().filter(|table| statement.takes_all_of(&table.schema));
+            for table in taken {
+                if !meant.contains(&table) {
+                    meant.push(table);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(meant)
+}
+
+/// Which of the constraints and indexes that a statement speaks of only the
+/// shards have.
+fn on_shards(statement: &Utility, table: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
+    let mut found = Vec::new();
+    for name in statement.parts() {
+        if !relations::parts(table, name)?.is_empty() {
+            found.push(name.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Whether rows violate a foreign key that a statement adds `NOT VALID`, where
+/// PostgreSQL takes none like that on a partitioned table.
+fn is_violated(statement: &Utility, table: &QualifiedName) -> Result<bool, ErrorReport> {
+    let Utility::AlterTable { commands, .. } = statement else { return Ok(false) };
+    for command in commands {
+        if let AlterCommand::AddForeignKey {
+            not_valid: true,
+            references,
+            columns,
+            referenced_columns,
+            full,
+            ..
+        } = command
+            && server_major() < 18
+        {
+            let key = ForeignKey { table, columns, references, referenced_columns, full: *full };
+            return relations::is_violated(&key);
+        }
+    }
+    Ok(false)
 }
 
 /// Adds the work for one more table: a statement about several tables
@@ -103,6 +167,9 @@ fn merge(all: &mut Vec<Work>, items: Vec<Work>) {
 fn concerns(statement: &Utility, relation: &QualifiedName, arming: &Arming) -> Result<bool, ErrorReport> {
     let live = relations::find(relation)?;
     Ok(match statement {
+        Utility::CreateTable(create) if create.relation != *relation => {
+            live.is_some_and(|parent| parent.is_partitioned())
+        }
         Utility::CreateTable(_) | Utility::CreateOther { .. } => live.is_none(),
         // A sharded table may be renamed away and back, and so may one that is still to be replaced.
         Utility::MoveTable { from, .. } => {
@@ -134,6 +201,14 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                         command,
                         relation,
                         suffix: String::new(),
+                    }));
+                }
+                Action::Parts { name } => {
+                    let parts = relations::parts(&table.relation, name)?.into_iter();
+                    work.extend(parts.map(|part| Work::OnPart {
+                        command,
+                        relation: part.partition,
+                        name: part.index,
                     }));
                 }
                 Action::CreateShards => {
@@ -172,7 +247,10 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
 /// The part of an index on each partition. The index must be there before the
 /// statement: nothing may be left out in silence.
 fn parts_of(table: &QualifiedName, index: &str) -> Result<Vec<IndexPart>, ErrorReport> {
-    let parts = relations::index_parts(table, index)?;
+    let mut parts = relations::index_parts(table, index)?;
+    if parts.is_empty() {
+        parts = relations::parts(table, index)?;
+    }
     if parts.is_empty() {
         return Err(error::new(
             SqlState::UndefinedObject,
@@ -224,6 +302,9 @@ fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
         let line = match item {
             Work::Statement { edits, .. } => rendered(original, edits, table),
             Work::OnRelation { relation, .. } => format!("the same on {relation}"),
+            Work::OnPart { relation, name, .. } => {
+                format!("the same about {} of {relation}", quote_identifier(name))
+            }
             // The block that takes default grants from the shards says nothing to a reader.
             Work::Sql(sql) if *sql == ddl::revoke_grants(&table.relation, false) => continue,
             Work::Sql(sql) => sql.clone(),
@@ -250,6 +331,7 @@ fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
                 text = format!("{text}\n{}", ddl::partition_by(&table.arming.layout));
             }
             Edit::Recurse | Edit::RecurseInto(_) => text = text.replacen(" ONLY ", " ", 1),
+            Edit::Inherit => text = text.replace(" NO INHERIT", ""),
             Edit::Validate => text = text.replacen(" NOT VALID", "", 1),
             Edit::InheritedDistinct => text = text.replacen("n_distinct", "n_distinct_inherited", 1),
             Edit::AppendKey(columns) => text = ddl::append_key(&text, columns),

@@ -44,6 +44,8 @@ pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<S
                     unique_policy: stored.proposal.settings.unique_policy,
                     server: server_major(),
                     empty: true,
+                    on_shards: &[],
+                    violated: false,
                 };
                 let blank = blank::statements(table, &armed)?;
                 all.extend(blank.statements);

@@ -6,8 +6,6 @@
 //! and cost one look at their tag. Other extensions' hooks are chained.
 
 use std::cell::Cell;
-use std::ffi::CStr;
-use std::ffi::CString;
 use std::ffi::c_char;
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -19,15 +17,13 @@ use pgrx::pg_sys::NodeTag;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::panic::pgrx_extern_c_guard;
 
-use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
-use crate::model::name::derived_name;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
 use crate::pg::context::close_settings;
-use crate::pg::context::is_own_tablespace;
 use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::edit;
 use crate::pg::error::raise;
 use crate::pg::server;
 use crate::pg::spi;
@@ -41,6 +37,8 @@ pub enum Work {
     /// The same on another relation; names of indexes and constraints that it
     /// would create get the suffix.
     OnRelation { command: Option<usize>, relation: QualifiedName, suffix: String },
+    /// The same about another relation's constraint or index of that name.
+    OnPart { command: Option<usize>, relation: QualifiedName, name: String },
     /// A statement of ours, under a pinned search_path.
     Sql(String),
 }
@@ -271,6 +269,8 @@ const fn concerns_relations(tag: NodeTag) -> bool {
             | NodeTag::T_CreateTrigStmt
             | NodeTag::T_CreatePublicationStmt
             | NodeTag::T_AlterPublicationStmt
+            | NodeTag::T_CommentStmt
+            | NodeTag::T_DropStmt
     )
 }
 
@@ -362,14 +362,19 @@ unsafe fn prepare(statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[
             Work::Statement { command, edits } => {
                 let copy = copy_of(statement, *command);
                 let mut left = true;
-                for edit in edits {
-                    left &= apply((*copy).utilityStmt, edit);
+                for change in edits {
+                    left &= edit::apply((*copy).utilityStmt, change);
                 }
                 if left { Step::Statement { statement: copy, read_only: false } } else { Step::Nothing }
             }
             Work::OnRelation { command, relation, suffix } => {
                 let copy = copy_of(statement, *command);
-                redirect((*copy).utilityStmt, relation, suffix);
+                edit::redirect((*copy).utilityStmt, relation, suffix);
+                Step::OnShard { statement: copy }
+            }
+            Work::OnPart { command, relation, name } => {
+                let copy = copy_of(statement, *command);
+                edit::redirect_to_part((*copy).utilityStmt, relation, name);
                 Step::OnShard { statement: copy }
             }
             Work::Sql(sql) => {
@@ -403,185 +408,5 @@ unsafe fn copy_of(statement: *mut pg_sys::PlannedStmt, command: Option<usize>) -
             (*alter).cmds = one.into_pg();
         }
         copy
-    }
-}
-
-/// Applies one edit; false if nothing of the statement is left.
-///
-/// # Safety
-/// A copied statement of a kind that the edit fits.
-unsafe fn apply(node: *mut pg_sys::Node, edit: &Edit) -> bool {
-    // SAFETY: casts follow the tag; new nodes are palloc'd like the copy.
-    unsafe {
-        match edit {
-            Edit::Partition { strategy, shard_key } => {
-                let create = &mut *node.cast::<pg_sys::CreateStmt>();
-                create.partspec = partition_spec(*strategy, shard_key);
-                create.options = std::ptr::null_mut();
-                create.accessMethod = std::ptr::null_mut();
-                if utility::text_of(create.tablespacename).is_some()
-                    && is_own_tablespace(CStr::from_ptr(create.tablespacename))
-                {
-                    create.tablespacename = std::ptr::null_mut();
-                }
-                (*create.relation).relpersistence = pg_sys::RELPERSISTENCE_PERMANENT as c_char;
-            }
-            Edit::Recurse => match (*node).type_ {
-                NodeTag::T_AlterTableStmt => (*(*node.cast::<pg_sys::AlterTableStmt>()).relation).inh = true,
-                NodeTag::T_IndexStmt => (*(*node.cast::<pg_sys::IndexStmt>()).relation).inh = true,
-                _ => {}
-            },
-            Edit::RecurseInto(meant) => {
-                let relations = (*node.cast::<pg_sys::TruncateStmt>()).relations;
-                for relation in PgList::<pg_sys::RangeVar>::from_pg(relations).iter_ptr() {
-                    if utility::existing_name(relation, utility::Names::Resolved).as_ref() == Some(meant) {
-                        (*relation).inh = true;
-                    }
-                }
-            }
-            Edit::Validate => {
-                if let Some(constraint) = constraint_of(node) {
-                    (*constraint).skip_validation = false;
-                    (*constraint).initially_valid = true;
-                }
-            }
-            Edit::InheritedDistinct => {
-                let commands = (*node.cast::<pg_sys::AlterTableStmt>()).cmds;
-                for command in PgList::<pg_sys::AlterTableCmd>::from_pg(commands).iter_ptr() {
-                    for option in PgList::<pg_sys::DefElem>::from_pg((*command).def.cast()).iter_ptr() {
-                        if utility::text_of((*option).defname).as_deref() == Some("n_distinct") {
-                            (*option).defname = pg_sys::pstrdup(c"n_distinct_inherited".as_ptr());
-                        }
-                    }
-                }
-            }
-            Edit::AppendKey(columns) => append_key(node, columns),
-            Edit::Without(left_out) => {
-                let truncate = &mut *node.cast::<pg_sys::TruncateStmt>();
-                let mut kept = PgList::<pg_sys::RangeVar>::new();
-                for relation in PgList::<pg_sys::RangeVar>::from_pg(truncate.relations).iter_ptr() {
-                    let out = utility::existing_name(relation, utility::Names::Resolved)
-                        .is_some_and(|name| left_out.contains(&name));
-                    if !out {
-                        kept.push(relation);
-                    }
-                }
-                let left = !kept.is_empty();
-                truncate.relations = kept.into_pg();
-                return left;
-            }
-        }
-        true
-    }
-}
-
-/// # Safety
-/// A copied `ALTER TABLE` or `CREATE INDEX`.
-unsafe fn append_key(node: *mut pg_sys::Node, columns: &[String]) {
-    // SAFETY: as in `apply`.
-    unsafe {
-        if (*node).type_ == NodeTag::T_IndexStmt {
-            let index = node.cast::<pg_sys::IndexStmt>();
-            for column in columns {
-                let element = pg_sys::palloc0(size_of::<pg_sys::IndexElem>()).cast::<pg_sys::IndexElem>();
-                (*element).type_ = NodeTag::T_IndexElem;
-                (*element).name = palloc_text(column);
-                (*index).indexParams = pg_sys::lappend((*index).indexParams, element.cast());
-            }
-        } else if let Some(constraint) = constraint_of(node) {
-            for column in columns {
-                let value = pg_sys::makeString(palloc_text(column));
-                (*constraint).keys = pg_sys::lappend((*constraint).keys, value.cast());
-            }
-        }
-    }
-}
-
-/// The constraint that the first command of an `ALTER TABLE` adds.
-///
-/// # Safety
-/// A statement.
-unsafe fn constraint_of(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Constraint> {
-    // SAFETY: tags are checked before each cast.
-    unsafe {
-        if (*node).type_ != NodeTag::T_AlterTableStmt {
-            return None;
-        }
-        let commands =
-            PgList::<pg_sys::AlterTableCmd>::from_pg((*node.cast::<pg_sys::AlterTableStmt>()).cmds);
-        let definition = (*commands.get_ptr(0)?).def;
-        (!definition.is_null() && (*definition).type_ == NodeTag::T_Constraint).then_some(definition.cast())
-    }
-}
-
-/// # Safety
-/// In a valid memory context.
-unsafe fn palloc_text(text: &str) -> *mut c_char {
-    let zero_terminated = CString::new(text).unwrap_or_default();
-    // SAFETY: pstrdup copies.
-    unsafe { pg_sys::pstrdup(zero_terminated.as_ptr()) }
-}
-
-/// # Safety
-/// In a valid memory context.
-unsafe fn partition_spec(strategy: Strategy, shard_key: &[String]) -> *mut pg_sys::PartitionSpec {
-    // SAFETY: zeroed nodes of the right size get their tag and fields.
-    unsafe {
-        let spec = pg_sys::palloc0(size_of::<pg_sys::PartitionSpec>()).cast::<pg_sys::PartitionSpec>();
-        (*spec).type_ = NodeTag::T_PartitionSpec;
-        (*spec).location = -1;
-        #[cfg(feature = "pg15")]
-        {
-            (*spec).strategy = palloc_text(match strategy {
-                Strategy::Hash => "hash",
-                Strategy::List => "list",
-                _ => "range",
-            });
-        }
-        #[cfg(not(feature = "pg15"))]
-        {
-            (*spec).strategy = match strategy {
-                Strategy::Hash => pg_sys::PartitionStrategy::PARTITION_STRATEGY_HASH,
-                Strategy::List => pg_sys::PartitionStrategy::PARTITION_STRATEGY_LIST,
-                _ => pg_sys::PartitionStrategy::PARTITION_STRATEGY_RANGE,
-            };
-        }
-        for column in shard_key {
-            let element = pg_sys::palloc0(size_of::<pg_sys::PartitionElem>()).cast::<pg_sys::PartitionElem>();
-            (*element).type_ = NodeTag::T_PartitionElem;
-            (*element).name = palloc_text(column);
-            (*element).location = -1;
-            (*spec).partParams = pg_sys::lappend((*spec).partParams, element.cast());
-        }
-        spec
-    }
-}
-
-/// Points a copied statement at another relation.
-///
-/// # Safety
-/// A copied `ALTER TABLE` or `CREATE INDEX`.
-unsafe fn redirect(node: *mut pg_sys::Node, relation: &QualifiedName, suffix: &str) {
-    // SAFETY: as in `apply`.
-    unsafe {
-        let (target, name) = match (*node).type_ {
-            NodeTag::T_AlterTableStmt => {
-                let name = constraint_of(node).map(|constraint| &raw mut (*constraint).conname);
-                ((*node.cast::<pg_sys::AlterTableStmt>()).relation, name)
-            }
-            NodeTag::T_IndexStmt => {
-                let index = node.cast::<pg_sys::IndexStmt>();
-                ((*index).relation, Some(&raw mut (*index).idxname))
-            }
-            _ => return,
-        };
-        (*target).schemaname = palloc_text(&relation.schema);
-        (*target).relname = palloc_text(&relation.name);
-        (*target).inh = true;
-        if let Some(name) = name
-            && let Some(old) = utility::text_of(*name)
-        {
-            *name = palloc_text(&derived_name(&old, suffix));
-        }
     }
 }

@@ -10,6 +10,7 @@ pub mod context;
 pub mod definition;
 pub mod disk;
 pub mod document;
+pub mod edit;
 pub mod encoding;
 pub mod error;
 pub mod guc;

@@ -190,6 +190,7 @@ fn growth(table: &Drawn) -> Growth {
         event_time: table.timed.then(|| EventTime { column: "ts".to_owned(), key_type, curve }),
         model: "generated".to_owned(),
         flow: pg_presplit::planning::forecast::Flow::default(),
+        scale: None,
     }
 }
 

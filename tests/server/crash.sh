@@ -41,6 +41,29 @@ for moment in 'COPY app.orders' 'CREATE INDEX|ADD CONSTRAINT'; do
     same "after a crash in $moment: still armed" 1 "$(psql -qAtX -d target -c 'SELECT count(*) FROM presplit.armed')"
 done
 
+# The client is gone in the middle of COPY: its backend notices, and nothing of the table's rows stays.
+pg_restore --clean --if-exists -d target "$tmp/shop.dump" >"$tmp/restore.log" 2>&1 &
+restoring=$!
+for _ in {1..400}; do
+    busy=$(psql -qAtX -d postgres -c "SELECT count(*) FROM pg_stat_activity WHERE datname = 'target' AND query ~ 'COPY app.orders' AND state = 'active'")
+    [[ $busy == 0 ]] || break
+    sleep 0.02
+done
+kill -9 "$restoring"
+wait "$restoring" 2>/dev/null || true
+becomes "after the client was killed: no session of it" 0 crash 20 -c \
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = 'target' AND application_name = 'pg_restore'"
+same "after the client was killed: all shards and no rows" "13|0" "$(psql -qAtX -d target -c \
+    "SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 'app.orders'::regclass), (SELECT count(*) FROM app.orders)")"
+
+# No room for a file of more than 17 MB, which June's shard would have.
+if command -v prlimit >/dev/null && prlimit --pid "$(head -n 1 "${CLUSTER_DIR[crash]}/data/postmaster.pid")" --fsize=17825792:; then
+    fails_with "a restore without room" 'could not (extend|write)' pg_restore --clean --if-exists -d target "$tmp/shop.dump"
+    same "after it: all shards and no rows" "13|0" "$(psql -qAtX -d target -c \
+        "SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 'app.orders'::regclass), (SELECT count(*) FROM app.orders)")"
+    prlimit --pid "$(head -n 1 "${CLUSTER_DIR[crash]}/data/postmaster.pid")" --fsize=unlimited:
+fi
+
 succeeds "the restore can be repeated" pg_restore --clean --if-exists -j2 -d target "$tmp/shop.dump"
 same "with the same content" "$expected" "$(psql -qAtX -d target -c 'SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM app.orders AS t')"
 same "and nothing wrong" 0 "$(psql -qAtX -d target -c "SELECT count(*) FROM check_shards() WHERE severity = 'error'")"

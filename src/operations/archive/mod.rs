@@ -72,7 +72,7 @@ fn ddl_of(mut reader: impl BufRead, name: &str, with_data: bool) -> Result<Strin
             in_data = line != b"\\.";
             continue;
         }
-        if (with_data && insert.skips(&line)) || line.starts_with(b"\\") {
+        if (with_data && insert.skips(&line)) || is_for_psql(&line) {
             continue;
         }
         let line = String::from_utf8_lossy(&line);
@@ -87,6 +87,12 @@ fn ddl_of(mut reader: impl BufRead, name: &str, with_data: bool) -> Result<Strin
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The commands to psql itself that `pg_dump` writes. Other lines that begin
+/// so are within strings.
+fn is_for_psql(line: &[u8]) -> bool {
+    [&b"\\restrict "[..], b"\\unrestrict ", b"\\connect "].iter().any(|command| line.starts_with(command))
 }
 
 fn too_long(name: &str) -> ErrorReport {

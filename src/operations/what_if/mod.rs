@@ -19,6 +19,7 @@ use crate::model::access::Analysis;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::profile::Table;
 use crate::model::what_if::NotPlanned;
 use crate::model::what_if::Parameter;
 use crate::model::what_if::Planned;
@@ -99,6 +100,34 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
     Ok(proposal.relations.into_iter().map(|one| (one.relation, one.evidence)).collect())
 }
 
+/// How much larger than today the tables are judged: as large as they were
+/// declared to become, or else as they are.
+#[derive(Default)]
+struct Sizes {
+    of: BTreeMap<QualifiedName, f64>,
+    others: f64,
+}
+
+impl Sizes {
+    fn of(proposal: &Proposal, profile: &Profile) -> Self {
+        let bytes = |table: &Table| table.total_bytes();
+        let total: f64 = profile.tables.iter().map(bytes).sum();
+        let Some(volume) = proposal.settings.data_volume_bytes.filter(|_| total > 0.0) else {
+            return Self { of: BTreeMap::new(), others: 1.0 };
+        };
+        let factor = |one: &RelationProposal| {
+            let now = profile.table(&one.relation).map_or(0.0, bytes);
+            let declared = one.bytes_at_horizon / now;
+            (declared.is_finite() && declared > 0.0).then(|| (one.relation.clone(), declared))
+        };
+        Self { of: proposal.relations.iter().filter_map(factor).collect(), others: volume / total }
+    }
+
+    fn factor(&self, name: &QualifiedName) -> f64 {
+        self.of.get(name).copied().unwrap_or(self.others)
+    }
+}
+
 /// What became of a group of tables.
 type Outcome = Result<BTreeMap<QualifiedName, Judged>, String>;
 
@@ -129,6 +158,7 @@ struct Trial<'f> {
     today: BTreeMap<usize, Result<Planned, NotPlanned>>,
     groups: Vec<Group>,
     rounds: usize,
+    sizes: Sizes,
 }
 
 impl<'f> Trial<'f> {
@@ -147,12 +177,14 @@ impl<'f> Trial<'f> {
             today: BTreeMap::new(),
             groups: Vec::new(),
             rounds: 0,
+            sizes: Sizes::default(),
         })
     }
 
     /// Puts the evidence into a proposal; returns what speaks against it.
     fn judge(&mut self, proposal: &mut Proposal) -> Vec<Disqualification> {
         self.rounds += 1;
+        self.sizes = Sizes::of(proposal, self.profile);
         let together: Vec<Vec<RelationProposal>> = proposal
             .sharded_together()
             .into_iter()
@@ -288,12 +320,16 @@ impl<'f> Trial<'f> {
         let mut supposed: Vec<Supposed> = Vec::new();
         for table in &part.tables {
             let layout = divided.iter().find(|(name, _)| *name == table.name());
-            match layout {
-                Some((_, layout)) => {
-                    supposed.extend(suppose::divided(table, layout, self.hashes, &self.constants));
-                }
-                None => supposed.push(suppose::whole(table, 0.0, &self.constants)),
+            let mut parts = match layout {
+                Some((_, layout)) => suppose::divided(table, layout, self.hashes, &self.constants),
+                None => vec![suppose::whole(table, 0.0, &self.constants)],
+            };
+            let factor = self.sizes.factor(&table.name());
+            for part in &mut parts {
+                part.rows *= factor;
+                part.pages *= factor;
             }
+            supposed.extend(parts);
         }
         let texts: Vec<_> = statements.iter().map(|at| self.texts[*at].clone()).collect();
         let draws = |at: usize, parameters: &[Parameter]| {

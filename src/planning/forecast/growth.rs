@@ -85,9 +85,11 @@ pub fn growth(
     };
     let count = usize::try_from(horizon / DAY).unwrap_or(POINTS_MAX);
     let (mut rows, mut bytes, mut inflow) = (Vec::new(), Vec::new(), Vec::new());
+    let mut scale = None;
     for at in moments(origin, horizon, count) {
         let (mut rows_then, mut bytes_then) = (outlook.rows(at), outlook.bytes(at));
         if let Some(volume) = declared.volume {
+            scale = (bytes_then.value > 0.0).then(|| volume.bytes / bytes_then.value);
             let share = days_between(origin, at) / days_between(origin, origin.saturating_add(horizon));
             let rows_declared = rows_now + (volume.bytes - bytes_now) / outlook.row_bytes;
             rows_then = towards(rows_now, rows_declared, share, rows_then);
@@ -99,7 +101,18 @@ pub fn growth(
     }
     let model = model(declared, &outlook, bytes_now, table);
     let flow = Flow { inflow, removal_per_day: evidence.removal_per_day, id_time };
-    Ok(Growth { rows_now, bytes_now, rows, bytes, origin, stale: evidence.stale, event_time, model, flow })
+    Ok(Growth {
+        rows_now,
+        bytes_now,
+        rows,
+        bytes,
+        origin,
+        stale: evidence.stale,
+        event_time,
+        model,
+        flow,
+        scale,
+    })
 }
 
 /// Where a table goes, by evidence and declared pace.

@@ -137,6 +137,10 @@ pub struct Growth {
     /// Names the method and its inputs, for people.
     pub model: String,
     pub flow: Flow,
+    /// A declared size over what the table's own pace makes of it: the tables
+    /// are a small copy, whose rows and inflow are both that much larger. None
+    /// if no size is declared.
+    pub scale: Option<f64>,
 }
 
 /// What comes into a table and what goes, apart from what is left.

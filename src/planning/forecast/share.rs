@@ -252,6 +252,7 @@ mod tests {
             event_time: None,
             model: String::new(),
             flow: Flow { inflow: points(0.0), ..Flow::default() },
+            scale: None,
         }
     }
 

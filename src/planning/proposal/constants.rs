@@ -148,9 +148,12 @@ pub struct CostConstants {
     pub shards_ahead_min: usize,
     /// Share of the cost of the whole table that shards must save; policy.
     pub gain_min: f64,
-    /// Share of what the best unit saves that a coarser one may fall short by;
-    /// policy.
+    /// Share of cost within which the coarser calendar unit is taken; policy.
     pub unit_tolerance: f64,
+    /// Share of what the best unit saves that a coarser one may fall short by;
+    /// policy: it counts where most of the cost is of statements that no key
+    /// helps.
+    pub unit_saving_tolerance: f64,
     /// Share of cost that tables may lose for common bounds; policy.
     pub colocation_tolerance: f64,
     /// Share of the cost of the present way that another one must save; policy.
@@ -266,6 +269,7 @@ impl Default for CostConstants {
             shards_ahead_min: 2,
             gain_min: 0.1,
             unit_tolerance: 0.1,
+            unit_saving_tolerance: 0.02,
             colocation_tolerance: 0.15,
             change_gain_min: 0.15,
             change_row_ms: 0.01,

@@ -164,12 +164,14 @@ fn divisions(
     }
 }
 
-/// Puts the cheapest first; among those that save almost as much of what the
-/// whole table costs, the one with the fewest shards.
+/// Puts the cheapest first; among those that cost almost as little and save
+/// almost as much of what the whole table costs, the one with the fewest shards.
 fn cheapest_first(input: &ProposalInput, whole_cost: f64, found: &mut [Weighed]) {
     let cost = |one: &Weighed| one.cost.total();
     let least = found.iter().map(cost).fold(f64::INFINITY, f64::min);
-    let near = least + (whole_cost - least).max(0.0) * input.constants.unit_tolerance;
+    let saved = (whole_cost - least).max(0.0);
+    let constants = input.constants;
+    let near = least + (least * constants.unit_tolerance).min(saved * constants.unit_saving_tolerance);
     let places = (0..found.len()).filter(|at| cost(&found[*at]) <= near);
     let best = places.min_by(|a, b| {
         let (a, b) = (&found[*a], &found[*b]);

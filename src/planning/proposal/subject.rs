@@ -64,13 +64,14 @@ impl Size {
         let last = growth.and_then(|growth| growth.bytes.last());
         let bytes = positive(last.map_or(bytes_now, |point| point.value));
         let rows = positive(rows);
+        let scale = growth.and_then(|growth| growth.scale).filter(|scale| scale.is_finite());
         Self {
-            rows_past: positive(now).min(rows),
+            rows_past: positive(now * scale.unwrap_or(1.0)).min(rows),
             rows,
             bytes,
             bytes_p90: positive(last.map_or(bytes_now, |point| point.upper)).max(bytes),
             heap_share,
-            declared: false,
+            declared: scale.is_some(),
         }
     }
 }

@@ -3,14 +3,20 @@
 //! `ddl` writes the statements that create a sharded table's shards; `rewrite`
 //! decides what becomes of each statement of a restore that concerns an armed
 //! table; `rebuild` makes an empty table that is here anew, `blank` one that is
-//! known from a profile only. All only decide: `operations` and `pg::hook`
+//! known from a profile only; `rephrase` writes down what the hook would run,
+//! on the text that `token` takes apart. All only decide: `operations` and `pg::hook`
 //! carry out.
 
 pub mod blank;
 pub mod ddl;
+#[cfg(test)]
+mod parts_tests;
 pub mod rebuild;
 #[cfg(test)]
 mod rebuild_tests;
+pub mod refusal;
+pub mod rephrase;
 pub mod rewrite;
 #[cfg(test)]
 mod rewrite_tests;
+pub mod token;

@@ -201,6 +201,7 @@ fn define(
                 quote_identifier(&publication)
             )),
             Action::Partitions
+            | Action::Parts { .. }
             | Action::CreateShards
             | Action::ClusterShards { .. }
             | Action::IdentifyPartitions { .. } => {}
@@ -223,7 +224,8 @@ fn edited(text: &str, edits: &[Edit]) -> String {
 }
 
 /// The shards in the order in which a restore numbers them.
-fn shards_by_name(armed: &Armed<'_>) -> Vec<QualifiedName> {
+#[must_use]
+pub fn shards_by_name(armed: &Armed<'_>) -> Vec<QualifiedName> {
     let mut names: Vec<&String> = armed.layout.shards().iter().map(|shard| &shard.name).collect();
     names.sort();
     names.into_iter().map(|name| armed.relation.sibling(name)).collect()
@@ -283,14 +285,15 @@ fn identify(armed: &Armed<'_>, anatomy: &Anatomy, on_shards: &[&str]) -> Vec<Str
 /// `ALTER TABLE … words …` with its own part of an index, for every shard or
 /// for every partition. The server chose the names of the parts, unless the
 /// index is on the shards only.
-fn with_parts(
+#[must_use]
+pub fn with_parts<N: AsRef<str>>(
     armed: &Armed<'_>,
     index: &str,
-    on_shards: &[&str],
+    on_shards: &[N],
     shards_only: bool,
     words: &str,
 ) -> Vec<String> {
-    if on_shards.contains(&index) {
+    if on_shards.iter().any(|name| name.as_ref() == index) {
         let shards = shards_by_name(armed).into_iter().enumerate();
         return shards
             .map(|(at, shard)| format!("ALTER TABLE {shard} {words} {}", part_name(index, at + 1)))

@@ -34,7 +34,7 @@ fn layout() -> Layout {
 }
 
 fn armed<'a>(relation: &'a QualifiedName, layout: &'a Layout, unique_policy: UniquePolicy) -> Armed<'a> {
-    Armed { relation, layout, unique_policy, server: 15, empty: true }
+    Armed { relation, layout, unique_policy, server: 15, empty: true, on_shards: &[], violated: false }
 }
 
 /// A table with one of everything.
@@ -82,6 +82,8 @@ fn read() -> Vec<Option<Utility>> {
         Some(alter(AlterCommand::AddForeignKey {
             name: Some("t_fkey".to_owned()),
             references: QualifiedName::new("app", "a"),
+            columns: Vec::new(),
+            full: false,
             referenced_columns: vec!["id".to_owned()],
             not_valid: true,
         })),

@@ -9,18 +9,15 @@
 //! Invariant: pure. The hook and `check_restore` ask the same function, so
 //! what was foretold is what happens.
 
-use thiserror::Error;
-
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
-use crate::model::report::Report;
-use crate::model::report::SqlState;
 use crate::model::settings::UniquePolicy;
 use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateIndex;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+pub use crate::planning::provision::refusal::Refusal;
 
 /// The armed table that a statement concerns.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +29,16 @@ pub struct Armed<'a> {
     pub server: u32,
     /// Whether every shard is still empty.
     pub empty: bool,
+    /// Constraints and indexes that the shards have and the table does not.
+    pub on_shards: &'a [String],
+    /// Whether rows violate the foreign key that would be added `NOT VALID`.
+    pub violated: bool,
+}
+
+impl Armed<'_> {
+    fn is_on_shards(&self, name: &str) -> bool {
+        self.on_shards.iter().any(|part| part == name)
+    }
 }
 
 /// One thing to do for a command, in order.
@@ -43,6 +50,8 @@ pub enum Action {
     Shards,
     /// The statement on every partition: on branches too.
     Partitions,
+    /// The statement about the shard's own constraint or index, on every shard.
+    Parts { name: String },
     /// `CREATE TABLE … PARTITION OF` for every shard of the layout.
     CreateShards,
     /// `CLUSTER ON` the shard's own part of the index, on every shard.
@@ -71,88 +80,6 @@ impl Decision {
 
     fn new(actions: Vec<Action>, note: &'static str) -> Self {
         Self { actions, note: Some(note) }
-    }
-}
-
-/// A statement that cannot be made right.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    #[error("cannot restore table \"{0}\" as a sharded table: the dump has it as {1}")]
-    NotATable(QualifiedName, &'static str),
-    #[error("cannot restore table \"{0}\" as a sharded table: it has no column \"{1}\"")]
-    MissingKeyColumn(QualifiedName, String),
-    #[error("{what} of table \"{relation}\" does not include shard key column \"{column}\"")]
-    Uniqueness { what: String, relation: QualifiedName, column: String },
-    #[error("{what} of table \"{relation}\" cannot be kept across shards")]
-    Exclusion { what: String, relation: QualifiedName },
-    #[error("cannot add an existing index as a constraint of sharded table \"{0}\"")]
-    UsingIndex(QualifiedName),
-    #[error("row trigger \"{1}\" of table \"{0}\" uses a transition table")]
-    TransitionTable(QualifiedName, String),
-    #[error("cannot make sharded table \"{0}\" part of an inheritance tree")]
-    Inheritance(QualifiedName),
-    #[error("cannot create an index concurrently on sharded table \"{0}\"")]
-    Concurrently(QualifiedName),
-    #[error("cannot give a table the name \"{0}\": it is armed for sharding")]
-    Moved(QualifiedName),
-}
-
-impl Report for Refusal {
-    fn sqlstate(&self) -> SqlState {
-        match self {
-            Self::NotATable(..) => SqlState::WrongObjectType,
-            Self::MissingKeyColumn(..) => SqlState::UndefinedColumn,
-            Self::Uniqueness { .. } => SqlState::InvalidObjectDefinition,
-            Self::Moved(_) => SqlState::ObjectNotInPrerequisiteState,
-            _ => SqlState::FeatureNotSupported,
-        }
-    }
-
-    fn detail(&self) -> Option<String> {
-        Some(match self {
-            Self::NotATable(..) => "Only an ordinary table of its own can be created in shards.".to_owned(),
-            Self::MissingKeyColumn(..) => {
-                "The proposal was made for a table of that name with other columns.".to_owned()
-            }
-            Self::Uniqueness { .. } => {
-                "A unique constraint on a partitioned table must include all partition key columns."
-                    .to_owned()
-            }
-            Self::Exclusion { .. } => {
-                "An exclusion constraint holds inside a shard only, unless it compares the shard key with =."
-                    .to_owned()
-            }
-            Self::UsingIndex(_) => "PostgreSQL does not support it on partitioned tables.".to_owned(),
-            Self::TransitionTable(..) => {
-                "Row triggers with transition tables are not supported on partitions.".to_owned()
-            }
-            Self::Inheritance(_) => "A partitioned table has no parents by inheritance.".to_owned(),
-            Self::Concurrently(_) => "PostgreSQL does not support it on partitioned tables.".to_owned(),
-            Self::Moved(_) => "The table would be there whole, although a proposal divides it.".to_owned(),
-        })
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotATable(relation, _) | Self::Inheritance(relation) => {
-                format!("Restore it whole: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
-            }
-            Self::MissingKeyColumn(..) => {
-                "Capture a profile of the dump's source and propose again.".to_owned()
-            }
-            Self::Uniqueness { .. } => "Choose a shard key that the constraint includes, or set \
-                 \"presplit.unique_policy\" to extend or per_shard before propose_shards()."
-                .to_owned(),
-            Self::Exclusion { .. } => {
-                "Choose a shard key that the constraint compares with =, or leave the table whole.".to_owned()
-            }
-            Self::UsingIndex(_) => "Add the constraint by its columns.".to_owned(),
-            Self::TransitionTable(..) => "Make it a statement trigger.".to_owned(),
-            Self::Concurrently(_) => "Create the index without CONCURRENTLY.".to_owned(),
-            Self::Moved(relation) => {
-                format!("Give the arming up: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
-            }
-        })
     }
 }
 
@@ -187,6 +114,9 @@ pub fn decide(statement: &Utility, armed: &Armed<'_>) -> Result<Vec<Decision>, R
             }
         }
         Utility::CopyFrom { .. } => Decision::unchanged(),
+        Utility::OnConstraint { name, .. } | Utility::OnIndex { index: QualifiedName { name, .. }, .. } => {
+            part(name, armed).unwrap_or_else(Decision::unchanged)
+        }
         Utility::CreateTrigger { name, row, transition_tables, .. } => {
             if *row && *transition_tables {
                 return Err(Refusal::TransitionTable(relation.clone(), name.clone()));
@@ -209,6 +139,9 @@ pub fn decide(statement: &Utility, armed: &Armed<'_>) -> Result<Vec<Decision>, R
 
 fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refusal> {
     let relation = armed.relation;
+    if table.parents.contains(relation) {
+        return Err(Refusal::Child(relation.clone(), table.relation.clone()));
+    }
     if table.inherits {
         return Err(Refusal::Inheritance(relation.clone()));
     }
@@ -220,15 +153,23 @@ fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refu
     {
         return Err(Refusal::MissingKeyColumn(relation.clone(), missing));
     }
-    let note = if table.unlogged || !table.options.is_empty() || table.access_method.is_some() {
-        "created in shards; storage parameters moved to them"
-    } else {
-        "created in shards"
+    if let Some(key) = armed.layout.key_columns().into_iter().find(|key| table.generated.contains(key)) {
+        return Err(Refusal::GeneratedKey(relation.clone(), key));
+    }
+    let moved = table.unlogged || !table.options.is_empty() || table.access_method.is_some();
+    let note = match (moved, table.no_inherit) {
+        (true, true) => "created in shards; storage parameters moved to them; NO INHERIT taken away",
+        (true, false) => "created in shards; storage parameters moved to them",
+        (false, true) => "created in shards; NO INHERIT taken away",
+        (false, false) => "created in shards",
     };
     let layout = armed.layout;
-    let partition =
-        Edit::Partition { strategy: layout.first_strategy(), shard_key: layout.first_key().to_vec() };
-    Ok(Decision::new(vec![Action::Root(vec![partition]), Action::CreateShards], note))
+    let mut edits =
+        vec![Edit::Partition { strategy: layout.first_strategy(), shard_key: layout.first_key().to_vec() }];
+    if table.no_inherit {
+        edits.push(Edit::Inherit);
+    }
+    Ok(Decision::new(vec![Action::Root(edits), Action::CreateShards], note))
 }
 
 fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {
@@ -245,12 +186,27 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
         AlterCommand::AddExclusion { name, equal_columns } => {
             add_exclusion(name.as_deref(), equal_columns, only, armed)?
         }
+        AlterCommand::AddForeignKey { not_valid: true, .. } if armed.server < 18 && armed.violated => {
+            Decision::new(
+                vec![Action::Shards],
+                "on every shard: rows violate it, so it cannot be on the table",
+            )
+        }
         AlterCommand::AddForeignKey { not_valid: true, .. } if armed.server < 18 => {
             Decision::new(recurse(vec![Edit::Validate], only), "NOT VALID taken away: it is checked at once")
         }
         AlterCommand::AddForeignKey { .. } => {
             without_only(only, "ONLY taken away: not possible on a partitioned table")
         }
+        AlterCommand::AddNoInherit => Decision::new(
+            recurse(vec![Edit::Inherit], only),
+            "NO INHERIT taken away: it has to reach the shards",
+        ),
+        AlterCommand::Constraint { name } => match part(name, armed) {
+            Some(on_shards) => on_shards,
+            None => without_only(only, "ONLY taken away: it has to reach the shards"),
+        },
+        AlterCommand::Compression => everywhere("on the shards too: it does not reach them by itself"),
         AlterCommand::Owner => everywhere("on the shards too: owners are not inherited"),
         AlterCommand::Tablespace => everywhere("on the shards too: tablespaces are not inherited"),
         AlterCommand::StorageParameters => Decision::new(
@@ -261,6 +217,10 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
         AlterCommand::ClusterOn { index } => Decision::new(
             vec![Action::ClusterShards { index: index.clone() }],
             "on the shards: a partitioned table cannot be clustered",
+        ),
+        AlterCommand::ReplicaIdentity { index: Some(index) } if armed.is_on_shards(index) => Decision::new(
+            vec![Action::IdentifyPartitions { index: index.clone() }],
+            "on the shards: the table itself does not have the index",
         ),
         AlterCommand::ReplicaIdentity { index: Some(index) } => Decision::new(
             vec![Action::Root(Vec::new()), Action::IdentifyPartitions { index: index.clone() }],
@@ -279,6 +239,16 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
         AlterCommand::Identity | AlterCommand::Other => {
             without_only(only, "ONLY taken away: it has to reach the shards")
         }
+    })
+}
+
+/// On the shards, if only they have the constraint or index.
+fn part(name: &str, armed: &Armed<'_>) -> Option<Decision> {
+    armed.is_on_shards(name).then(|| {
+        Decision::new(
+            vec![Action::Parts { name: name.to_owned() }],
+            "on every shard: the table itself does not have it",
+        )
     })
 }
 

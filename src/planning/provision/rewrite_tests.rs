@@ -28,18 +28,22 @@ use crate::planning::provision::rewrite::decide;
 
 /// What a case may vary besides the statement.
 #[derive(Debug, Clone, Copy)]
-struct Given {
-    policy: UniquePolicy,
-    server: u32,
-    empty: bool,
+pub struct Given {
+    pub policy: UniquePolicy,
+    pub server: u32,
+    pub empty: bool,
+    /// A constraint or index that only the shards have.
+    pub part: Option<&'static str>,
+    pub violated: bool,
 }
 
-const STRICT: Given = Given { policy: UniquePolicy::Strict, server: 15, empty: false };
+pub const STRICT: Given =
+    Given { policy: UniquePolicy::Strict, server: 15, empty: false, part: None, violated: false };
 const EXTEND: Given = Given { policy: UniquePolicy::Extend, ..STRICT };
 const PER_SHARD: Given = Given { policy: UniquePolicy::PerShard, ..STRICT };
 const EMPTY: Given = Given { empty: true, ..STRICT };
 
-const ALL: [Given; 12] = {
+pub const ALL: [Given; 12] = {
     let mut all = [STRICT; 12];
     let (policies, servers) = ([STRICT, EXTEND, PER_SHARD], [15, 16, 17, 18]);
     let mut at = 0;
@@ -50,15 +54,15 @@ const ALL: [Given; 12] = {
     all
 };
 
-const fn on(server: u32) -> Given {
+pub const fn on(server: u32) -> Given {
     Given { server, ..STRICT }
 }
 
-fn orders() -> QualifiedName {
+pub fn orders() -> QualifiedName {
     QualifiedName::new("public", "orders")
 }
 
-fn texts(words: &[&str]) -> Vec<String> {
+pub fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -84,6 +88,7 @@ fn shown_edit(edit: &Edit) -> String {
         Edit::Recurse => "recurse".to_owned(),
         Edit::RecurseInto(relation) => format!("recurse into {relation}"),
         Edit::Validate => "validate".to_owned(),
+        Edit::Inherit => "inherit".to_owned(),
         Edit::InheritedDistinct => "inherited distinct".to_owned(),
         Edit::AppendKey(columns) => format!("append {}", columns.join(" ")),
         Edit::Without(relations) => {
@@ -99,6 +104,7 @@ fn shown_action(action: &Action) -> String {
             format!("root({})", edits.iter().map(shown_edit).collect::<Vec<_>>().join(", "))
         }
         Action::Shards => "shards".to_owned(),
+        Action::Parts { name } => format!("parts {name}"),
         Action::CreateShards => "create shards".to_owned(),
         Action::ClusterShards { index } => format!("cluster shards on {index}"),
         Action::Partitions => "partitions".to_owned(),
@@ -166,8 +172,15 @@ fn the_key_of_two_levels_is_that_of_both() {
         (UniquePolicy::Strict, alter(true, AlterCommand::Owner), "root; partitions"),
         (UniquePolicy::Strict, alter(true, AlterCommand::Persistence), "shards"),
     ] {
-        let armed =
-            Armed { relation: &relation, layout: &layout, unique_policy: policy, server: 15, empty: true };
+        let armed = Armed {
+            relation: &relation,
+            layout: &layout,
+            unique_policy: policy,
+            server: 15,
+            empty: true,
+            on_shards: &[],
+            violated: false,
+        };
         let found = match decide(&statement, &armed) {
             Ok(decisions) => shown_decision(&Decision { note: None, ..decisions[0].clone() }),
             Err(refusal) => refusal.to_string(),
@@ -184,6 +197,8 @@ fn decided(statement: &Utility, given: Given) -> Result<Vec<Decision>, String> {
         unique_policy: given.policy,
         server: given.server,
         empty: given.empty,
+        on_shards: &given.part.map(str::to_owned).into_iter().collect::<Vec<_>>(),
+        violated: given.violated,
     };
     decide(statement, &armed).map_err(|refusal| format!("{} {refusal}", refusal.sqlstate().code()))
 }
@@ -191,7 +206,7 @@ fn decided(statement: &Utility, given: Given) -> Result<Vec<Decision>, String> {
 /// Compares up to the end of `expected`, so that a note may be cut; without a
 /// note nothing may follow.
 #[track_caller]
-fn check(statement: &Utility, given: Given, expected: &str) {
+pub fn check(statement: &Utility, given: Given, expected: &str) {
     let found = match decided(statement, given) {
         Ok(decisions) => decisions.iter().map(shown_decision).collect::<Vec<_>>().join(" | "),
         Err(refusal) => refusal,
@@ -200,7 +215,7 @@ fn check(statement: &Utility, given: Given, expected: &str) {
     assert!(same, "\n   found: {found}\nexpected: {expected}\n{statement:?}\n{given:?}");
 }
 
-fn alter(only: bool, command: AlterCommand) -> Utility {
+pub fn alter(only: bool, command: AlterCommand) -> Utility {
     Utility::AlterTable { relation: orders(), only, commands: vec![command] }
 }
 
@@ -217,21 +232,27 @@ fn exclusion(columns: &[&str]) -> AlterCommand {
     AlterCommand::AddExclusion { name: Some("orders_excl".to_owned()), equal_columns: texts(columns) }
 }
 
-fn foreign_key(not_valid: bool) -> AlterCommand {
+pub fn foreign_key(not_valid: bool) -> AlterCommand {
     AlterCommand::AddForeignKey {
         name: None,
         references: QualifiedName::new("public", "tenants"),
+        columns: texts(&["tenant_id"]),
         referenced_columns: Vec::new(),
+        full: false,
         not_valid,
     }
 }
 
-fn table() -> CreateTable {
+pub fn table() -> CreateTable {
     CreateTable {
         relation: orders(),
         columns: texts(&["id", "note", "tenant_id"]),
         unlogged: false,
         inherits: false,
+        generated: Vec::new(),
+        not_null: Vec::new(),
+        parents: Vec::new(),
+        no_inherit: false,
         typed: false,
         partitioned: false,
         options: Vec::new(),
@@ -468,7 +489,14 @@ fn publications_publish_the_root() {
         (false, false, "publish news via root; root -- publish_via_partition_root set"),
     ] {
         let publication = "news".to_owned();
-        let statement = Utility::Publish { publication, relations: vec![orders()], via_root, creates };
+        let statement = Utility::Publish {
+            publication,
+            relations: vec![orders()],
+            schemas: Vec::new(),
+            all: false,
+            via_root,
+            creates,
+        };
         check(&statement, STRICT, expected);
         let kind = if creates { "CREATE PUBLICATION" } else { "ALTER PUBLICATION" };
         assert_eq!(statement.kind(), kind);

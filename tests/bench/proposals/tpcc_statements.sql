@@ -1,10 +1,10 @@
 -- All statements of TPC-C's five transactions with the rates of the mix (45 new orders, 43 payments, 4 of each other a
 -- second), and values for the executions that are measured. $1 of `arguments` is the number of the execution.
-\set w '(1 + $1 * 37 % 100)'
+\set w '(1 + $1 * 37 % 1000)'
 \set d '(1 + $1 * 7 % 10)'
-\set c '(1 + $1 * 11 % 30)'
-\set i '(1 + $1 * 389 % 1000)'
-\set o '(1 + $1 * 13 % 30)'
+\set c '(1 + $1 * 11 % 5)'
+\set i '(1 + $1 * 389 % 100)'
+\set o '(1 + $1 * 13 % 5)'
 INSERT INTO measure.statements (statement, calls_per_second, arguments) VALUES
 -- New order: ten lines.
 ('SELECT w_tax FROM warehouse WHERE w_id = $1', 45, 'SELECT format(''(%s)'', ' || :'w' || ')'),
@@ -12,7 +12,7 @@ INSERT INTO measure.statements (statement, calls_per_second, arguments) VALUES
 ('UPDATE district SET d_next_o_id = d_next_o_id + 1 WHERE d_w_id = $1 AND d_id = $2', 45, 'SELECT format(''(%s, %s)'', ' || :'w' || ', ' || :'d' || ')'),
 ('SELECT c_discount, c_last, c_credit FROM customer WHERE c_w_id = $1 AND c_d_id = $2 AND c_id = $3', 45, 'SELECT format(''(%s, %s, %s)'', ' || :'w' || ', ' || :'d' || ', ' || :'c' || ')'),
 ('INSERT INTO orders (o_id, o_d_id, o_w_id, o_c_id, o_entry_d, o_ol_cnt, o_all_local) VALUES ($1, $2, $3, $4, $5, $6, $7)', 45, 'SELECT format(''(%s, %s, %s, %s, now(), 5, 1)'', 1000 + $1, ' || :'d' || ', ' || :'w' || ', ' || :'c' || ')'),
-('INSERT INTO new_order (no_o_id, no_d_id, no_w_id) VALUES ($1, $2, $3)', 45, 'SELECT format(''(%s, %s, %s)'', ' || '1 + $1 % 20' || ', ' || :'d' || ', ' || :'w' || ')'),
+('INSERT INTO new_order (no_o_id, no_d_id, no_w_id) VALUES ($1, $2, $3)', 45, 'SELECT format(''(%s, %s, %s)'', ' || '1 + $1 % 3' || ', ' || :'d' || ', ' || :'w' || ')'),
 ('SELECT i_price, i_name, i_data FROM item WHERE i_id = $1', 450, 'SELECT format(''(%s)'', ' || :'i' || ')'),
 ('SELECT s_quantity, s_data, s_dist FROM stock WHERE s_i_id = $1 AND s_w_id = $2 FOR UPDATE', 450, 'SELECT format(''(%s, %s)'', ' || :'i' || ', ' || :'w' || ')'),
 ('UPDATE stock SET s_quantity = $1, s_ytd = s_ytd + $2, s_order_cnt = s_order_cnt + 1 WHERE s_i_id = $3 AND s_w_id = $4', 450, 'SELECT format(''(50, 5, %s, %s)'', ' || :'i' || ', ' || :'w' || ')'),
@@ -33,7 +33,7 @@ INSERT INTO measure.statements (statement, calls_per_second, arguments) VALUES
 ('SELECT ol_i_id, ol_supply_w_id, ol_quantity, ol_amount, ol_delivery_d FROM order_line WHERE ol_o_id = $1 AND ol_d_id = $2 AND ol_w_id = $3', 4, 'SELECT format(''(%s, %s, %s)'', ' || :'o' || ', ' || :'d' || ', ' || :'w' || ')'),
 -- Delivery: ten districts.
 ('SELECT no_o_id FROM new_order WHERE no_d_id = $1 AND no_w_id = $2 ORDER BY no_o_id ASC LIMIT 1', 40, 'SELECT format(''(%s, %s)'', ' || :'d' || ', ' || :'w' || ')'),
-('DELETE FROM new_order WHERE no_d_id = $1 AND no_w_id = $2 AND no_o_id = $3', 40, 'SELECT format(''(%s, %s, %s)'', ' || :'d' || ', ' || :'w' || ', 22 + $1 % 9)'),
+('DELETE FROM new_order WHERE no_d_id = $1 AND no_w_id = $2 AND no_o_id = $3', 40, 'SELECT format(''(%s, %s, %s)'', ' || :'d' || ', ' || :'w' || ', 4 + $1 % 2)'),
 ('SELECT o_c_id FROM orders WHERE o_id = $1 AND o_d_id = $2 AND o_w_id = $3', 40, 'SELECT format(''(%s, %s, %s)'', ' || :'o' || ', ' || :'d' || ', ' || :'w' || ')'),
 ('UPDATE orders SET o_carrier_id = $1 WHERE o_id = $2 AND o_d_id = $3 AND o_w_id = $4', 40, 'SELECT format(''(3, %s, %s, %s)'', ' || :'o' || ', ' || :'d' || ', ' || :'w' || ')'),
 ('UPDATE order_line SET ol_delivery_d = $1 WHERE ol_o_id = $2 AND ol_d_id = $3 AND ol_w_id = $4', 40, 'SELECT format(''(now(), %s, %s, %s)'', ' || :'o' || ', ' || :'d' || ', ' || :'w' || ')'),
@@ -41,4 +41,4 @@ INSERT INTO measure.statements (statement, calls_per_second, arguments) VALUES
 ('UPDATE customer SET c_balance = c_balance + $1, c_delivery_cnt = c_delivery_cnt + 1 WHERE c_id = $2 AND c_d_id = $3 AND c_w_id = $4', 40, 'SELECT format(''(1, %s, %s, %s)'', ' || :'c' || ', ' || :'d' || ', ' || :'w' || ')'),
 -- Stock level.
 ('SELECT d_next_o_id FROM district WHERE d_w_id = $1 AND d_id = $2', 4, 'SELECT format(''(%s, %s)'', ' || :'w' || ', ' || :'d' || ')'),
-('SELECT count(DISTINCT s_i_id) FROM order_line, stock WHERE ol_w_id = $1 AND ol_d_id = $2 AND ol_o_id < $3 AND ol_o_id >= $4 AND s_w_id = $5 AND s_i_id = ol_i_id AND s_quantity < $6', 4, 'SELECT format(''(%s, %s, 31, 11, %s, 15)'', ' || :'w' || ', ' || :'d' || ', ' || :'w' || ')');
+('SELECT count(DISTINCT s_i_id) FROM order_line, stock WHERE ol_w_id = $1 AND ol_d_id = $2 AND ol_o_id < $3 AND ol_o_id >= $4 AND s_w_id = $5 AND s_i_id = ol_i_id AND s_quantity < $6', 4, 'SELECT format(''(%s, %s, 6, 3, %s, 15)'', ' || :'w' || ', ' || :'d' || ', ' || :'w' || ')');

@@ -1,4 +1,5 @@
-//! Sizes and statistics of a table and of its shards, as they are today.
+//! Sizes and statistics of a table and of its shards, as they are today; what
+//! size a table was declared to reach is applied to all of them later.
 //!
 //! What a shard has of its table follows from where its bound lies among the
 //! values of the key; statistics of the key are cut to it. Of other columns a

@@ -337,6 +337,7 @@ pub fn growth(table: &Table, bytes: f64, share: f64) -> Growth {
         event_time,
         model: "by hand".to_owned(),
         flow: Flow::default(),
+        scale: None,
     }
 }
 

@@ -97,6 +97,7 @@ fn shards_are_not_longer_than_rows_are_kept() {
         let found = events(10.0).with(|fixture| {
             fixture.constants.shard_bytes_min = 0.01 * GB;
             fixture.constants.unit_tolerance = 2.0;
+            fixture.constants.unit_saving_tolerance = 2.0;
             fixture.constants.delete_row_ms = 1000.0;
             fixture.settings.retention_policy = policy;
         });

@@ -4,25 +4,23 @@
 //! the statement would resolve them, and text from a dump, where every name is
 //! qualified.
 
+pub mod table;
+
 use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::c_char;
 
 use pgrx::PgList;
 use pgrx::pg_sys;
-use pgrx::pg_sys::AlterTableType as Alter;
-use pgrx::pg_sys::ConstrType;
 use pgrx::pg_sys::NodeTag;
 
 use crate::model::name::QualifiedName;
-use crate::model::name::quote_identifier;
-use crate::model::name::quote_literal;
-use crate::model::utility::AlterCommand;
-use crate::model::utility::CreateIndex;
-use crate::model::utility::CreateTable;
 use crate::model::utility::Utility;
 use crate::pg::context::Caught;
 use crate::pg::context::in_subtransaction;
+use crate::pg::utility::table::read_command;
+use crate::pg::utility::table::read_create_table;
+use crate::pg::utility::table::read_index;
 
 /// How a relation without a schema is understood.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,12 +31,28 @@ pub enum Names {
     Written,
 }
 
+/// A statement of an SQL text.
+pub struct Statement {
+    /// As it is written, with the comments above it and without its semicolon.
+    pub text: String,
+    /// None if it does not concern us.
+    pub utility: Option<Utility>,
+}
+
 /// Reads the utility statements about relations of an SQL text, in order;
 /// others are left out.
 ///
 /// # Errors
 /// The parser's own error.
 pub fn read_text(sql: &str) -> Result<Vec<Utility>, Caught> {
+    Ok(read_statements(sql)?.into_iter().filter_map(|statement| statement.utility).collect())
+}
+
+/// Reads all statements of an SQL text, in order.
+///
+/// # Errors
+/// The parser's own error.
+pub fn read_statements(sql: &str) -> Result<Vec<Statement>, Caught> {
     in_subtransaction(|| {
         let zero_terminated = CString::new(sql).unwrap_or_default();
         let mut read = Vec::new();
@@ -46,9 +60,20 @@ pub fn read_text(sql: &str) -> Result<Vec<Utility>, Caught> {
         // in the current memory context until the caller's function ends.
         unsafe {
             let list = PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(zero_terminated.as_ptr()));
+            let mut end = 0;
             for raw in list.iter_ptr() {
                 pgrx::check_for_interrupts!();
-                read.extend(read_node((*raw).stmt, Names::Written));
+                // From 18 on a statement begins at its first word: comments above it are looked for.
+                let start = end;
+                let place = usize::try_from((*raw).stmt_location).unwrap_or(0);
+                end = match usize::try_from((*raw).stmt_len) {
+                    Ok(length) if length > 0 => (place + length).min(sql.len()),
+                    _ => sql.len(),
+                };
+                let text = sql.get(start..end).unwrap_or_default();
+                let text =
+                    text.trim_start_matches(|c: char| c == ';' || c.is_whitespace()).trim_end().to_owned();
+                read.push(Statement { text, utility: read_node((*raw).stmt, Names::Written) });
             }
         }
         read
@@ -89,11 +114,17 @@ pub unsafe fn read_node(node: *mut pg_sys::Node, names: Names) -> Option<Utility
             NodeTag::T_CreateStmt => {
                 let statement = &*node.cast::<pg_sys::CreateStmt>();
                 let relation = created_name(statement.relation, names)?;
-                Some(Utility::CreateTable(read_create_table(statement, relation)))
+                Some(Utility::CreateTable(read_create_table(statement, relation, names)))
             }
             NodeTag::T_AlterTableStmt => {
                 let statement = &*node.cast::<pg_sys::AlterTableStmt>();
                 // ALTER INDEX, ALTER SEQUENCE and others share the node.
+                if statement.objtype == pg_sys::ObjectType::OBJECT_INDEX {
+                    return Some(Utility::OnIndex {
+                        what: "ALTER INDEX",
+                        index: written_name(statement.relation)?,
+                    });
+                }
                 if statement.objtype != pg_sys::ObjectType::OBJECT_TABLE {
                     return None;
                 }
@@ -156,14 +187,31 @@ unsafe fn read_change(node: *mut pg_sys::Node, names: Names) -> Option<Utility> 
                 let via_root = options(statement.options).any(|(name, option)| {
                     name == "publish_via_partition_root" && pg_sys::defGetBoolean(option)
                 });
-                published(statement.pubname, statement.pubobjects, via_root, true, names)
+                let all = statement.for_all_tables;
+                published(statement.pubname, statement.pubobjects, all, (via_root, true), names)
             }
             NodeTag::T_AlterPublicationStmt => {
                 let statement = &*node.cast::<pg_sys::AlterPublicationStmt>();
                 if statement.action == pg_sys::AlterPublicationAction::AP_DropObjects {
                     return None;
                 }
-                published(statement.pubname, statement.pubobjects, false, false, names)
+                let all = statement.for_all_tables;
+                published(statement.pubname, statement.pubobjects, all, (false, false), names)
+            }
+            NodeTag::T_CommentStmt => {
+                let statement = &*node.cast::<pg_sys::CommentStmt>();
+                commented(statement, names)
+            }
+            NodeTag::T_DropStmt => {
+                let statement = &*node.cast::<pg_sys::DropStmt>();
+                if statement.removeType != pg_sys::ObjectType::OBJECT_INDEX || statement.concurrent {
+                    return None;
+                }
+                // Of several, each would need a statement of its own; dumps name one.
+                let objects = PgList::<pg_sys::List>::from_pg(statement.objects);
+                let object = objects.get_ptr(0).filter(|_| objects.len() == 1)?;
+                let index = written_name(pg_sys::makeRangeVarFromNameList(object))?;
+                Some(Utility::OnIndex { what: "DROP INDEX", index })
             }
             _ => read_other(node, names),
         }
@@ -244,24 +292,55 @@ unsafe fn explained(statement: &pg_sys::ExplainStmt, names: Names) -> Option<Uti
 }
 
 /// # Safety
+/// A `COMMENT` of a parse tree.
+unsafe fn commented(statement: &pg_sys::CommentStmt, names: Names) -> Option<Utility> {
+    // SAFETY: the object of these types is a list of names.
+    unsafe {
+        match statement.objtype {
+            pg_sys::ObjectType::OBJECT_INDEX => {
+                let index = written_name(pg_sys::makeRangeVarFromNameList(statement.object.cast()))?;
+                Some(Utility::OnIndex { what: "COMMENT ON INDEX", index })
+            }
+            pg_sys::ObjectType::OBJECT_TABCONSTRAINT => {
+                let mut table = PgList::<pg_sys::Node>::from_pg(pg_sys::list_copy(statement.object.cast()));
+                let name = text_of((*table.pop()?.cast::<pg_sys::String>()).sval)?;
+                let relation = pg_sys::makeRangeVarFromNameList(table.into_pg());
+                Some(Utility::OnConstraint { relation: existing_name(relation, names)?, name })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// # Safety
 /// A publication's object list.
 unsafe fn published(
     name: *const c_char,
     objects: *mut pg_sys::List,
-    via_root: bool,
-    creates: bool,
+    all: bool,
+    (via_root, creates): (bool, bool),
     names: Names,
 ) -> Option<Utility> {
     // SAFETY: as in `read_node`.
     unsafe {
-        let relations: Vec<_> = PgList::<pg_sys::PublicationObjSpec>::from_pg(objects)
+        let objects = PgList::<pg_sys::PublicationObjSpec>::from_pg(objects);
+        let relations: Vec<_> = objects
             .iter_ptr()
             .filter(|object| !(**object).pubtable.is_null())
             .filter_map(|object| existing_name((*(*object).pubtable).relation, names))
             .collect();
-        (!relations.is_empty()).then(|| Utility::Publish {
+        let schemas: Vec<_> = objects
+            .iter_ptr()
+            .filter(|object| {
+                (**object).pubobjtype == pg_sys::PublicationObjSpecType::PUBLICATIONOBJ_TABLES_IN_SCHEMA
+            })
+            .filter_map(|object| text_of((*object).name))
+            .collect();
+        (all || !relations.is_empty() || !schemas.is_empty()).then(|| Utility::Publish {
             publication: text_of(name).unwrap_or_default(),
             relations,
+            schemas,
+            all,
             via_root,
             creates,
         })
@@ -335,143 +414,15 @@ pub unsafe fn existing_name(relation: *mut pg_sys::RangeVar, names: Names) -> Op
     }
 }
 
+/// A name that is written with its schema; others may not be there, and so
+/// cannot be looked for.
+///
 /// # Safety
-/// A `CREATE TABLE` of a parse tree.
-unsafe fn read_create_table(statement: &pg_sys::CreateStmt, relation: QualifiedName) -> CreateTable {
-    // SAFETY: as in `read_node`; a table element is a column, a constraint or
-    // a LIKE clause, told apart by tag.
+/// A range variable of a parse tree.
+unsafe fn written_name(relation: *mut pg_sys::RangeVar) -> Option<QualifiedName> {
+    // SAFETY: reads of a parse tree.
     unsafe {
-        let columns = PgList::<pg_sys::Node>::from_pg(statement.tableElts)
-            .iter_ptr()
-            .filter(|element| (**element).type_ == NodeTag::T_ColumnDef)
-            .filter_map(|element| text_of((*element.cast::<pg_sys::ColumnDef>()).colname))
-            .collect();
-        let likes = PgList::<pg_sys::Node>::from_pg(statement.tableElts)
-            .iter_ptr()
-            .any(|element| (*element).type_ == NodeTag::T_TableLikeClause);
-        let options = PgList::<pg_sys::DefElem>::from_pg(statement.options)
-            .iter_ptr()
-            .map(|option| {
-                let space = text_of((*option).defnamespace)
-                    .map_or_else(String::new, |space| format!("{}.", quote_identifier(&space)));
-                let name = text_of((*option).defname).unwrap_or_default();
-                let value = if (*option).arg.is_null() {
-                    "true".to_owned()
-                } else {
-                    text_of(pg_sys::defGetString(option)).unwrap_or_default()
-                };
-                let name = quote_identifier(&name);
-                format!("{space}{name} = {}", quote_literal(&value).trim_start())
-            })
-            .collect();
-        CreateTable {
-            relation,
-            columns,
-            unlogged: (*statement.relation).relpersistence == pg_sys::RELPERSISTENCE_UNLOGGED as c_char,
-            inherits: statement.partbound.is_null() && !statement.inhRelations.is_null(),
-            typed: !statement.ofTypename.is_null() || likes,
-            partitioned: !statement.partspec.is_null() || !statement.partbound.is_null(),
-            options,
-            access_method: text_of(statement.accessMethod),
-        }
-    }
-}
-
-/// # Safety
-/// A `CREATE INDEX` of a parse tree.
-unsafe fn read_index(statement: &pg_sys::IndexStmt, relation: QualifiedName) -> CreateIndex {
-    // SAFETY: as in `read_node`.
-    unsafe {
-        let elements = PgList::<pg_sys::IndexElem>::from_pg(statement.indexParams);
-        let columns: Vec<_> = elements.iter_ptr().filter_map(|element| text_of((*element).name)).collect();
-        CreateIndex {
-            relation,
-            name: text_of(statement.idxname),
-            unique: statement.unique,
-            expressions: columns.len() < elements.len(),
-            columns,
-            only: !(*statement.relation).inh,
-            concurrently: statement.concurrent,
-        }
-    }
-}
-
-/// # Safety
-/// A command of an `ALTER TABLE` of a parse tree.
-unsafe fn read_command(command: &pg_sys::AlterTableCmd, names: Names) -> AlterCommand {
-    // SAFETY: as in `read_node`; `def` is what the subtype makes it.
-    unsafe {
-        match command.subtype {
-            Alter::AT_ChangeOwner => AlterCommand::Owner,
-            Alter::AT_AddConstraint | Alter::AT_AddIndexConstraint
-                if !command.def.is_null() && (*command.def).type_ == NodeTag::T_Constraint =>
-            {
-                read_constraint(&*command.def.cast::<pg_sys::Constraint>(), names)
-            }
-            Alter::AT_ClusterOn => {
-                AlterCommand::ClusterOn { index: text_of(command.name).unwrap_or_default() }
-            }
-            Alter::AT_ReplicaIdentity => {
-                let identity = &*command.def.cast::<pg_sys::ReplicaIdentityStmt>();
-                AlterCommand::ReplicaIdentity { index: text_of(identity.name) }
-            }
-            Alter::AT_SetOptions | Alter::AT_ResetOptions => {
-                AlterCommand::ColumnOptions { column: text_of(command.name).unwrap_or_default() }
-            }
-            Alter::AT_SetRelOptions | Alter::AT_ResetRelOptions | Alter::AT_ReplaceRelOptions => {
-                AlterCommand::StorageParameters
-            }
-            Alter::AT_SetLogged | Alter::AT_SetUnLogged => AlterCommand::Persistence,
-            Alter::AT_SetTableSpace => AlterCommand::Tablespace,
-            Alter::AT_EnableRowSecurity
-            | Alter::AT_DisableRowSecurity
-            | Alter::AT_ForceRowSecurity
-            | Alter::AT_NoForceRowSecurity => AlterCommand::RowSecurity,
-            Alter::AT_AddIdentity | Alter::AT_SetIdentity | Alter::AT_DropIdentity => AlterCommand::Identity,
-            Alter::AT_AddInherit => AlterCommand::Inherit,
-            Alter::AT_AttachPartition | Alter::AT_DetachPartition => AlterCommand::AttachPartition,
-            _ => AlterCommand::Other,
-        }
-    }
-}
-
-/// # Safety
-/// A constraint of a parse tree.
-unsafe fn read_constraint(constraint: &pg_sys::Constraint, names: Names) -> AlterCommand {
-    // SAFETY: as in `read_node`; an exclusion is a pair of element and operator name.
-    unsafe {
-        let name = text_of(constraint.conname);
-        match constraint.contype {
-            ConstrType::CONSTR_PRIMARY | ConstrType::CONSTR_UNIQUE => AlterCommand::AddUnique {
-                name,
-                primary: constraint.contype == ConstrType::CONSTR_PRIMARY,
-                columns: strings(constraint.keys),
-                using_index: !constraint.indexname.is_null(),
-            },
-            ConstrType::CONSTR_EXCLUSION => {
-                let pairs = PgList::<pg_sys::List>::from_pg(constraint.exclusions);
-                let equal_columns = pairs
-                    .iter_ptr()
-                    .filter_map(|pair| {
-                        let pair = PgList::<pg_sys::Node>::from_pg(pair);
-                        let element = pair.get_ptr(0)?.cast::<pg_sys::IndexElem>();
-                        let operator = strings(pair.get_ptr(1)?.cast::<pg_sys::List>());
-                        (operator.last().is_some_and(|name| name == "=")).then(|| text_of((*element).name))?
-                    })
-                    .collect();
-                AlterCommand::AddExclusion { name, equal_columns }
-            }
-            ConstrType::CONSTR_FOREIGN => match existing_name(constraint.pktable, names) {
-                Some(references) => AlterCommand::AddForeignKey {
-                    name,
-                    references,
-                    referenced_columns: strings(constraint.pk_attrs),
-                    not_valid: constraint.skip_validation,
-                },
-                None => AlterCommand::Other,
-            },
-            _ => AlterCommand::Other,
-        }
+        Some(QualifiedName { schema: text_of((*relation).schemaname)?, name: text_of((*relation).relname)? })
     }
 }
 

@@ -1,0 +1,290 @@
+//! `check_restore` of a dump's schema: what each of its statements would come
+//! to, before any of them runs.
+//!
+//! The rules are those of the hook; what they leave to the server and the
+//! server would refuse is foretold here.
+
+use crate::catalog::proposals::Stored;
+use crate::model::finding::Finding;
+use crate::model::finding::Severity;
+use crate::model::name::QualifiedName;
+use crate::model::report::Report;
+use crate::model::settings::UniquePolicy;
+use crate::model::utility::AlterCommand;
+use crate::model::utility::Utility;
+use crate::operations::provision::server_major;
+use crate::pg::utility::Statement;
+use crate::planning::provision::rewrite;
+use crate::planning::provision::rewrite::Action;
+use crate::planning::provision::rewrite::Armed;
+use crate::planning::provision::rewrite::Decision;
+use crate::planning::provision::token::Words;
+
+/// Finds what stands in the way of the statements of a dump.
+pub fn statements(stored: &Stored, read: &[Statement], found: &mut Vec<Finding>) {
+    let statements: Vec<_> = read.iter().filter_map(|statement| statement.utility.clone()).collect();
+    for (proposed, layout) in stored.sharded() {
+        let armed = Armed {
+            relation: &proposed.relation,
+            layout,
+            unique_policy: stored.proposal.settings.unique_policy,
+            server: server_major(),
+            empty: true,
+            on_shards: &[],
+            violated: false,
+        };
+        let on_shards = check_table(&armed, &statements, found);
+        check_names(&armed, &statements, found);
+        check_references(&armed, &statements, found);
+        check_identity(&armed, &statements, found);
+        check_queries(&armed, &on_shards, &statements, read, found);
+    }
+}
+
+/// Asks the rules about every statement that concerns a table; returns what
+/// only its shards will have.
+fn check_table(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) -> Vec<String> {
+    let name = armed.relation;
+    let mut on_shards = Vec::new();
+    let (mut created, mut concerned, mut rewritten) = (false, 0, 0);
+    for read in statements {
+        if !concerns(read, name, &on_shards) {
+            continue;
+        }
+        created |= matches!(read, Utility::CreateTable(table) if table.relation == *name)
+            || matches!(read, Utility::CreateOther { .. });
+        concerned += 1;
+        let decided = rewrite::decide(read, &Armed { on_shards: &on_shards, ..*armed });
+        match decided {
+            Ok(decisions) => {
+                rewritten += usize::from(decisions.iter().any(|decision| decision.note.is_some()));
+                on_shards.extend(made_on_shards(read, &decisions));
+                warn_of_keys(read, armed, found);
+            }
+            Err(refusal) => found.push(Finding::new(
+                Severity::Error,
+                name.to_string(),
+                format!("{refusal}. {}", refusal.detail().unwrap_or_default()),
+                refusal.hint().unwrap_or_default(),
+            )),
+        }
+    }
+    if !created {
+        found.push(Finding::new(
+            Severity::Warning,
+            name.to_string(),
+            "the dump does not create the table",
+            "Make sure that it is the right dump; without CREATE TABLE nothing is sharded.",
+        ));
+    }
+    found.push(Finding::new(
+        Severity::Info,
+        name.to_string(),
+        format!("{rewritten} of {concerned} statements of the dump will be rewritten"),
+        "View \"presplit.restore_report\" will list them.",
+    ));
+    on_shards
+}
+
+/// Foreign keys into a table whose key the policy weakens have nothing to
+/// point at any more.
+fn check_references(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
+    if armed.unique_policy == UniquePolicy::Strict {
+        return;
+    }
+    let keys = armed.layout.key_columns();
+    let lacks_key = |columns: &[String]| keys.iter().any(|key| !columns.contains(key));
+    let primary = primary_key(armed.relation, statements);
+    for read in statements {
+        let Utility::AlterTable { relation, commands, .. } = read else { continue };
+        for command in commands {
+            let AlterCommand::AddForeignKey { name, references, referenced_columns, .. } = command else {
+                continue;
+            };
+            let target = if referenced_columns.is_empty() { &primary } else { referenced_columns };
+            if references == armed.relation && lacks_key(target) {
+                found.push(Finding::new(
+                    Severity::Error,
+                    relation.to_string(),
+                    format!(
+                        "foreign key \"{}\" refers to \"{}\", whose key would not be unique without the shard key",
+                        name.clone().unwrap_or_default(),
+                        armed.relation
+                    ),
+                    "Choose a shard key that the referenced key includes, or drop the foreign key.",
+                ));
+            }
+        }
+    }
+}
+
+/// The columns of a table's primary key, as the dump has it.
+fn primary_key(table: &QualifiedName, statements: &[Utility]) -> Vec<String> {
+    commands_of(table, statements)
+        .find_map(|command| match command {
+            AlterCommand::AddUnique { primary: true, columns, .. } => Some(columns.clone()),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+fn commands_of<'a>(
+    table: &'a QualifiedName,
+    statements: &'a [Utility],
+) -> impl Iterator<Item = &'a AlterCommand> {
+    let altering = statements.iter().filter_map(move |read| match read {
+        Utility::AlterTable { relation, commands, .. } if relation == table => Some(commands),
+        _ => None,
+    });
+    altering.flatten()
+}
+
+/// Whether a statement is about a table, given what only its shards will have.
+pub fn concerns(read: &Utility, table: &QualifiedName, on_shards: &[String]) -> bool {
+    match read {
+        Utility::OnIndex { index, .. } => index.schema == table.schema && on_shards.contains(&index.name),
+        _ => read.relations().contains(&table) || read.takes_all_of(&table.schema),
+    }
+}
+
+/// The constraint or index that a statement makes on the shards only.
+pub fn made_on_shards(read: &Utility, decisions: &[Decision]) -> Vec<String> {
+    let on_shards =
+        |at: usize| decisions.get(at).is_some_and(|decision| decision.actions == [Action::Shards]);
+    match read {
+        Utility::CreateIndex(index) if on_shards(0) => index.name.clone().into_iter().collect(),
+        Utility::AlterTable { commands, .. } => commands
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| on_shards(*at))
+            .filter_map(|(_, command)| match command {
+                AlterCommand::AddUnique { name, .. } | AlterCommand::AddExclusion { name, .. } => {
+                    name.clone()
+                }
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What is done with a foreign key that is not valid depends on the rows.
+fn warn_of_keys(read: &Utility, armed: &Armed<'_>, found: &mut Vec<Finding>) {
+    let Utility::AlterTable { commands, .. } = read else { return };
+    for command in commands {
+        if let AlterCommand::AddForeignKey { name, not_valid: true, .. } = command
+            && armed.server < 18
+        {
+            found.push(Finding::new(
+                Severity::Warning,
+                armed.relation.to_string(),
+                format!(
+                    "foreign key \"{}\" is not valid: if rows violate it, it will be on each shard only",
+                    name.clone().unwrap_or_default()
+                ),
+                "Mend the rows, validate it on the shards and add it to the table, so that later shards have it.",
+            ));
+        }
+    }
+}
+
+/// Relations of the dump that have the name of a shard.
+fn check_names(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
+    for read in statements {
+        let made = match read {
+            Utility::CreateTable(table) => table.relation.clone(),
+            Utility::CreateOther { relation, .. } => relation.clone(),
+            Utility::CreateIndex(index) => match &index.name {
+                Some(name) => index.relation.sibling(name),
+                None => continue,
+            },
+            _ => continue,
+        };
+        if made.schema == armed.relation.schema && armed.layout.names().any(|name| *name == made.name) {
+            found.push(Finding::new(
+                Severity::Error,
+                made.to_string(),
+                format!(
+                    "the dump has a relation of that name, but shard of \"{}\" would have it",
+                    armed.relation
+                ),
+                "Rename it before the dump is made.",
+            ));
+        }
+    }
+}
+
+/// A replica identity by an index to which the shard key is appended: all its
+/// columns must be not null.
+fn check_identity(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
+    if armed.unique_policy != UniquePolicy::Extend {
+        return;
+    }
+    let primary = primary_key(armed.relation, statements);
+    let declared: Vec<&String> = statements
+        .iter()
+        .filter_map(|read| match read {
+            Utility::CreateTable(table) if table.relation == *armed.relation => Some(&table.not_null),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    // The primary key gets the shard key, and with it not nulls.
+    let nullable =
+        primary.is_empty() && armed.layout.key_columns().iter().any(|key| !declared.contains(&key));
+    for command in commands_of(armed.relation, statements) {
+        let AlterCommand::ReplicaIdentity { index: Some(index) } = command else { continue };
+        let lacking = statements.iter().any(|read| {
+            matches!(read, Utility::CreateIndex(made) if made.relation == *armed.relation
+                && made.name.as_ref() == Some(index)
+                && armed.layout.key_columns().iter().any(|key| !made.columns.contains(key)))
+        });
+        if nullable && lacking {
+            found.push(Finding::new(
+                Severity::Error,
+                armed.relation.to_string(),
+                format!("index \"{index}\" cannot be the replica identity: a column of the shard key, which is appended to it, may be null"),
+                "Declare the column NOT NULL, or choose another replica identity, before the dump is made.",
+            ));
+        }
+    }
+}
+
+/// Queries that need a uniqueness which the policy weakens: a view that groups
+/// by the primary key, an ON CONFLICT that names a constraint.
+fn check_queries(
+    armed: &Armed<'_>,
+    on_shards: &[String],
+    statements: &[Utility],
+    read: &[Statement],
+    found: &mut Vec<Finding>,
+) {
+    let primary = primary_key(armed.relation, statements);
+    let lacking = !primary.is_empty() && armed.layout.key_columns().iter().any(|key| !primary.contains(key));
+    if armed.unique_policy == UniquePolicy::Strict || !lacking && on_shards.is_empty() {
+        return;
+    }
+    for statement in read {
+        pgrx::check_for_interrupts!();
+        let words = Words::of(&statement.text);
+        // pg_dump writes a view again behind the keys if it needs one of them.
+        let grouped = lacking
+            && words.has(&["CREATE", "OR", "REPLACE", "VIEW"])
+            && words.has(&["GROUP", "BY"])
+            && words.names(armed.relation);
+        let constraint = words.name_after(&["ON", "CONFLICT", "ON", "CONSTRAINT"]);
+        let conflict = constraint.is_some_and(|name| on_shards.contains(&name));
+        if grouped || conflict {
+            let first: String = words.start().chars().take(60).collect();
+            found.push(Finding::new(
+                Severity::Error,
+                armed.relation.to_string(),
+                format!(
+                    "\"{}...\" needs a key of the table that is not unique without the shard key",
+                    first.split_whitespace().collect::<Vec<_>>().join(" ")
+                ),
+                "Choose a shard key that the key includes, or change the query before the dump is made.",
+            ));
+        }
+    }
+}
