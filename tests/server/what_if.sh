@@ -78,12 +78,11 @@ for proposal in "$hash" "$range"; do
     run -v id="$proposal" <<'SQL' >/dev/null
 BEGIN;
 CREATE TEMP TABLE predicted AS SELECT statement, rows_after FROM proposal_evidence(:id);
+CREATE TEMP TABLE whole AS TABLE app.orders;
+TRUNCATE app.orders;
 SET LOCAL search_path = app;
 SELECT statement FROM public.proposal_ddl(:id) AS statement \gexec
-INSERT INTO app.orders SELECT * FROM app.orders_whole;
-CREATE INDEX ON app.orders (id);
-CREATE INDEX ON app.orders (customer);
-CREATE INDEX ON app.orders (at);
+INSERT INTO app.orders SELECT * FROM whole;
 ANALYZE app.orders;
 DO $$
 DECLARE one record; actual numeric;
