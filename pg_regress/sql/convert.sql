@@ -195,6 +195,14 @@ SELECT tests.anatomy('convert.tree');
 INSERT INTO convert.tree VALUES (1, NULL), (11, 1);
 INSERT INTO convert.tree VALUES (2, 3);
 
+-- A foreign key to a table that is in shards already: PostgreSQL keeps one more of it for each of these.
+CREATE TABLE convert.leaf (id int PRIMARY KEY, of int CONSTRAINT of_fkey REFERENCES convert.tree (id));
+SELECT register_proposal('convert.leaf', 'hash', '{id}', '{"modulus": 2}') AS id \gset
+SELECT shard, bound, state FROM create_shards(:id);
+SELECT tests.anatomy('convert.leaf');
+INSERT INTO convert.leaf VALUES (1, 11);
+INSERT INTO convert.leaf VALUES (2, 12);
+
 -- A permanent table cannot point at an unlogged one: PostgreSQL's own rule for the root.
 CREATE UNLOGGED TABLE convert.unlogged (id int PRIMARY KEY);
 CREATE UNLOGGED TABLE convert.pointing (id int REFERENCES convert.unlogged);

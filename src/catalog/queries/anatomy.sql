@@ -65,7 +65,8 @@ WITH this AS (
            format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', this.nspname, this.relname, k.conname,
                   pg_get_constraintdef(k.oid)),
            (SELECT jsonb_agg(c.text) FROM constraint_comments AS c WHERE c.oid = k.oid)
-    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid
+    -- Of a key that references a sharded table PostgreSQL keeps one more for each shard, as its parts.
+    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND k.conparentid = 0
     WHERE k.contype = 'f'
     UNION ALL
     SELECT 4, g.tgname, pg_get_triggerdef(g.oid),
