@@ -95,6 +95,7 @@ SELECT configure_shards('tests.later', '{"expected_rows_per_day": 100000, "rebal
 SELECT configure_shards('tests.later', '{"undo": false, "rebalance_threshold": null}');
 SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"expected_rows_per_dy": 1}')$$);
 SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"expected_rows_per_day": -1}')$$);
+SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"expected_rows_per_day": 1e16}')$$);
 SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"expected_rows_per_day": "1"}')$$);
 SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"unique_policy": "sometimes"}')$$);
 SELECT tests.outcome($$SELECT configure_shards('tests.later', '{"max_shards_per_table": 0}')$$);

@@ -173,6 +173,9 @@ fn check_shards(
 /// Settings of a table that are not also variables of the server.
 const TABLE_ONLY: &[&str] = &["expected_rows_per_day", "undo"];
 
+/// No server takes in more; a forecast of more could not be told in numbers.
+const ROWS_PER_DAY_MAX: f64 = 1e15;
+
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn configure_shards(relation: &str, settings: Document) -> Result<JsonB, ErrorReport> {
@@ -224,7 +227,7 @@ fn check_table_setting(key: &str, value: &Value) -> Result<(), ErrorReport> {
     if TABLE_ONLY.contains(&key) {
         let fits = match key {
             "undo" => value.is_boolean(),
-            _ => value.as_f64().is_some_and(|number| number >= 0.0 && number.is_finite()),
+            _ => value.as_f64().is_some_and(|number| (0.0..=ROWS_PER_DAY_MAX).contains(&number)),
         };
         return if fits || value.is_null() { Ok(()) } else { Err(wrong_value(key, value)) };
     }
