@@ -29,7 +29,9 @@
 //! from a file, or of a dump by [`planning::backup`]; statements also from
 //! recorded readings, a log, or declared) → analysis of the statements by PostgreSQL itself
 //! (`pg::analyze`, [`planning::workload`]) and forecast of growth
-//! ([`planning::forecast`]) → [`planning::proposal`] (a
+//! ([`planning::forecast`], from sizes that `catalog::history` recorded) →
+//! [`planning::proposal`] (with constants that `operations::calibrate` may have
+//! measured; a
 //! [`model::layout::Layout`] with its reasons, stored), which PostgreSQL's
 //! planner is asked about (`pg::what_if`, `operations::what_if`) → arming
 //! (`operations::provision`) → the restore hook (`pg::hook` shows statements,

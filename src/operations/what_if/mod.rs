@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::catalog::calibration;
 use crate::model::access::Analysis;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
@@ -143,7 +144,7 @@ impl<'f> Trial<'f> {
             hashes,
             texts: workload::prepared(&profile.workload),
             ground: Ground::read()?,
-            constants: CostConstants::default(),
+            constants: CostConstants::calibrated(&calibration::load()?),
             today: BTreeMap::new(),
             groups: Vec::new(),
             rounds: 0,
