@@ -78,15 +78,7 @@ fn statements(
     stored: &Stored,
     anatomy: &Anatomy,
 ) -> Result<Vec<String>, ErrorReport> {
-    let armed = Armed {
-        relation: name,
-        layout,
-        unique_policy: stored.proposal.settings.unique_policy,
-        server: server_major(),
-        empty: true,
-        on_shards: &[],
-        violated: false,
-    };
+    let armed = Armed::empty(name, layout, stored.proposal.settings.unique_policy, server_major());
     let mut read = Vec::new();
     for definition in &anatomy.definitions {
         let found = utility::read_text(&definition.text)

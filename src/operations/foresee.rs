@@ -24,15 +24,8 @@ use crate::planning::provision::token::Words;
 pub fn statements(stored: &Stored, read: &[Statement], found: &mut Vec<Finding>) {
     let statements: Vec<_> = read.iter().filter_map(|statement| statement.utility.clone()).collect();
     for (proposed, layout) in stored.sharded() {
-        let armed = Armed {
-            relation: &proposed.relation,
-            layout,
-            unique_policy: stored.proposal.settings.unique_policy,
-            server: server_major(),
-            empty: true,
-            on_shards: &[],
-            violated: false,
-        };
+        let armed =
+            Armed::empty(&proposed.relation, layout, stored.proposal.settings.unique_policy, server_major());
         let on_shards = check_table(&armed, &statements, found);
         check_names(&armed, &statements, found);
         check_references(&armed, &statements, found);

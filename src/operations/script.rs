@@ -38,15 +38,8 @@ pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<S
         }
         match absent.as_ref().and_then(|profile| profile.table(name)) {
             Some(table) => {
-                let armed = Armed {
-                    relation: name,
-                    layout,
-                    unique_policy: stored.proposal.settings.unique_policy,
-                    server: server_major(),
-                    empty: true,
-                    on_shards: &[],
-                    violated: false,
-                };
+                let armed =
+                    Armed::empty(name, layout, stored.proposal.settings.unique_policy, server_major());
                 let blank = blank::statements(table, &armed)?;
                 all.extend(blank.statements);
                 references.extend(blank.references);

@@ -35,7 +35,19 @@ pub struct Armed<'a> {
     pub violated: bool,
 }
 
-impl Armed<'_> {
+impl<'a> Armed<'a> {
+    /// A table whose shards are still to come or empty, on a server of that
+    /// major version.
+    #[must_use]
+    pub const fn empty(
+        relation: &'a QualifiedName,
+        layout: &'a Layout,
+        unique_policy: UniquePolicy,
+        server: u32,
+    ) -> Self {
+        Self { relation, layout, unique_policy, server, empty: true, on_shards: &[], violated: false }
+    }
+
     fn is_on_shards(&self, name: &str) -> bool {
         self.on_shards.iter().any(|part| part == name)
     }
