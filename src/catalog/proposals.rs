@@ -63,8 +63,18 @@ pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
     if let Some(search) = &proposal.search {
         settings["search"] = json!(search);
     }
-    let content: Vec<Value> = proposal.relations.iter().map(|relation| json!(relation)).collect();
-    let identity = json!([user, settings, proposal.without_evidence().relations]).to_string();
+    let (mut content, mut bare) = (Vec::new(), Vec::new());
+    for relation in &proposal.relations {
+        pgrx::check_for_interrupts!();
+        let mut written = json!(relation);
+        content.push(written.to_string());
+        // What the planner made of it is no part of its identity.
+        if let Some(fields) = written.as_object_mut() {
+            fields.remove("evidence");
+        }
+        bare.push(written.to_string());
+    }
+    let identity = format!("[{},{settings},[{}]]", json!(user), bare.join(","));
     as_extension_owner(|| {
         let digest = spi::one::<String>(
             "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')",
@@ -96,7 +106,7 @@ pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
                     position.into(),
                     relation.relation.schema.as_str().into(),
                     relation.relation.name.as_str().into(),
-                    content.to_string().as_str().into(),
+                    content.as_str().into(),
                     shards_json(relation.layout.as_ref()).to_string().as_str().into(),
                 ],
             )?;

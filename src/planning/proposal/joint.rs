@@ -47,7 +47,7 @@ pub fn choose(
     links: &[Link],
     stop: Stop<'_>,
 ) -> Result<Joint, Interrupted> {
-    let open = variant::open(input, subjects, ways, links);
+    let open = variant::open(input, subjects, ways, links, stop)?;
     let costs = subjects
         .iter()
         .zip(ways)

@@ -86,6 +86,19 @@ pub fn links(subjects: &[Subject]) -> Vec<Link> {
     found.into_iter().map(|((a, b), columns)| Link { a, b, columns }).collect()
 }
 
+/// The same links and one more, between a column of each of two tables.
+pub fn with(mut links: Vec<Link>, one: (usize, &str), other: (usize, &str)) -> Vec<Link> {
+    let (a, b) = if one.0 < other.0 { (one, other) } else { (other, one) };
+    let pair = (a.1.to_owned(), b.1.to_owned());
+    match links.binary_search_by_key(&(a.0, b.0), |link| (link.a, link.b)) {
+        Ok(at) => {
+            links[at].columns.insert(pair);
+        }
+        Err(at) => links.insert(at, Link { a: a.0, b: b.0, columns: BTreeSet::from([pair]) }),
+    }
+    links
+}
+
 fn same_type(a: &Column, b: &Column) -> bool {
     a.type_name.schema == b.type_name.schema
         && a.type_name.name == b.type_name.name

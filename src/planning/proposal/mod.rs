@@ -5,7 +5,7 @@
 //!                                        │            │
 //!                            range, list, hash ─→ touch ─→ cost ─→ option ─→ choice
 //!                                                                              │
-//!                                 link, variant ─→ joint (search) ─→ colocation ─→ explain
+//!                                 link, follower, variant ─→ joint (search) ─→ colocation ─→ explain
 //! ```
 //!
 //! Here are the values that come in and go out, and the order of the steps.
@@ -31,6 +31,7 @@ mod edge;
 mod error;
 pub mod evidence;
 mod explain;
+mod follower;
 mod hash;
 mod joint;
 mod key;
@@ -315,27 +316,22 @@ pub fn propose_unless(input: &ProposalInput, stop: Stop<'_>) -> Result<Proposal,
         return Err(ProposalError::undefined_table(only, input.profile));
     }
     let stems = stem::stems(input.profile);
-    let subjects = subject::subjects(input, &stems);
-    let ways: Vec<Ways> = subjects
-        .par_iter()
-        .map(|subject| if stop() { Err(Interrupted) } else { Ok(Ways::of(input, subject)) })
-        .collect::<Result<_, _>>()?;
+    let subjects = subject::subjects(input, &stems, stop)?;
+    let ways: Vec<Ways> =
+        subjects.par_iter().map(|subject| Ways::of(input, subject, stop)).collect::<Result<_, _>>()?;
     let links = link::links(&subjects);
-    let mut found = joint::choose(input, &subjects, &ways, &links, stop)?;
-    let groups = colocation::settle(input, &subjects, &ways, &links, &mut found.taken);
-    let choices: Vec<Choice> = ways
-        .into_iter()
-        .zip(found.taken)
-        .zip(&subjects)
-        .map(|((ways, taken), subject)| Choice::of(input, subject, ways, taken))
-        .collect();
+    let carried = follower::carried(input, &subjects, &ways, &links, stop)?;
+    let mut found = joint::choose(input, &subjects, &ways, &carried, stop)?;
+    let groups = colocation::settle(input, &subjects, &ways, &links, &mut found.taken, stop)?;
     let relations: Result<Vec<_>, Interrupted> = subjects
         .par_iter()
-        .zip(choices)
-        .map(|(subject, choice)| {
+        .zip(ways)
+        .zip(found.taken)
+        .map(|((subject, ways), taken)| {
             if stop() {
                 return Err(Interrupted);
             }
+            let choice = Choice::of(input, subject, ways, taken);
             let group = groups.get(&subject.name).copied();
             Ok(explain::relation_proposal(input, subject, choice, group, &found.summary))
         })

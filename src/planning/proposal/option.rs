@@ -26,6 +26,8 @@ use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::range::id;
 use crate::planning::proposal::range::quantile;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::traffic::Use;
@@ -73,15 +75,29 @@ pub fn whole(input: &ProposalInput, subject: &Subject) -> Weighed {
 /// Every way but the whole table: by candidates, the most used first; of each
 /// candidate first the way that suits the table alone, then the others that
 /// tables may agree on, by their number of shards.
-pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
+pub fn options(
+    input: &ProposalInput,
+    subject: &Subject,
+    stop: Stop<'_>,
+) -> Result<Vec<Weighed>, Interrupted> {
     let rules = Rules::of(input);
-    candidates(input, subject)
-        .into_iter()
-        .flat_map(|candidate| weigh(input, subject, &rules, candidate))
-        .collect()
+    let mut found = Vec::new();
+    for candidate in candidates(input, subject) {
+        found.extend(weigh(input, subject, &rules, candidate, stop)?);
+    }
+    Ok(found)
 }
 
-fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Vec<Weighed> {
+fn weigh(
+    input: &ProposalInput,
+    subject: &Subject,
+    rules: &Rules,
+    candidate: Candidate,
+    stop: Stop<'_>,
+) -> Result<Vec<Weighed>, Interrupted> {
     let mut verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
     if let Some(present) = subject.table.partition_key.as_ref() {
         verdict.warnings.push(format!(
@@ -96,30 +112,37 @@ fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Can
         ));
     }
     let limit = shards_max(input, subject, &candidate.key, candidate.strategy);
-    let weighed = |division: Division, impossible: Option<String>| Weighed {
-        cost: Cost::of(input, subject, &division),
-        candidate: Some(candidate.clone()),
-        division,
-        verdict: verdict.clone(),
-        impossible,
+    // What takes long is to go through all statements, once for each division.
+    let weighed = |division: Division, impossible: Option<String>| {
+        if stop() {
+            return Err(Interrupted);
+        }
+        Ok(Weighed {
+            cost: Cost::of(input, subject, &division),
+            candidate: Some(candidate.clone()),
+            division,
+            verdict: verdict.clone(),
+            impossible,
+        })
     };
     let whole = || Division::whole(subject.size.rows);
     let divided = match divisions(input, subject, &candidate, limit) {
         Ok(divided) => divided,
-        Err(reason) => return vec![weighed(whole(), Some(reason))],
+        Err(reason) => return Ok(vec![weighed(whole(), Some(reason))?]),
     };
     let writable = divided.into_iter().filter(|division| division.is_writable());
-    let mut found: Vec<Weighed> = writable.map(|division| weighed(division, None)).collect();
+    let mut found: Vec<Weighed> =
+        writable.map(|division| weighed(division, None)).collect::<Result<_, _>>()?;
     if found.is_empty() {
         let reason = "A bound lies outside the calendar of the key's type.".to_owned();
-        return vec![weighed(whole(), Some(reason))];
+        return Ok(vec![weighed(whole(), Some(reason))?]);
     }
     if candidate.strategy == Strategy::RangeHash || is_of_calendar(&candidate) {
-        let whole = weighed(whole(), None).cost.total();
+        let whole = weighed(whole(), None)?.cost.total();
         cheapest_first(input, whole, &mut found);
     }
     found[1..].sort_by_key(|one| one.division.shard_count());
-    found
+    Ok(found)
 }
 
 fn is_of_calendar(candidate: &Candidate) -> bool {

@@ -18,6 +18,8 @@ use crate::model::retention::Span;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::edge::Scale;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::traffic::Traffic;
 
@@ -134,10 +136,14 @@ impl<'a> Subject<'a> {
 }
 
 /// The subjects asked for, sorted by name.
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
 pub fn subjects<'a>(
     input: &ProposalInput<'a>,
     stems: &'a BTreeMap<QualifiedName, String>,
-) -> Vec<Subject<'a>> {
+    stop: Stop<'_>,
+) -> Result<Vec<Subject<'a>>, Interrupted> {
     let mut tables: Vec<&Table> = input.profile.tables.iter().collect();
     tables.sort_by_key(|table| table.name());
     let sizes: Vec<Size> =
@@ -152,11 +158,14 @@ pub fn subjects<'a>(
     asked_for
         .into_par_iter()
         .map(|(table, size)| {
+            if stop() {
+                return Err(Interrupted);
+            }
             let size = match factor {
                 Some(factor) => size.scaled(factor),
                 None => size,
             };
-            subject(input, stems, table, size)
+            Ok(subject(input, stems, table, size))
         })
         .collect()
 }

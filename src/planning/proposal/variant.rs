@@ -22,6 +22,8 @@ use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::range_plan;
 use crate::planning::proposal::option::replanned;
 use crate::planning::proposal::range::RangePlan;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 
 /// Why a way may be taken.
@@ -43,13 +45,25 @@ pub struct Open {
 }
 
 /// The ways of each table that may be taken, with variants.
-pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &[Link]) -> Vec<Vec<Open>> {
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
+pub fn open(
+    input: &ProposalInput,
+    subjects: &[Subject],
+    ways: &[Ways],
+    links: &[Link],
+    stop: Stop<'_>,
+) -> Result<Vec<Vec<Open>>, Interrupted> {
     let mut open: Vec<Vec<Open>> =
         subjects.iter().zip(ways).map(|(subject, ways)| own(input, subject, ways)).collect();
-    for kin in kindred(&open, links) {
+    for kin in kindred(&open, links, stop)? {
         let measures = measures(&open, &kin);
         let wanted = wanted(&open, &kin);
         for (table, at) in kin {
+            if stop() {
+                return Err(Interrupted);
+            }
             // Variants stand behind all other ways, so the places of those stay.
             let way = open[table][at].weighed.clone();
             open[table].retain(|one| {
@@ -68,7 +82,7 @@ pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &
             }
         }
     }
-    open
+    Ok(open)
 }
 
 /// What tables that are aligned have in common, whatever rows they have.
@@ -138,7 +152,7 @@ type Place = (usize, usize);
 
 /// Sets of keys that are linked with each other; a key without links is a set
 /// by itself.
-fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
+fn kindred(open: &[Vec<Open>], links: &[Link], stop: Stop<'_>) -> Result<Vec<Vec<Place>>, Interrupted> {
     let firsts = |table: usize| -> Vec<Place> {
         let list = &open[table];
         let first =
@@ -149,6 +163,9 @@ fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
     let number: BTreeMap<Place, usize> = places.iter().enumerate().map(|(at, place)| (*place, at)).collect();
     let mut root: Vec<usize> = (0..places.len()).collect();
     for link in links {
+        if stop() {
+            return Err(Interrupted);
+        }
         for a in firsts(link.a) {
             for b in firsts(link.b) {
                 if link.joins(&open[a.0][a.1].weighed, &open[b.0][b.1].weighed) {
@@ -162,7 +179,7 @@ fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
     for (at, place) in places.iter().enumerate() {
         sets.entry(find(&root, at)).or_default().push(*place);
     }
-    sets.into_values().collect()
+    Ok(sets.into_values().collect())
 }
 
 /// The first of the set of a member.

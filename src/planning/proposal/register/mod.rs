@@ -69,7 +69,7 @@ pub fn by_hand(
 ) -> Result<RelationProposal, ProposalError> {
     let stems = stem::stems(input.profile);
     let only = ProposalInput { only: Some(relation.clone()), ..input.clone() };
-    let subjects = subjects(&only, &stems);
+    let subjects = subjects(&only, &stems, &|| false)?;
     let Some(subject) = subjects.first() else {
         return Err(ProposalError::undefined_table(relation, input.profile));
     };

@@ -150,7 +150,7 @@ fn random_table() -> impl proptest::prelude::Strategy<Value = Table> {
 fn obeys_the_laws(fixture: &Fixture) {
     let input = fixture.input();
     let stems = stem::stems(input.profile);
-    for subject in subject::subjects(&input, &stems) {
+    for subject in subject::subjects(&input, &stems, &|| false).unwrap() {
         let candidates = candidate::candidates(&input, &subject);
         assert!(candidates.len() <= input.constants.candidates_max);
         for (at, one) in candidates.iter().enumerate() {
@@ -158,7 +158,7 @@ fn obeys_the_laws(fixture: &Fixture) {
             assert!(!candidates[..at].iter().any(|other| same(&other)), "{one:?} is there twice");
             assert!(!one.generators.is_empty());
         }
-        let found = option::options(&input, &subject);
+        let found = option::options(&input, &subject, &|| false).unwrap();
         assert!(found.len() >= candidates.len(), "every candidate is answered");
         for one in &found {
             let division = &one.division;
