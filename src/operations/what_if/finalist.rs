@@ -56,6 +56,7 @@ pub struct Ground {
     existing: Existing,
     /// Index method and type of the default operator classes of users' own.
     foreign_classes: BTreeSet<(String, String, String)>,
+    /// Locks for which there is room beside those that are held.
     lock_slots: f64,
 }
 
@@ -70,10 +71,14 @@ impl Ground {
                 &[],
             )
         })?;
+        // Locks of the fast path take no room.
+        let held = with_pinned_search_path(|| {
+            spi::one::<i64>("SELECT count(*) FROM pg_lock_status() WHERE NOT fastpath", &[])
+        })?;
         Ok(Self {
             existing: advise::existing()?,
             foreign_classes: foreign_classes.into_iter().collect(),
-            lock_slots: advise::server_facts().lock_slots,
+            lock_slots: (advise::server_facts().lock_slots - held.unwrap_or(0) as f64).max(0.0),
         })
     }
 

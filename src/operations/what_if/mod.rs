@@ -36,6 +36,7 @@ use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::evidence;
+use crate::planning::proposal::evidence::ByShard;
 use crate::planning::proposal::evidence::Evidence;
 use crate::planning::proposal::evidence::draw;
 use crate::planning::proposal::evidence::draw::Source;
@@ -109,6 +110,8 @@ struct Judged {
     evidence: Vec<Evidence>,
     /// Shards that the planner was asked about in place of all.
     stood_for: Option<(usize, usize)>,
+    /// What settings would gain that are off.
+    forgone: Option<String>,
 }
 
 /// Tables that were judged together, and the statements by which.
@@ -127,6 +130,8 @@ struct Trial<'f> {
     texts: Vec<(String, Vec<String>)>,
     ground: Ground,
     constants: CostConstants,
+    /// Settings that are off and would let statements go shard by shard.
+    off: Vec<&'static str>,
     today: BTreeMap<usize, Result<Planned, NotPlanned>>,
     groups: Vec<Group>,
     rounds: usize,
@@ -145,6 +150,7 @@ impl<'f> Trial<'f> {
             texts: workload::prepared(&profile.workload),
             ground: Ground::read()?,
             constants: CostConstants::calibrated(&calibration::load()?),
+            off: advise::server_facts().off(),
             today: BTreeMap::new(),
             groups: Vec::new(),
             rounds: 0,
@@ -201,6 +207,7 @@ impl<'f> Trial<'f> {
                         "PostgreSQL's planner was asked with {made} shards in place of {all}."
                     ));
                 }
+                one.warnings.extend(judged.forgone.clone());
                 let reason = evidence::objection(&judged.evidence, &self.constants)?;
                 if self.outgrows_today(one) && evidence::failure(&judged.evidence).is_none() {
                     one.warnings.push(format!("At the size of today: {reason}"));
@@ -268,13 +275,20 @@ impl<'f> Trial<'f> {
         let plans = self.plans(&part, &represented, statements, unique)?;
         let mut judged = BTreeMap::new();
         for (name, represented) in &represented {
-            let mut found = Vec::new();
+            let (mut found, mut by_shard) = (Vec::new(), Vec::new());
             for (at, after) in statements.iter().zip(&plans) {
                 let statement = &self.workload.statements[*at];
                 let Analysis::Facts(facts) = &statement.analysis else { continue };
                 if facts.mentions.iter().any(|mention| mention.relation == *name)
                     && let Some(before) = self.today.get(at)
                 {
+                    by_shard.extend(after.as_ref().ok().and_then(|after| {
+                        Some(ByShard {
+                            calls: statement.calls,
+                            cost: after.cost,
+                            then: after.shard_by_shard?,
+                        })
+                    }));
                     found.push(Evidence::of(statement, name, before, after, |shards| {
                         represented.scaled(shards)
                     }));
@@ -282,7 +296,8 @@ impl<'f> Trial<'f> {
             }
             let made = represented.layout.shards().len();
             let stood_for = (!represented.is_whole()).then_some((made, represented.shards));
-            judged.insert(name.clone(), Judged { evidence: found, stood_for });
+            let forgone = evidence::forgone(&by_shard, &self.off, &self.constants);
+            judged.insert(name.clone(), Judged { evidence: found, stood_for, forgone });
         }
         Ok(judged)
     }
@@ -317,12 +332,18 @@ impl<'f> Trial<'f> {
             };
             draw::draws(&source, parameters)
         };
+        let names: Vec<&QualifiedName> = divided.iter().map(|(name, _)| name).collect();
+        let by_shard = |at: usize| {
+            let analysis = &self.workload.statements[statements[at]].analysis;
+            !self.off.is_empty() && evidence::could_go_by_shard(analysis, &names)
+        };
         let question = Question {
             shadow: &shadow,
             supposed: &supposed,
             statements: &texts,
             moment: self.profile.captured_micros().unwrap_or(0),
             draws: &draws,
+            shard_by_shard: &by_shard,
         };
         hook::bypass(|| what_if::plans(&question)).map_err(|failure| {
             let reason = failure.reason.trim_end_matches('.').to_owned();

@@ -10,6 +10,7 @@
 //! Not here: the planning itself. Invariant: the same plans give the same
 //! evidence, and values depend on the profile alone.
 
+mod by_shard;
 pub mod draw;
 pub mod represent;
 pub mod suppose;
@@ -24,6 +25,10 @@ use crate::model::what_if::Planned;
 use crate::model::what_if::Touched;
 use crate::planning::proposal::CostConstants;
 use crate::planning::workload::AnalyzedWorkload;
+
+pub use crate::planning::proposal::evidence::by_shard::ByShard;
+pub use crate::planning::proposal::evidence::by_shard::could_go_by_shard;
+pub use crate::planning::proposal::evidence::by_shard::forgone;
 
 /// One statement on one table, as it is and as it would be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
