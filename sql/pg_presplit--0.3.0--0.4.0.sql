@@ -2,3 +2,32 @@
 
 -- From 0.3.0 to 0.4.0. Afterwards everything is as after a fresh installation
 -- of 0.4.0, which the release test compares object by object.
+
+-- Returns at once while nothing is armed.
+CREATE OR REPLACE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    created record;
+BEGIN
+    -- What every CREATE TABLE of the database pays while nothing is armed.
+    IF NOT EXISTS (SELECT FROM presplit.armed_tables) THEN
+        RETURN;
+    END IF;
+    FOR created IN
+        SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, a.proposal_id
+        FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
+        JOIN pg_catalog.pg_class AS c ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN presplit.armed AS a ON a.schema_name = n.nspname AND a.table_name = c.relname
+        WHERE c.relkind <> 'p'
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('table "%s" is armed for sharding but would be created whole', created.relation),
+            DETAIL = pg_catalog.format('Proposal %s divides it, but the statement was not rewritten: library pg_presplit is not loaded in this session, or presplit.restore_hook is off.', created.proposal_id),
+            HINT = pg_catalog.format('Reconnect after ALTER DATABASE %I SET session_preload_libraries = ''pg_presplit'', or give up with SELECT disarm(%L).', pg_catalog.current_database(), created.relation);
+    END LOOP;
+END
+$function$;

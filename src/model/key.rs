@@ -79,6 +79,53 @@ impl KeyType {
         }
     }
 
+    /// The key type of a type of `pg_catalog` by the name that the catalog and
+    /// the parser have for it.
+    #[must_use]
+    pub fn of_internal(type_name: &str) -> Self {
+        Self::of_builtin(match type_name {
+            "int2" => "smallint",
+            "int4" => "integer",
+            "int8" => "bigint",
+            "float4" => "real",
+            "float8" => "double precision",
+            "timestamp" => "timestamp without time zone",
+            "timestamptz" => "timestamp with time zone",
+            "varchar" => "character varying",
+            "bpchar" => "character",
+            "char" => "\"char\"",
+            other => other,
+        })
+    }
+
+    /// Whether bounds that were made for this type are bounds of another one,
+    /// in the same order.
+    #[must_use]
+    pub const fn bounds_fit(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Integer, Self::Integer | Self::Numeric)
+                | (Self::Numeric, Self::Numeric)
+                | (Self::Uuid, Self::Uuid)
+                | (Self::Text, Self::Text)
+                | (Self::Other, _)
+        ) || self.is_time() && other.is_time()
+    }
+
+    /// The word for the type in messages.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Integer => "an integer",
+            Self::Numeric => "a number",
+            Self::Date => "a date",
+            Self::Timestamp | Self::TimestampTz => "a timestamp",
+            Self::Uuid => "a uuid",
+            Self::Text => "text",
+            Self::Other => "of another type",
+        }
+    }
+
     /// Whether values of the type are moments.
     #[must_use]
     pub const fn is_time(self) -> bool {

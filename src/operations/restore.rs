@@ -19,6 +19,7 @@ use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::operations::later;
 use crate::operations::provision::server_major;
 use crate::pg::error;
 use crate::pg::guc;
@@ -36,7 +37,21 @@ crate::pg::error::reports!(rewrite::Refusal);
 
 /// Registers the handler; called once, from `_PG_init`.
 pub fn install() {
-    hook::install(Handler { decide, finished });
+    hook::install(Handler { idle, may_concern, decide, finished });
+}
+
+fn idle() -> bool {
+    arming::known_names().is_some_and(|names| names.is_empty())
+}
+
+fn may_concern(statement: &Utility) -> bool {
+    let Some(armed) = arming::known_names() else { return true };
+    let named = |table: &QualifiedName| statement.relations().contains(&table);
+    match statement {
+        Utility::CreateTable(create) if create.partition_of.is_some() => true,
+        Utility::OnIndex { index, .. } => armed.iter().any(|table| table.schema == index.schema),
+        _ => armed.iter().any(|table| named(table) || statement.takes_all_of(&table.schema)),
+    }
 }
 
 /// An armed table that a statement concerns, and what it is now.
@@ -46,11 +61,12 @@ struct Concerned {
 }
 
 fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, ErrorReport> {
-    if !guc::on("restore_hook") || !arming::any()? {
+    if !guc::on("restore_hook") {
         return Ok(None);
     }
+    let names = arming::names()?;
     let mut concerned = Vec::new();
-    for relation in meant(statement)? {
+    for relation in meant(statement, &names)? {
         if let Some(arming) = arming::find(&relation)?
             && concerns(statement, &relation, &arming)?
         {
@@ -58,7 +74,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         }
     }
     if concerned.is_empty() {
-        return Ok(None);
+        // Heard of when it is done.
+        return Ok(later::is_awaited(statement)?.then(|| vec![Work::unchanged()]));
     }
     let mut all: Vec<Work> = Vec::new();
     // A COPY is logged when it is done; an index needs a tablespace that a partitioned one may have.
@@ -88,21 +105,21 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
 
 /// The relations that a statement may be about: those that it names, and armed
 /// ones that it takes along, or whose shards have the index that it names.
-fn meant(statement: &Utility) -> Result<Vec<QualifiedName>, ErrorReport> {
-    let mut meant: Vec<_> = statement.relations().into_iter().cloned().collect();
+fn meant(statement: &Utility, armed: &[QualifiedName]) -> Result<Vec<QualifiedName>, ErrorReport> {
+    let named = statement.relations().into_iter().filter(|relation| armed.contains(relation));
+    let mut meant: Vec<_> = named.cloned().collect();
     match statement {
         Utility::OnIndex { index, .. } => {
-            for table in arming::names()?.into_iter().filter(|table| table.schema == index.schema) {
-                if !relations::parts(&table, &index.name)?.is_empty() {
-                    meant.push(table);
+            for table in armed.iter().filter(|table| table.schema == index.schema) {
+                if !relations::parts(table, &index.name)?.is_empty() {
+                    meant.push(table.clone());
                 }
             }
         }
         Utility::Publish { .. } => {
-            let taken = arming::names()?.into_iter().filter(|table| statement.takes_all_of(&table.schema));
-            for table in taken {
-                if !meant.contains(&table) {
-                    meant.push(table);
+            for table in armed.iter().filter(|table| statement.takes_all_of(&table.schema)) {
+                if !meant.contains(table) {
+                    meant.push(table.clone());
                 }
             }
         }
@@ -343,6 +360,7 @@ fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
 
 fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), ErrorReport> {
     match statement {
+        Utility::CreateTable(create) if create.partition_of.is_some() => later::complete(create, original),
         Utility::CreateTable(create) => {
             if let Some(arming) = arming::find(&create.relation)? {
                 arming::mark_sharded(&create.relation, arming.proposal_id)?;

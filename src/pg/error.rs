@@ -48,6 +48,14 @@ pub fn notice(message: String, hint: String) {
         .report(pgrx::PgLogLevel::NOTICE);
 }
 
+/// Tells the client of something that failed without harm to the rest.
+pub fn warning(message: String, detail: String, hint: String) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "pg_presplit")
+        .set_detail(detail)
+        .set_hint(hint)
+        .report(pgrx::PgLogLevel::WARNING);
+}
+
 /// Ends the transaction with the report, where a function cannot return it
 /// (a hook).
 pub fn raise(error: ErrorReport) -> ! {

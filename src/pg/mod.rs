@@ -5,6 +5,7 @@
 //! says which obligation it meets.
 
 pub mod analyze;
+pub mod announced;
 pub mod clock;
 pub mod context;
 pub mod definition;
