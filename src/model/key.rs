@@ -5,10 +5,9 @@
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -163,7 +162,7 @@ impl KeyType {
     /// if the type is not a time or the moment is outside the calendar.
     #[must_use]
     pub fn write_moment(self, micros: i64) -> Option<String> {
-        let at = Timestamp::from_microsecond(micros).ok()?.to_zoned(TimeZone::UTC).datetime();
+        let at = EPOCH.checked_add(SignedDuration::from_micros(micros)).ok()?;
         let text = match self {
             Self::Date => at.date().to_string(),
             Self::Timestamp | Self::TimestampTz => {
@@ -184,8 +183,13 @@ impl KeyType {
     }
 }
 
+/// The moment from which microseconds are counted.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Also of the last days of the year 9999, which are nobody's present but many
+/// a row's end.
 fn micros_of(at: DateTime) -> i64 {
-    at.to_zoned(TimeZone::UTC).map_or(0, |zoned| zoned.timestamp().as_microsecond())
+    i64::try_from(at.duration_since(EPOCH).as_micros()).unwrap_or(i64::MAX)
 }
 
 fn read_datetime(text: &str) -> Option<i64> {
@@ -263,9 +267,12 @@ mod tests {
             (KeyType::TimestampTz, "1970-01-02 05:30:00+05:30", day),
             (KeyType::TimestampTz, "1970-01-01 19:00:00-05", day),
             (KeyType::TimestampTz, "1970-01-02T00:00:00Z", day),
+            (KeyType::Date, "9999-12-31", 2_932_896 * day),
+            (KeyType::TimestampTz, "9999-12-31 23:59:59+00", 2_932_897 * day - 1_000_000),
         ] {
             assert_eq!(kind.read(text), Some(KeyValue::Micros(expected)), "{text}");
         }
+        assert_eq!(KeyType::Date.write_moment(2_932_896 * day).as_deref(), Some("9999-12-31"));
         for (kind, text) in [
             (KeyType::Date, "yesterday"),
             (KeyType::Date, "infinity"),

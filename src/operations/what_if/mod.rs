@@ -82,8 +82,8 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
     let missing = proposal.relations.iter().any(|one| one.layout.is_some() && one.evidence.is_empty());
     let mut proposal = proposal.clone();
     if missing {
-        let profile = advise::meant(None)?;
-        let workload = advise::analyzed(&profile)?;
+        let mut profile = advise::meant(None)?;
+        let workload = advise::weighed(&mut profile)?;
         let hashes = advise::hash_values(&profile)?;
         let mut fresh = proposal.clone();
         Trial::new(&profile, &workload, &hashes)?.judge(&mut fresh);

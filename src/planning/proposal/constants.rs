@@ -181,6 +181,12 @@ pub struct CostConstants {
     pub outlier_share: f64,
     /// How many times the span of the other rows makes them outliers; policy.
     pub outlier_stretch: f64,
+    /// Microseconds that part a common value which stands for "never" from all
+    /// others: 20 years; policy.
+    pub sentinel_gap: f64,
+    /// Share of rows that are in no range of time from which such ranges are
+    /// not made; policy.
+    pub outside_share_max: f64,
     /// Share of a column's span that its newest value may be away from the
     /// present for the column to count as following time; policy.
     pub follow_share: f64,
@@ -286,6 +292,8 @@ impl Default for CostConstants {
             colocation_gain: 0.001,
             outlier_share: 0.005,
             outlier_stretch: 4.0,
+            sentinel_gap: 20.0 * 365.25 * 86_400e6,
+            outside_share_max: 0.5,
             follow_share: 0.1,
             distinct_per_shard: 2.0,
             calls_trusted: 1000.0,

@@ -102,8 +102,10 @@ impl Demand {
     }
 }
 
-/// The range of a position; none = DEFAULT.
+/// The range of a position; none = DEFAULT. Infinity lies in a range that has
+/// no end.
 pub fn cell(positions: &[f64], value: f64) -> Option<usize> {
+    let value = value.min(f64::MAX);
     let after = positions.partition_point(|edge| *edge <= value);
     (after >= 1 && after < positions.len()).then(|| after - 1)
 }

@@ -15,6 +15,7 @@ use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::unknown;
 
 /// Values that the profile knows, with their shares of the rows, the heaviest
 /// first.
@@ -72,7 +73,11 @@ pub fn divisions(
     let most = values.len().min(limit.saturating_sub(1));
     if most < 2 {
         let shown = quote_identifier(&column.name);
-        return Err(format!("The profile has {} values of {shown} for lists.", values.len()));
+        return Err(match values.len() {
+            0 => unknown::values(subject, column),
+            1 => format!("One value of {shown} alone is frequent: lists need two."),
+            _ => format!("Lists of {shown} need two shards and DEFAULT, which are more than {limit}."),
+        });
     }
     let wanted =
         (subject.size.bytes_p90 / constants.shard_bytes_target).clamp(2.0, most as f64).ceil() as usize;

@@ -53,7 +53,9 @@ mod tests;
 mod touch;
 mod traffic;
 mod two_level;
+mod unknown;
 mod variant;
+mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -95,6 +97,7 @@ pub use crate::planning::proposal::register::by_hand;
 pub use crate::planning::proposal::search::Method;
 pub use crate::planning::proposal::search::Stop;
 pub use crate::planning::proposal::server::ServerFacts;
+pub use crate::planning::proposal::wanted::columns_weighed;
 
 /// Hash values of the most common values of columns, in the order of
 /// `common_values`: PostgreSQL's own extended hash, combined as a partition

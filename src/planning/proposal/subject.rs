@@ -12,6 +12,7 @@ use rayon::iter::ParallelIterator;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
+use crate::model::profile::Profile;
 use crate::model::profile::Table;
 use crate::model::retention::RetentionPolicy;
 use crate::model::retention::Span;
@@ -20,6 +21,7 @@ use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::search::Interrupted;
 use crate::planning::proposal::search::Stop;
+use crate::planning::proposal::spread::Outside;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::traffic::Traffic;
 
@@ -83,6 +85,8 @@ impl Size {
 pub struct Subject<'a> {
     pub name: QualifiedName,
     pub table: &'a Table,
+    /// Of which the table is a part.
+    pub profile: &'a Profile,
     pub growth: Option<&'a Growth>,
     /// What shard names begin with.
     pub stem: &'a str,
@@ -183,9 +187,10 @@ fn subject<'a>(
     let horizon_seconds = input.horizon_micros as f64 / 1e6;
     let grown = if horizon_seconds > 0.0 { (size.rows - size.rows_past) / horizon_seconds } else { 0.0 };
     let mut subject = Subject {
-        spreads: spreads(table, growth),
+        spreads: spreads(table, growth, input.constants.sentinel_gap),
         name,
         table,
+        profile: input.profile,
         growth,
         stem,
         size,
@@ -208,17 +213,25 @@ fn kept(input: &ProposalInput, name: &QualifiedName) -> Option<Span> {
     }
 }
 
-fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>) -> BTreeMap<&'a str, Spread> {
+fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>, sentinel_gap: f64) -> BTreeMap<&'a str, Spread> {
     let event_time = growth.and_then(|growth| growth.event_time.as_ref());
     let mut spreads = BTreeMap::new();
     for column in &table.columns {
+        let known = || column.statistics.as_ref().zip(Scale::of(column));
         let spread = match event_time.filter(|time| time.column == column.name) {
-            Some(time) => Spread::of_curve(&time.curve),
+            Some(time) => Spread::of_curve(&time.curve).and_then(|spread| match known() {
+                // A curve has the moments alone.
+                Some((found, scale)) => spread.beside(Outside::of_statistics(found, &scale)),
+                None => Some(spread),
+            }),
             None => None,
         };
-        let of_statistics = || Spread::of_statistics(column.statistics.as_ref()?, &Scale::of(column)?);
+        let of_statistics = || known().and_then(|(found, scale)| Spread::of_statistics(found, &scale));
         let found = spread.or_else(of_statistics);
-        if let Some(found) = found {
+        if let Some(mut found) = found {
+            if column.type_name.key_type().is_time() {
+                found = found.without_sentinels(sentinel_gap);
+            }
             spreads.insert(column.name.as_str(), found);
         }
     }

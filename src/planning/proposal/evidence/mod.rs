@@ -167,9 +167,9 @@ pub fn objection(evidence: &[Evidence], constants: &CostConstants) -> Option<Str
     worst.and_then(|(one, worse)| {
         let (before, after) = (one.before?, one.after?);
         Some(format!(
-            "Statement \"{}\", {:.0} % of the time of the table's, would get {} worse: planner cost {:.2} \
-             becomes {:.2}, on {:.0} shards.",
-            shortened(one),
+            "Statement with queryid {}, {:.0} % of the time of the table's, would get {} worse: planner cost \
+             {:.2} becomes {:.2}, on {:.0} shards.",
+            one.queryid,
             100.0 * weight(one) / total,
             times(worse),
             before.cost,
@@ -179,12 +179,24 @@ pub fn objection(evidence: &[Evidence], constants: &CostConstants) -> Option<Str
     })
 }
 
-/// The statement that is planned today and would fail, as a sentence.
+/// The statement that is planned today and would fail, as a sentence. Whoever
+/// sees a proposal need not be one who may read its statements: a number names
+/// it.
 #[must_use]
 pub fn failure(evidence: &[Evidence]) -> Option<String> {
     let broken = evidence.iter().find(|one| one.breaks())?;
-    let why = broken.error.as_deref().unwrap_or_default();
-    Some(format!("Statement \"{}\" would fail: {}.", shortened(broken), sentence(why)))
+    let why = without_constants(broken.error.as_deref().unwrap_or_default());
+    Some(format!("Statement with queryid {} would fail: {}.", broken.queryid, sentence(why)))
+}
+
+/// What PostgreSQL said, for those who may not read the statement: a message
+/// about definitions as it is, of others, which may quote constants, no more
+/// than the class.
+#[must_use]
+pub fn without_constants(error: &str) -> &str {
+    const ABOUT_DEFINITIONS: [&str; 2] = ["ERROR 42", "ERROR 0A"];
+    let whole = ABOUT_DEFINITIONS.iter().any(|class| error.starts_with(class));
+    if whole { error } else { error.split(':').next().unwrap_or_default() }
 }
 
 /// By which share of its time a statement gets worse, planning of the shards
@@ -204,16 +216,6 @@ fn worsening(one: &Evidence, constants: &CostConstants) -> Option<f64> {
 /// `1.4 times` or `15 %`.
 fn times(worse: f64) -> String {
     if worse >= 1.0 { format!("{:.1} times", 1.0 + worse) } else { format!("{:.0} %", worse * 100.0) }
-}
-
-/// The beginning of a statement, on one line.
-fn shortened(one: &Evidence) -> String {
-    const CHARACTERS_MAX: usize = 80;
-    let line = one.statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(CHARACTERS_MAX) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
-    }
 }
 
 #[cfg(test)]
@@ -271,7 +273,16 @@ mod tests {
         let good = evidence(1e9, Some(side(100.0, 1.0)), Some(side(10.0, 1.0)));
         let broken = evidence(1.0, Some(side(1.0, 1.0)), None);
         let told = objection(&[good, broken], &constants).unwrap();
-        assert_eq!(told, "Statement \"SELECT 1\" would fail: ERROR 42P10: no.");
+        assert_eq!(told, "Statement with queryid 1 would fail: ERROR 42P10: no.");
+        // What may quote a constant is not told.
+        let broken = Evidence {
+            error: Some("ERROR 22P02: invalid input syntax for type date: \"secret\"".to_owned()),
+            ..evidence(1.0, Some(side(1.0, 1.0)), None)
+        };
+        assert_eq!(
+            objection(&[broken], &constants).unwrap(),
+            "Statement with queryid 1 would fail: ERROR 22P02."
+        );
         // One that is not planned today says nothing.
         assert_eq!(objection(&[evidence(1e9, None, None)], &constants), None);
     }

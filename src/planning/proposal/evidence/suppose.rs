@@ -20,6 +20,7 @@ use crate::model::what_if::SupposedColumn;
 use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::edge::Scale;
+use crate::planning::proposal::edge::position_of;
 use crate::planning::proposal::evidence::represent::Represented;
 use crate::planning::proposal::spread::Spread;
 
@@ -148,10 +149,7 @@ impl<'a> Parts<'a> {
                 let not_null = 1.0 - self.key?.null_fraction.clamp(0.0, 1.0);
                 let spread = self.spread.as_ref()?;
                 let (from, to) = self.ends(lower, upper)?;
-                let below = |end: f64, open: f64| if end.is_finite() { spread.below(end) } else { open };
-                // The highest value lies on the end of the spread.
-                let upper = if to > spread.last() { 1.0 } else { below(to, 1.0) };
-                Some((upper - below(from, 0.0)).max(0.0) * not_null)
+                Some(spread.between(from, to) * not_null)
             }
             Bound::List { values } => {
                 Some(values.iter().map(|value| self.share_of_value(value.as_ref())).sum())
@@ -234,7 +232,7 @@ impl<'a> Parts<'a> {
     ) -> Option<ColumnStatistics> {
         let kind = self.layout.key_types()[0];
         let (from, to) = self.ends(lower, upper)?;
-        let read = |text: &String| kind.read(text).map(|value| value.position());
+        let read = |text: &String| value_position(text, kind);
         let inside = |text: &&String| read(text).is_some_and(|at| at >= from && at < to);
         let mut histogram: Vec<String> = key.histogram.iter().filter(inside).cloned().collect();
         // Ends of the bound within the histogram are ends of what is left of it.
@@ -295,7 +293,7 @@ impl<'a> Parts<'a> {
             self.layout.first_level().iter().any(|part| match part.bound {
                 Bound::List { values } => values.iter().flatten().any(|value| self.same(value, text)),
                 Bound::Range { lower, upper } => {
-                    let at = self.layout.key_types()[0].read(text).map(|value| value.position());
+                    let at = value_position(text, self.layout.key_types()[0]);
                     matches!((at, self.ends(lower, upper)), (Some(at), Some((from, to))) if at >= from && at < to)
                 }
                 Bound::Hash { .. } | Bound::Default => false,
@@ -332,8 +330,13 @@ fn position(datum: &RangeDatum, kind: KeyType) -> Option<f64> {
     match datum {
         RangeDatum::MinValue => Some(f64::NEG_INFINITY),
         RangeDatum::MaxValue => Some(f64::INFINITY),
-        RangeDatum::Value(text) => kind.read(text).map(|value| value.position()),
+        RangeDatum::Value(text) => value_position(text, kind),
     }
+}
+
+/// Of a value: infinity lies within a bound that is open.
+fn value_position(text: &str, kind: KeyType) -> Option<f64> {
+    position_of(kind, text).map(|at| at.min(f64::MAX))
 }
 
 #[cfg(test)]

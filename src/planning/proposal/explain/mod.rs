@@ -4,7 +4,7 @@
 //! choice was made with, and has its unit beside it.
 
 mod change;
-mod words;
+pub mod words;
 
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
@@ -30,6 +30,7 @@ use crate::planning::proposal::explain::words::rate;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::rows_scanned_share;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::unknown;
 
 pub use crate::planning::proposal::explain::words::bytes;
 pub use crate::planning::proposal::explain::words::rounded;
@@ -60,6 +61,7 @@ pub fn relation_proposal(
         .collect();
     let chosen = choice.chosen();
     let mut warnings = about_workload(input, subject, &choice);
+    warnings.extend(unknown::table(subject).filter(|_| !matches!(choice.whole, Some(Whole::Never(_)))));
     warnings.extend(about_key(input, subject, chosen));
     warnings.extend(blocked(input, subject, &choice));
     if group.is_some() {
@@ -354,11 +356,11 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
     let column = quote_identifier(candidate.key.leading());
     match &weighed.division.cells {
         Cells::Range { unit, .. } if unit.is_none() || candidate.stands_for.is_some() => {
-            warnings.extend(about_default(subject, &weighed.division, &column));
+            warnings.extend(about_default(subject, &weighed.division, candidate.key.leading()));
         }
         Cells::Range { follows, .. } => {
             warnings.extend(about_time(input, subject, &column, *follows));
-            warnings.extend(about_default(subject, &weighed.division, &column));
+            warnings.extend(about_default(subject, &weighed.division, candidate.key.leading()));
         }
         Cells::Hash { .. } => warnings.extend(every_age(input, "Hash")),
         Cells::List { .. } => warnings.extend(every_age(input, "List")),
@@ -378,7 +380,8 @@ fn without_hashes(input: &ProposalInput, subject: &Subject, column: &str) -> Opt
     let common = subject.statistics(column).is_some_and(|found| !found.common_fractions.is_empty());
     (common && !known).then(|| {
         format!(
-            "The profile has no hash values of {}: the skew is estimated from its heaviest value.",
+            "It is not known which shards the common values of {} fall into: the skew is estimated from the \
+             heaviest.",
             quote_identifier(column)
         )
     })
@@ -407,13 +410,25 @@ fn about_time(input: &ProposalInput, subject: &Subject, column: &str, follows: b
     ))
 }
 
-fn about_default(subject: &Subject, division: &Division, column: &str) -> Option<String> {
+fn about_default(subject: &Subject, division: &Division, unquoted: &str) -> Option<String> {
+    let column = quote_identifier(unquoted);
     let share = division.share(division.default_rows);
     let rows = division.default_rows.round();
+    let valued = 1.0 - subject.null_share(unquoted);
+    let outside = subject.spreads.get(unquoted).map_or(0.0, |spread| valued * spread.outside().share());
+    let infinite = if outside > 0.0 {
+        format!(
+            "; in {} of all it is infinite, NaN, of no year from 1 to 9999, or decades away from the others",
+            percent(outside)
+        )
+    } else {
+        String::new()
+    };
     (rows >= 1.0 && share > f64::EPSILON * 1e6 && subject.size.rows > 0.0).then(|| {
         format!(
-            "{rows:.0} rows ({}) have no value of {column} in any range and go to the default shard.",
-            percent(share)
+            "{rows:.0} rows ({}) have no value of {column} in any range and go to the default shard{}.",
+            percent(share),
+            infinite,
         )
     })
 }

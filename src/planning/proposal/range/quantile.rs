@@ -21,6 +21,7 @@ use crate::planning::proposal::range;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic::Window;
+use crate::planning::proposal::unknown;
 
 /// The ways to cut a key into ranges, at most `limit` shards: as many as the
 /// size wants first, then half and twice as many. Other tables have quantiles
@@ -37,7 +38,7 @@ pub fn divisions(
     let shown = quote_identifier(&column.name);
     let (Some(spread), Some(scale)) = (subject.spreads.get(column.name.as_str()), Scale::of(column)) else {
         return Err(match Scale::of(column) {
-            Some(_) => range::no_values(column),
+            Some(_) => unknown::values(subject, column),
             None => format!("The order of {shown} is known to PostgreSQL alone."),
         });
     };
@@ -60,7 +61,11 @@ pub fn divisions(
         }
     }
     if found.is_empty() {
-        return Err(format!("The values of {shown} do not make two ranges."));
+        return Err(if spread.first() < spread.last() {
+            format!("The values of {shown} do not make two ranges.")
+        } else {
+            format!("All rows have one value of {shown}, or none that ranges can begin at.")
+        });
     }
     Ok(found)
 }
@@ -229,7 +234,8 @@ fn anchors(subject: &Subject, column: &Column) -> Vec<Edge> {
         Window::Exact { lower, upper } => [*lower, *upper],
         _ => [None, None],
     });
-    let mut found: Vec<Edge> = ends.flatten().filter_map(|end| computed(column, end)).collect();
+    let mut found: Vec<Edge> =
+        ends.flatten().filter(|end| end.is_finite()).filter_map(|end| computed(column, end)).collect();
     found.sort_by(|a, b| a.position().total_cmp(&b.position()));
     found.dedup();
     found

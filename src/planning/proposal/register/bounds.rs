@@ -177,8 +177,8 @@ impl Level<'_> {
         let kind = column.type_name.key_type();
         let Some(spread) = self.subject.spreads.get(column.name.as_str()) else { return equal };
         let position = |datum: &RangeDatum| match datum {
-            RangeDatum::MinValue => Some(f64::MIN),
-            RangeDatum::MaxValue => Some(f64::MAX),
+            RangeDatum::MinValue => Some(f64::NEG_INFINITY),
+            RangeDatum::MaxValue => Some(f64::INFINITY),
             RangeDatum::Value(value) => kind.read(value).map(|value| value.position()),
         };
         let (Some(lower), Some(upper)) = (position(lower), position(upper)) else { return equal };

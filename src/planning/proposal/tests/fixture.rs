@@ -97,6 +97,7 @@ impl Fixture {
                 views: Vec::new(),
                 history: Vec::new(),
                 workload: Workload::default(),
+                live: BTreeMap::new(),
             },
             workload: AnalyzedWorkload { seconds: Some(86_400.0), statements: Vec::new() },
             growth: BTreeMap::new(),

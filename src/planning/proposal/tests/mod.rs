@@ -17,4 +17,5 @@ mod stability;
 mod strategies;
 mod tpcc;
 mod tpch;
+mod values;
 mod words;
