@@ -8,11 +8,18 @@ use crate::model::name::QualifiedName;
 use crate::model::name::WrittenName;
 use crate::model::name::derived_name;
 use crate::model::name::quote_identifier;
+use crate::model::profile::Column;
+use crate::model::profile::Table;
 use crate::model::report::SqlState;
 use crate::pg::context::in_subtransaction;
+use crate::pg::context::restricted_to;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::hash;
+use crate::pg::key_value;
+use crate::pg::key_value::ReadValue;
+use crate::pg::key_value::Unreadable;
+use crate::pg::key_value::ValueType;
 use crate::pg::spi;
 
 /// A relation that exists here.
@@ -280,6 +287,78 @@ fn primary_key(table: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
             &[table.schema.as_str().into(), table.name.as_str().into()],
         )
     })
+}
+
+/// What values of a column are, and with whose rights they may be read.
+#[derive(Debug, Clone, Deserialize)]
+struct Readable {
+    type_oid: u32,
+    modifier: i32,
+    collation: u32,
+    /// The owner, if the values are read by functions of users' own.
+    owner: Option<u32>,
+}
+
+/// A column of a shard key whose values PostgreSQL can be asked about.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    of: ValueType,
+    owner: Option<Oid>,
+}
+
+impl Asked {
+    /// A column of a table. None if it is not to be asked: the functions of a
+    /// user's type run with the rights of the table's owner, so only those who
+    /// have them may; where the table is not here, only those of a superuser or
+    /// of the caller are run. Also none if the type is not here.
+    pub fn of(table: &Table, column: &Column) -> Result<Option<Self>, ErrorReport> {
+        let name = table.name();
+        if find(&name)?.is_some() {
+            return Self::live(&name, &column.name);
+        }
+        let own = &column.type_name;
+        let text = if own.schema == "pg_catalog" {
+            own.text.clone()
+        } else {
+            let brackets = if own.array { "[]" } else { "" };
+            format!("{}{brackets}", QualifiedName::new(&own.schema, &own.name))
+        };
+        let collation = column.collation.as_ref().map(|found| QualifiedName::new(&found.schema, &found.name));
+        let Some((type_oid, modifier)) = with_pinned_search_path(|| key_value::type_named(&text)) else {
+            return Ok(None);
+        };
+        Self::first(
+            include_str!("queries/value_of_type.sql"),
+            &[type_oid.into(), modifier.into(), collation.map(|name| name.to_string()).into()],
+        )
+    }
+
+    fn live(table: &QualifiedName, column: &str) -> Result<Option<Self>, ErrorReport> {
+        Self::first(
+            include_str!("queries/value_of_column.sql"),
+            &[table.schema.as_str().into(), table.name.as_str().into(), column.into()],
+        )
+    }
+
+    fn first(query: &str, arguments: &[spi::Argument<'_>]) -> Result<Option<Self>, ErrorReport> {
+        let found = with_pinned_search_path(|| spi::rows::<Readable>(query, arguments))?;
+        Ok(found.into_iter().next().map(|found| Self {
+            of: ValueType {
+                type_oid: found.type_oid.into(),
+                modifier: found.modifier,
+                collation: found.collation.into(),
+            },
+            owner: found.owner.map(Oid::from),
+        }))
+    }
+
+    /// Reads values, in their order.
+    pub fn read(&self, values: &[Option<&str>]) -> Result<Vec<ReadValue>, Unreadable> {
+        with_pinned_search_path(|| match self.owner {
+            Some(owner) => restricted_to(owner, || key_value::read(self.of, values)),
+            None => key_value::read(self.of, values),
+        })
+    }
 }
 
 /// PostgreSQL's own partition hash of each common value of a built-in type, so

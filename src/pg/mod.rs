@@ -16,6 +16,7 @@ pub mod error;
 pub mod guc;
 pub mod hash;
 pub mod hook;
+pub mod key_value;
 pub mod moment;
 pub mod parse;
 pub mod sample;

@@ -33,7 +33,20 @@ pub enum ProposalError {
     #[error("interval \"{0}\" is not valid")]
     Interval(String),
     #[error("value \"{value}\" is not valid for shard key column \"{column}\"")]
-    Value { value: String, column: String, type_text: String },
+    Value {
+        value: String,
+        column: String,
+        type_text: String,
+        /// By PostgreSQL, if it was asked.
+        said: Option<String>,
+    },
+    #[error("lists of the bounds share a value")]
+    Shared {
+        /// Their numbers, from one.
+        lists: (usize, usize),
+        /// As they are written in each; none is NULL.
+        values: (Option<String>, Option<String>),
+    },
     #[error("proposal would create {count} shards")]
     TooMany { count: usize, limit: usize },
     #[error("canceling proposal due to user request")]
@@ -82,7 +95,9 @@ impl Report for ProposalError {
             Self::UndefinedColumn { .. } => SqlState::UndefinedColumn,
             Self::NotShardable { .. } => SqlState::WrongObjectType,
             Self::Key { .. } | Self::Illegal { .. } => SqlState::InvalidObjectDefinition,
-            Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } => SqlState::InvalidParameterValue,
+            Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } | Self::Shared { .. } => {
+                SqlState::InvalidParameterValue
+            }
             Self::TooMany { .. } => SqlState::ProgramLimitExceeded,
             Self::Interrupted => SqlState::QueryCanceled,
             Self::Layout(error) => error.sqlstate(),
@@ -99,7 +114,20 @@ impl Report for ProposalError {
                 "An interval is a positive whole number and a unit: hour, day, week, month, quarter or year."
                     .to_owned(),
             ),
-            Self::Value { type_text, .. } => Some(format!("The column has type {type_text}.")),
+            Self::Value { type_text, said: None, .. } => Some(format!("The column has type {type_text}.")),
+            Self::Value { type_text, said: Some(said), .. } => Some(format!(
+                "The column has type {type_text}. PostgreSQL says: {}.",
+                said.trim_end_matches('.')
+            )),
+            Self::Shared { lists: (first, second), values: (one, other) } => {
+                let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
+                let (one, other) = (shown(one), shown(other));
+                Some(if one == other {
+                    format!("Value {one} is in list {first} and in list {second}.")
+                } else {
+                    format!("Value {other} of list {second} equals value {one} of list {first}.")
+                })
+            }
             Self::TooMany { limit, .. } => Some(format!("The limit is {limit}.")),
             Self::Layout(error) => error.detail(),
             Self::UndefinedTable { .. } | Self::UndefinedColumn { .. } | Self::Interrupted => None,
@@ -129,6 +157,7 @@ impl Report for ProposalError {
                 "Write values of column {} as strings in the text form of its type, ISO date style.",
                 quote_identifier(column)
             )),
+            Self::Shared { .. } => Some("Name each value in one list only.".to_owned()),
             Self::TooMany { .. } => {
                 Some("Name fewer shards, or raise presplit.max_shards_per_table.".to_owned())
             }

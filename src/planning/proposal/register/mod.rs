@@ -81,7 +81,7 @@ pub fn by_hand(
         return Err(ProposalError::NotShardable { relation: relation.clone(), reason });
     }
     let layout = hand.layout(shard_key, bounds)?;
-    let verdict = Rules::of(input).judge(subject, &layout.key_columns(), strategy);
+    let verdict = Rules::of(input).judge_layout(subject, &layout);
     if !verdict.obstacles.is_empty() {
         return Err(ProposalError::Illegal { relation: relation.clone(), obstacles: verdict.obstacles });
     }
