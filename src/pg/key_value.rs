@@ -55,6 +55,9 @@ const TEXT_FORM: [(&CStr, &CStr); 5] = [
     (c"bytea_output", c"hex"),
 ];
 
+/// `BTORDER_PROC` of the server's `nbtree.h`.
+const COMPARE: pg_sys::int16 = 1;
+
 /// The type that a text names, with its modifier: `numeric(10,2)`.
 pub fn type_named(text: &str) -> Option<(pg_sys::Oid, i32)> {
     let text = CString::new(text).ok()?;
@@ -200,8 +203,7 @@ impl Order {
             }
             let family = pg_sys::get_opclass_family(class);
             let input = pg_sys::get_opclass_input_type(class);
-            let function =
-                pg_sys::get_opfamily_proc(family, input, input, pg_sys::BTORDER_PROC as pg_sys::int16);
+            let function = pg_sys::get_opfamily_proc(family, input, input, COMPARE);
             if function == pg_sys::InvalidOid {
                 return None;
             }

@@ -19,6 +19,7 @@ pub mod hook;
 pub mod key_value;
 pub mod moment;
 pub mod parse;
+pub mod rows;
 pub mod sample;
 pub mod server;
 pub mod spi;

@@ -18,15 +18,15 @@ use crate::planning::proposal::search::Interrupted;
 /// A question that has no answer, or a proposal by hand that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProposalError {
-    #[error("table \"{relation}\" does not exist in the profile")]
+    #[error("table \"{relation:#}\" does not exist in the profile")]
     UndefinedTable { relation: QualifiedName, similar: Option<QualifiedName> },
-    #[error("column \"{column}\" of table \"{relation}\" does not exist")]
+    #[error("column \"{column}\" of table \"{relation:#}\" does not exist")]
     UndefinedColumn { relation: QualifiedName, column: String, columns: Vec<String> },
-    #[error("cannot shard table \"{relation}\"")]
+    #[error("cannot shard table \"{relation:#}\"")]
     NotShardable { relation: QualifiedName, reason: String },
-    #[error("shard key of table \"{relation}\" does not fit strategy \"{}\"", .strategy.word())]
+    #[error("shard key of table \"{relation:#}\" does not fit strategy \"{}\"", .strategy.word())]
     Key { relation: QualifiedName, strategy: Strategy, reason: String },
-    #[error("shard key is not legal for table \"{relation}\"")]
+    #[error("shard key is not legal for table \"{relation:#}\"")]
     Illegal { relation: QualifiedName, obstacles: Vec<String> },
     #[error("bounds do not fit strategy \"{}\"", .strategy.word())]
     Bounds { strategy: Strategy, reason: String },
@@ -137,7 +137,7 @@ impl Report for ProposalError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::UndefinedTable { similar: Some(similar), .. } => {
-                Some(format!("Perhaps you meant \"{similar}\"."))
+                Some(format!("Perhaps you meant \"{similar:#}\"."))
             }
             Self::UndefinedTable { similar: None, .. } => Some(
                 "Name a table that the profile has, as schema.table, or capture the profile again."
@@ -162,7 +162,9 @@ impl Report for ProposalError {
                 Some("Name fewer shards, or raise presplit.max_shards_per_table.".to_owned())
             }
             Self::Layout(error) => error.hint(),
-            Self::NotShardable { .. } | Self::Key { .. } | Self::Interrupted => None,
+            Self::Key { strategy, .. } => Some(key_hint(*strategy)),
+            Self::NotShardable { .. } => Some("Only ordinary tables of your own can be sharded.".to_owned()),
+            Self::Interrupted => None,
         }
     }
 }
@@ -171,6 +173,23 @@ impl From<Interrupted> for ProposalError {
     fn from(_: Interrupted) -> Self {
         Self::Interrupted
     }
+}
+
+fn key_hint(strategy: Strategy) -> String {
+    match strategy {
+        Strategy::Hash => "A shard key of hash is one or more columns that can be hashed.",
+        Strategy::List => "A shard key of list is one column whose values can be ordered.",
+        Strategy::RangeHash => {
+            "A shard key of range_hash is the column of the ranges, then the column that they are hashed by."
+        }
+        Strategy::ListHash => {
+            "A shard key of list_hash is the column of the lists, then those that \"sub\" divides them by."
+        }
+        Strategy::Range | Strategy::None => {
+            "A shard key of range is one or more columns that can be ordered."
+        }
+    }
+    .to_owned()
 }
 
 fn bounds_hint(strategy: Strategy) -> String {
