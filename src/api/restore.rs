@@ -193,7 +193,7 @@ fn configure_shards(relation: Option<&str>, settings: Option<Document>) -> Resul
     let user = current_user()?;
     let name = relations::resolve(relation, &[])?;
     let live = relations::find(&name)?;
-    provision::check_kind(live.as_ref(), &name, "configure")?;
+    provision::check_own(live.as_ref(), &name, "configure")?;
     if live.is_none() {
         provision::check_may_arm_here()?;
     }

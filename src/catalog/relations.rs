@@ -145,7 +145,10 @@ pub fn resolve(text: &str, known: &[QualifiedName]) -> Result<QualifiedName, Err
     let written = WrittenName::parse(text)?;
     if let Some(schema) = written.schema {
         // The schema of the temporary tables of this session has a number.
-        let schema = if schema == "pg_temp" { of_session()?.unwrap_or(schema) } else { schema };
+        let schema = match schema.as_str() {
+            "pg_temp" => hidden(&written.name)?.filter(|found| found != "pg_catalog").unwrap_or(schema),
+            _ => schema,
+        };
         return Ok(QualifiedName { schema, name: written.name });
     }
     let mut found = with_pinned_search_path(|| {
@@ -169,13 +172,6 @@ pub fn resolve(text: &str, known: &[QualifiedName]) -> Result<QualifiedName, Err
             Some("Write it as schema.table.".to_owned()),
         )),
     }
-}
-
-/// The schema of the session's temporary tables, if it has some.
-fn of_session() -> Result<Option<String>, ErrorReport> {
-    with_pinned_search_path(|| {
-        spi::one::<String>("SELECT nspname::text FROM pg_namespace WHERE oid = pg_my_temp_schema()", &[])
-    })
 }
 
 /// The schema of a relation that nobody shards, so that it is refused as what

@@ -107,37 +107,40 @@ fn provisioned(name: &QualifiedName, layout: &Layout, state: &'static str) -> Ve
         .collect()
 }
 
-/// What may be sharded, and so be configured: ordinary tables of one's own.
+/// What may be sharded, and so be configured: ordinary tables.
 /// None is one that is not here.
 pub fn check_kind(live: Option<&LiveRelation>, name: &QualifiedName, verb: &str) -> Result<(), ErrorReport> {
-    let refused = |what: &str, hint: Option<String>| {
+    let refused = |name: &QualifiedName, what: &str, hint: &str| {
         Err(error::new(
             SqlState::WrongObjectType,
             format!("cannot {verb} \"{name:#}\": it {what}"),
             Some("Only ordinary tables can be sharded.".to_owned()),
-            hint,
+            Some(hint.to_owned()),
         ))
     };
     if name.schema.starts_with("pg_temp") {
-        return refused(
-            "is temporary",
-            Some("It ends with its session; name a table that stays.".to_owned()),
-        );
+        // Without the number of the session.
+        let name = QualifiedName::new("pg_temp", &name.name);
+        return refused(&name, "is temporary", "It ends with its session; name a table that stays.");
     }
     if name.schema.starts_with("pg_") || ["information_schema", "presplit"].contains(&name.schema.as_str()) {
-        return refused("belongs to the system", Some("Name a table of your own.".to_owned()));
+        return refused(name, "belongs to the system", "Name a table of your own.");
     }
     let Some(live) = live else { return Ok(()) };
     if live.partition {
-        return refused("is a partition", Some("Name the table that it is a part of.".to_owned()));
+        return refused(name, "is a partition", "Name the table that it is a part of.");
     }
     if !matches!(live.kind.as_str(), "r" | "p") {
-        return refused(
-            &format!("is {}", live.what()),
-            Some("Name a table; of a view, one that it reads.".to_owned()),
-        );
+        let what = format!("is {}", live.what());
+        return refused(name, &what, "Name a table; of a view, one that it reads.");
     }
-    if !live.owned {
+    Ok(())
+}
+
+/// The same, of one's own.
+pub fn check_own(live: Option<&LiveRelation>, name: &QualifiedName, verb: &str) -> Result<(), ErrorReport> {
+    check_kind(live, name, verb)?;
+    if live.is_some_and(|live| !live.owned) {
         return Err(error::new(
             SqlState::InsufficientPrivilege,
             format!("must be owner of table {}", name.name),
@@ -149,7 +152,7 @@ pub fn check_kind(live: Option<&LiveRelation>, name: &QualifiedName, verb: &str)
 }
 
 fn check_convertible(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
-    check_kind(Some(live), name, "shard")?;
+    check_own(Some(live), name, "shard")?;
     if live.is_partitioned() {
         return Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,
@@ -192,7 +195,7 @@ pub fn check_empty(name: &QualifiedName) -> Result<(), ErrorReport> {
 }
 
 fn check_replaceable(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
-    check_kind(Some(live), name, "shard")
+    check_own(Some(live), name, "shard")
 }
 
 /// Arming changes what everybody's statements do in this database: it is for

@@ -176,6 +176,9 @@ fn ascends(ranks: &[Option<Vec<usize>>], at: usize) -> bool {
 /// `"from"` and `"to"`.
 fn ends(object: &mut Map<String, Value>, columns: &[KeyColumn<'_>]) -> Result<(), ErrorReport> {
     let [column] = columns else { return Ok(()) };
+    if !column.column.type_name.key_type().is_time() {
+        return Ok(());
+    }
     for end in ["from", "to"] {
         let Some(Value::String(text)) = object.get_mut(end) else { continue };
         let read = column.read(&[Some(text.clone())])?;

@@ -234,6 +234,13 @@ fn what_is_stored_is_read_as_it_was() {
     }
 }
 
+#[test]
+fn a_key_has_as_many_columns_as_postgresql_takes() {
+    let names: Vec<String> = (0..40).map(|at| format!("c{at}")).collect();
+    let key: Vec<&str> = names.iter().map(String::as_str).collect();
+    refused(&events(1.0), Strategy::Hash, &key, &json!({"modulus": 2}), "42P17", "at most 32 columns");
+}
+
 /// What is said of rows that no shard names.
 #[test]
 fn rows_without_a_shard_are_told() {
