@@ -17,6 +17,8 @@ pub enum SqlState {
     BadCopyFileFormat,
     /// 22032
     InvalidJsonText,
+    /// 25001
+    ActiveSqlTransaction,
     /// 25006
     ReadOnlySqlTransaction,
     /// 3F000
@@ -63,6 +65,7 @@ impl SqlState {
             Self::InvalidParameterValue => "22023",
             Self::BadCopyFileFormat => "22P04",
             Self::InvalidJsonText => "22032",
+            Self::ActiveSqlTransaction => "25001",
             Self::ReadOnlySqlTransaction => "25006",
             Self::InvalidSchemaName => "3F000",
             Self::InsufficientPrivilege => "42501",

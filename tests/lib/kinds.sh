@@ -28,10 +28,8 @@ kinds_describe() { # DATABASE VERSION TABLES
     psql -X -v ON_ERROR_STOP=1 -v sharded="$3" -v fk="$2" -d "$1" -f "$PRESPLIT_ROOT/tests/lib/compare_catalog.sql"
 }
 
-# Proposals avoid exclusion constraints before PostgreSQL 17, a restore makes those right that compare the key with =.
 kinds_profile() { # DATABASE
-    psql -qXAt -v ON_ERROR_STOP=1 -d "$1" -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null \
-        | sed -E 's/("kind" ?: ?)"exclusion"/\1"check"/g'
+    psql -qXAt -v ON_ERROR_STOP=1 -d "$1" -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null
 }
 
 kinds_arm() { # DATABASE PROFILE TABLES
