@@ -61,11 +61,13 @@ fn propose_shards(
 > {
     writes("propose_shards")?;
     let horizon = required(horizon, "horizon")?;
-    let profile = advise::meant(profile)?;
+    let (name, user) = (profile, current_user()?);
+    let profile = advise::meant(name)?;
     let only =
         relation.map(|text| table_of(&profile, text).map(crate::model::profile::Table::name)).transpose()?;
-    let proposal = what_if::proposed(&Facts::read(profile, horizon)?, only.as_ref())?;
-    let id = proposals::store(&proposal, &current_user()?)?;
+    let facts = Facts::read(profile, horizon)?.with_earlier(name, &user)?;
+    let proposal = what_if::proposed(&facts, only.as_ref())?;
+    let id = proposals::store_or_refresh(&proposal, name, &user)?;
     let rows = proposal.relations.into_iter().map(move |proposed| {
         let (key, count) = key_and_count(&proposed);
         (

@@ -10,6 +10,7 @@ pub mod calibration;
 pub mod counters;
 pub mod declared;
 pub mod history;
+pub mod layouts;
 pub mod profiles;
 pub mod proposals;
 pub mod readings;

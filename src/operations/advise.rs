@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::calibration;
+use crate::catalog::layouts;
 use crate::catalog::profiles;
 use crate::catalog::proposals;
 use crate::catalog::relations;
@@ -233,6 +234,8 @@ pub struct Facts {
     horizon_micros: i64,
     /// Tables that are cut here already.
     applied: BTreeMap<QualifiedName, Layout>,
+    /// What was proposed before.
+    earlier: BTreeMap<QualifiedName, Option<Layout>>,
 }
 
 impl Facts {
@@ -244,8 +247,16 @@ impl Facts {
         let workload = weighed(&mut profile)?;
         let hashes = hash_values(&profile)?;
         let constants = CostConstants::calibrated(&calibration::load()?);
-        let applied = proposals::applied()?;
-        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
+        let applied = layouts::present(&profile)?;
+        let earlier = BTreeMap::new();
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied, earlier })
+    }
+
+    /// The same with what the user was proposed before from a profile of that
+    /// name, or from what is here.
+    pub fn with_earlier(mut self, profile: Option<&str>, user: &str) -> Result<Self, ErrorReport> {
+        self.earlier = proposals::earlier(user, profile, &guc::settings(), self.horizon_micros)?;
+        Ok(self)
     }
 
     /// Tables that are divided here already, and how.
@@ -279,6 +290,7 @@ impl Facts {
             constants: &self.constants,
             disqualified,
             applied: &self.applied,
+            earlier: &self.earlier,
         })
     }
 

@@ -15,7 +15,6 @@ use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::follower;
 use crate::planning::proposal::link::Link;
-use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Wanted;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::range_plan;
@@ -69,7 +68,7 @@ fn components(links: &[Link], taken: &[Option<Weighed>]) -> Vec<Vec<usize>> {
     let mut root: Vec<usize> = (0..taken.len()).collect();
     for link in links {
         let (Some(a), Some(b)) = (&taken[link.a], &taken[link.b]) else { continue };
-        if link.joins(a, b) && same_bounds(&a.division, &b.division) {
+        if link.joins(a, b) && a.division.same_bounds(&b.division) {
             let (one, other) = (find(&root, link.a), find(&root, link.b));
             root[one.max(other)] = one.min(other);
         }
@@ -92,6 +91,10 @@ fn shrink(
     taken: &mut [Option<Weighed>],
 ) {
     let chosen: Vec<&Weighed> = members.iter().filter_map(|at| taken[*at].as_ref()).collect();
+    // What is there already stays as it is, and the others with it.
+    if chosen.iter().any(|one| one.existing.is_some()) {
+        return;
+    }
     let first = chosen.first().filter(|one| one.division.key.single().is_some());
     let Some(unit) = first.and_then(|one| range_plan(&one.division)).map(|plan| plan.unit) else {
         return;
@@ -137,7 +140,7 @@ fn next_follower(
             for (other, joined) in neighbours(links, table, way, taken) {
                 let Some(wanted) = wanted_of(joined) else { continue };
                 let found = replanned(input, subject, way, wanted);
-                let fits = found.filter(|found| same_bounds(&found.division, &joined.division));
+                let fits = found.filter(|found| found.division.same_bounds(&joined.division));
                 if let Some(found) = fits.filter(|_| other != table) {
                     return Some((table, found));
                 }

@@ -164,6 +164,12 @@ pub struct CostConstants {
     pub colocation_tolerance: f64,
     /// Share of the cost of the present way that another one must save; policy.
     pub change_gain_min: f64,
+    /// Share of the cost of what was proposed before that another way must save
+    /// to be proposed instead; policy: less is noise of the statistics.
+    pub drift_tolerance: f64,
+    /// By how much more an earlier proposal's shards may differ in size (largest
+    /// over mean) than those of a new one; policy, as `rebalance_threshold`.
+    pub drift_skew: f64,
     /// Milliseconds to move one row into new shards, with its index entries
     /// (100,000 rows per second); prior.
     pub change_row_ms: f64,
@@ -286,6 +292,8 @@ impl Default for CostConstants {
             unit_saving_tolerance: 0.02,
             colocation_tolerance: 0.15,
             change_gain_min: 0.15,
+            drift_tolerance: 0.02,
+            drift_skew: 0.5,
             change_row_ms: 0.01,
             change_payback_seconds: 30.0 * 86_400.0,
             colocation_share: 0.05,

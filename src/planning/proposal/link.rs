@@ -11,8 +11,6 @@ use std::collections::BTreeSet;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ConstraintKind;
-use crate::planning::proposal::division::Cells;
-use crate::planning::proposal::division::Division;
 use crate::planning::proposal::key::KeyColumn;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::subject::Subject;
@@ -43,17 +41,6 @@ impl Link {
             && linked(&left.key.first, &right.key.first)
             && linked(&left.key.second, &right.key.second)
     }
-}
-
-/// Whether two divisions have the same bounds.
-pub fn same_bounds(a: &Division, b: &Division) -> bool {
-    let first = match (&a.cells, &b.cells) {
-        (Cells::Hash { modulus, .. }, Cells::Hash { modulus: other, .. }) => modulus == other,
-        (Cells::Range { edges, .. }, Cells::Range { edges: other, .. }) => edges == other,
-        (Cells::List { groups }, Cells::List { groups: other }) => groups == other,
-        _ => false,
-    };
-    first && a.moduli == b.moduli
 }
 
 /// The links between the subjects, ascending.

@@ -121,15 +121,9 @@ pub fn divide(
     // Damaged statistics may count more than all rows.
     let scaled = 1.0 / shares.iter().sum::<f64>().max(1.0);
     let rows: Vec<f64> = shares.iter().map(|share| share * scaled * subject.size.rows).collect();
-    let mut division = Division {
-        key: ShardKey::of(column),
-        default_rows: (subject.size.rows - rows.iter().sum::<f64>()).max(0.0),
-        cells: Cells::List { groups },
-        rows,
-        asked: Vec::new(),
-        moduli: Vec::new(),
-        inner_skew: 0.0,
-    };
+    let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
+    let cells = Cells::List { groups };
+    let mut division = Division { default_rows, ..Division::of(ShardKey::of(column), cells, rows) };
     let shares: Vec<f64> = division.cell_rows().iter().map(|rows| division.share(*rows)).collect();
     let Cells::List { groups } = &division.cells else { return division };
     let default = groups.len();

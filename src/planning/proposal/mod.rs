@@ -27,12 +27,14 @@ mod cost;
 mod demand;
 mod division;
 mod document;
+mod earlier;
 mod edge;
 mod error;
 pub mod evidence;
 mod explain;
 mod follower;
 mod hash;
+mod identity;
 mod joint;
 mod key;
 mod legality;
@@ -134,8 +136,11 @@ pub struct ProposalInput<'a> {
     /// Ways that are listed but not chosen.
     pub disqualified: &'a [Disqualification],
     /// How tables are cut already; a table without an entry is whole, or cut
-    /// by someone else.
+    /// in a way that is none of ours.
     pub applied: &'a BTreeMap<QualifiedName, Layout>,
+    /// What was proposed before from the same kind of facts; none = to leave the
+    /// table whole.
+    pub earlier: &'a BTreeMap<QualifiedName, Option<Layout>>,
 }
 
 /// A way to cut a table that PostgreSQL's planner showed to be worse than it
@@ -149,8 +154,8 @@ pub struct Disqualification {
     pub reason: String,
 }
 
-/// What is proposed for some tables. Its JSON is what is stored; the digest
-/// of the JSON is its identity.
+/// What is proposed for some tables. Its JSON is what is stored; what of it is
+/// its identity, `identity` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     /// The settings that it was made under; restores obey these.
@@ -183,8 +188,7 @@ pub struct SearchSummary {
 }
 
 impl Proposal {
-    /// The same without what the planner made of it, which is no part of its
-    /// identity: the same layout at another moment is the same proposal.
+    /// The same without what the planner made of it.
     #[must_use]
     pub fn without_evidence(&self) -> Self {
         let mut bare = self.clone();

@@ -1,7 +1,8 @@
 //! One table with everything that is known of it.
 //!
-//! Here are sizes at the horizon, a declared volume spread over the tables,
-//! and the spreads of columns. Not here: what statements do (`traffic`).
+//! Here are sizes at the horizon and the spreads of columns. Not here: what
+//! statements do (`traffic`); how a declared volume is divided among the tables
+//! (`forecast`).
 //! Invariant: sizes are finite and not negative.
 
 use std::collections::BTreeMap;
@@ -49,15 +50,6 @@ impl Size {
         if self.rows > 0.0 { self.bytes / self.rows } else { 0.0 }
     }
 
-    fn scaled(mut self, factor: f64) -> Self {
-        self.rows_past *= factor;
-        self.rows *= factor;
-        self.bytes *= factor;
-        self.bytes_p90 = self.bytes;
-        self.declared = true;
-        self
-    }
-
     fn of(table: &Table, growth: Option<&Growth>) -> Self {
         let total = table.total_bytes();
         let heap_share = if total > 0.0 { 1.0 - table.index_bytes / total } else { 1.0 };
@@ -69,11 +61,13 @@ impl Size {
         let bytes = positive(last.map_or(bytes_now, |point| point.value));
         let rows = positive(rows);
         let scale = growth.and_then(|growth| growth.scale).filter(|scale| scale.is_finite());
+        let upper =
+            if scale.is_some() { bytes } else { positive(last.map_or(bytes_now, |point| point.upper)) };
         Self {
             rows_past: positive(now * scale.unwrap_or(1.0)).min(rows),
             rows,
             bytes,
-            bytes_p90: positive(last.map_or(bytes_now, |point| point.upper)).max(bytes),
+            bytes_p90: upper.max(bytes),
             heap_share,
             declared: scale.is_some(),
         }
@@ -150,26 +144,17 @@ pub fn subjects<'a>(
 ) -> Result<Vec<Subject<'a>>, Interrupted> {
     let mut tables: Vec<&Table> = input.profile.tables.iter().collect();
     tables.sort_by_key(|table| table.name());
-    let sizes: Vec<Size> =
-        tables.iter().map(|table| Size::of(table, input.growth.get(&table.name()))).collect();
-    let total: f64 = sizes.iter().map(|size| size.bytes).sum();
-    let factor = input.settings.data_volume_bytes.filter(|_| total > 0.0).map(|volume| volume / total);
-    let asked_for: Vec<(&Table, Size)> = tables
+    let asked_for: Vec<&Table> = tables
         .into_iter()
-        .zip(sizes)
-        .filter(|(table, _)| input.only.as_ref().is_none_or(|only| *only == table.name()))
+        .filter(|table| input.only.as_ref().is_none_or(|only| *only == table.name()))
         .collect();
     asked_for
         .into_par_iter()
-        .map(|(table, size)| {
+        .map(|table| {
             if stop() {
                 return Err(Interrupted);
             }
-            let size = match factor {
-                Some(factor) => size.scaled(factor),
-                None => size,
-            };
-            Ok(subject(input, stems, table, size))
+            Ok(subject(input, stems, table))
         })
         .collect()
 }
@@ -178,10 +163,10 @@ fn subject<'a>(
     input: &ProposalInput<'a>,
     stems: &'a BTreeMap<QualifiedName, String>,
     table: &'a Table,
-    size: Size,
 ) -> Subject<'a> {
     let name = table.name();
     let growth = input.growth.get(&name);
+    let size = Size::of(table, growth);
     let origin = growth.map(|growth| growth.origin).or_else(|| input.profile.captured_micros()).unwrap_or(0);
     let stem = stems.get(&name).map_or(table.table.as_str(), String::as_str);
     let horizon_seconds = input.horizon_micros as f64 / 1e6;

@@ -16,7 +16,6 @@ use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::link::Link;
-use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Wanted;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::range_plan;
@@ -31,6 +30,8 @@ use crate::planning::proposal::subject::Subject;
 pub enum Role {
     /// The table is cut so now.
     Present,
+    /// It was proposed before.
+    Earlier,
     /// It suits the table.
     Own,
     /// It is there for the sake of other tables.
@@ -100,7 +101,7 @@ impl Measure {
         let mut found = Self { modulus: None, unit: None, groups: None, inner: None };
         match &division.cells {
             Cells::Hash { modulus, .. } => found.modulus = Some(*modulus),
-            Cells::Range { unit, .. } => found.unit = *unit,
+            Cells::Range { unit, .. } | Cells::Spans { unit, .. } => found.unit = *unit,
             Cells::List { groups } => found.groups = Some(groups.clone()),
             Cells::Whole => {}
         }
@@ -132,6 +133,9 @@ fn own_ways(list: &[Open], at: usize) -> impl Iterator<Item = &Open> {
 fn own(input: &ProposalInput, subject: &Subject, ways: &Ways) -> Vec<Open> {
     let mut open: Vec<Open> = Vec::new();
     open.extend(ways.present.iter().map(|one| Open { weighed: one.clone(), role: Role::Present }));
+    let earlier = ways.earlier.cut().filter(|_| ways.stays.is_none());
+    let earlier = earlier.filter(|one| !open.iter().any(|known| same_way(&known.weighed, one)));
+    open.extend(earlier.map(|one| Open { weighed: one.clone(), role: Role::Earlier }));
     let good = |one: &&Weighed| ways.stays.is_none() && Standing::of(input, subject, one) == Standing::Good;
     let own = ways.cut.iter().filter(good).map(|one| (one, Role::Own));
     let other = ways.other.iter().filter(good).map(|one| (one, Role::Variant));
@@ -144,7 +148,7 @@ fn own(input: &ProposalInput, subject: &Subject, ways: &Ways) -> Vec<Open> {
 }
 
 fn same_way(a: &Weighed, b: &Weighed) -> bool {
-    same_key(a, b) && same_bounds(&a.division, &b.division)
+    same_key(a, b) && a.division.same_bounds(&b.division)
 }
 
 /// A table and one of its ways, the first of its key.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::model::bound::Bound;
 use crate::model::bound::RangeDatum;
 use crate::model::key::KeyType;
+use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::layout::Shard;
 use crate::model::profile::Table;
@@ -120,6 +121,10 @@ impl<'a> Parts<'a> {
 
     /// By the statistics of the key; a branch's share is divided evenly.
     fn found(&self) -> Option<Vec<f64>> {
+        // Ranges of two columns divide single values of the first one.
+        if self.layout.first_strategy() == Strategy::Range && self.layout.first_key().len() > 1 {
+            return None;
+        }
         let first: BTreeMap<usize, f64> = (self.layout.branches().iter().enumerate())
             .map(|(at, branch)| Some((at, self.share(&branch.bound)?)))
             .collect::<Option<_>>()?;
@@ -203,7 +208,11 @@ impl<'a> Parts<'a> {
 
     fn ends(&self, lower: &[RangeDatum], upper: &[RangeDatum]) -> Option<(f64, f64)> {
         let kind = self.layout.key_types()[0];
-        Some((position(lower.first()?, kind)?, position(upper.first()?, kind)?))
+        let (from, to) = (position(lower.first()?, kind)?, position(upper.first()?, kind)?);
+        // Of a value that a second column divides a part lies in the range.
+        let from = if matches!(lower.get(1), Some(RangeDatum::MaxValue)) { from.next_up() } else { from };
+        let to = if matches!(upper.get(1), None | Some(RangeDatum::MinValue)) { to } else { to.next_up() };
+        Some((from, to))
     }
 
     /// The statistics of the key within a shard; none for other columns.

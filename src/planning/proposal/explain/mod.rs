@@ -73,7 +73,7 @@ pub fn relation_proposal(
     RelationProposal {
         relation: subject.name.clone(),
         strategy: chosen.strategy(),
-        layout: chosen.division.layout(subject),
+        layout: chosen.layout(subject),
         colocation_group: group,
         rows_scanned_share: rounded(rows_scanned_share(subject, &chosen.division)),
         skew: rounded(chosen.division.skew()),
@@ -113,14 +113,14 @@ fn summary(
 ) -> CandidateSummary {
     let cost = weighed.cost.total();
     let share = cost_share(cost, whole_cost);
-    let layout = weighed.division.layout(subject);
+    let layout = weighed.layout(subject);
     CandidateSummary {
         rank,
         strategy: weighed.strategy(),
         shard_key: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.key.columns()),
         shard_count: match weighed.impossible {
             Some(_) => 0,
-            None => weighed.division.shard_count(),
+            None => weighed.shard_count(),
         },
         cost: rounded(cost),
         cost_share: rounded(share),
@@ -256,7 +256,7 @@ fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
         .filter(|share| !subject.traffic.assumed && *share > 0.0);
     let kind = kind(division);
     let largest = bytes(subject.size.bytes * division.largest_share());
-    let shape = format!("{} shards of up to {largest} at the horizon", division.shard_count());
+    let shape = format!("{} shards of up to {largest} at the horizon", chosen.shard_count());
     let saved = format!(
         "They cost {} of the whole table, most of the difference in {}.",
         percent(cost_share(chosen.cost.total(), choice.whole_cost())),
@@ -285,7 +285,12 @@ fn filtering(division: &Division) -> Vec<String> {
 fn kind(division: &Division) -> String {
     let first = match &division.cells {
         Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
-        Cells::Range { .. } => "ranges".to_owned(),
+        Cells::Spans { .. } if division.key.first.len() > 1 => {
+            let names: Vec<String> =
+                division.key.first.iter().map(|one| quote_identifier(&one.name)).collect();
+            format!("ranges, of which heavy values of {} are divided by {},", names[0], names[1..].join(", "))
+        }
+        Cells::Range { .. } | Cells::Spans { .. } => "ranges".to_owned(),
         Cells::List { .. } => "lists".to_owned(),
         _ => "hash shards".to_owned(),
     };
@@ -362,6 +367,7 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
             warnings.extend(about_time(input, subject, &column, *follows));
             warnings.extend(about_default(subject, &weighed.division, candidate.key.leading()));
         }
+        Cells::Spans { .. } => warnings.extend(about_default(subject, &weighed.division, &column)),
         Cells::Hash { .. } => warnings.extend(every_age(input, "Hash")),
         Cells::List { .. } => warnings.extend(every_age(input, "List")),
         Cells::Whole => {}

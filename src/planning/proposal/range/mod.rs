@@ -1,12 +1,14 @@
 //! Ranges of time: which calendar units suit, and where the edges lie.
 //!
 //! Ranges of other keys are cut by `quantile`, those of an id that follows
-//! event time by `id`. Not here: which of the units is best; cost decides.
+//! event time by `id`; `along` counts the rows of bounds that are given. Not here: which of the units is best; cost decides.
 //! Invariant: edges are boundaries of the unit in UTC, and cover from the
 //! first value (outliers aside, they go to DEFAULT) to the horizon and some
 //! shards ahead.
 
+pub mod along;
 pub mod id;
+pub mod pair;
 pub mod quantile;
 
 use crate::model::key::KeyType;
@@ -107,7 +109,7 @@ fn edges(plan: &RangePlan, limit: usize) -> Option<Vec<i64>> {
     (edges.len() >= 2).then_some(edges)
 }
 
-fn plan(
+pub fn plan(
     subject: &Subject,
     column: &Column,
     spread: &Spread,
@@ -118,13 +120,24 @@ fn plan(
     let follows = subject.follows_time(column, constants.follow_share);
     let first = unit.floor(low)?;
     let mut end = unit.add(unit.floor(high)?, 1)?;
-    let newest = if follows { subject.origin.max(high) } else { high };
+    let mut newest = high;
     if follows {
-        end = end.max(unit.ceil(subject.horizon_end)?);
+        let now = this_week(subject)?;
+        end = end.max(unit.ceil(now.checked_add(subject.horizon_end - subject.origin)?)?);
+        newest = newest.max(now);
     }
     let ahead = i64::try_from(constants.shards_ahead_min).ok()?.checked_add(1)?;
     end = end.max(unit.add(unit.floor(newest)?, ahead)?);
     Some(RangePlan { unit, first, end })
+}
+
+/// The last moment of the week from which the forecast looks ahead, so that
+/// the same bounds come out all week; data that do not go on have only their end.
+fn this_week(subject: &Subject) -> Option<i64> {
+    if subject.growth.is_some_and(|growth| growth.stale) {
+        return Some(subject.origin);
+    }
+    CalendarUnit::Week.add(CalendarUnit::Week.floor(subject.origin)?, 1)?.checked_sub(1)
 }
 
 /// First and last value, without the few that stretch the span.
@@ -198,7 +211,7 @@ pub fn divide(
 
 /// A division by one column with these rows in its ranges; what they do not
 /// have is left to DEFAULT.
-fn filled(
+pub fn filled(
     subject: &Subject,
     column: &Column,
     cells: Cells,
@@ -206,18 +219,13 @@ fn filled(
     constants: &CostConstants,
 ) -> Division {
     let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
-    let mut division = Division {
-        key: ShardKey::of(column),
-        cells,
-        rows,
-        default_rows,
-        asked: Vec::new(),
-        moduli: Vec::new(),
-        inner_skew: 0.0,
-    };
+    let mut division = Division { default_rows, ..Division::of(ShardKey::of(column), cells, rows) };
     let shares: Vec<f64> = division.cell_rows().iter().map(|rows| division.share(*rows)).collect();
     division.asked = match (&division.cells, Demand::of(column, constants)) {
-        (Cells::Range { edges, .. }, Some(demand)) => demand.in_ranges(edges, &shares),
+        (Cells::Range { edges, .. }, Some(demand)) => {
+            let positions: Vec<f64> = edges.iter().map(Edge::position).collect();
+            demand.in_ranges(&positions, &shares)
+        }
         _ => shares,
     };
     division

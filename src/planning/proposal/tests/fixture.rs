@@ -76,6 +76,7 @@ pub struct Fixture {
     pub constants: CostConstants,
     pub disqualified: Vec<Disqualification>,
     pub applied: BTreeMap<QualifiedName, Layout>,
+    pub earlier: BTreeMap<QualifiedName, Option<Layout>>,
 }
 
 impl Fixture {
@@ -112,6 +113,7 @@ impl Fixture {
             constants: CostConstants::default(),
             disqualified: Vec::new(),
             applied: BTreeMap::new(),
+            earlier: BTreeMap::new(),
         }
     }
 
@@ -146,6 +148,20 @@ impl Fixture {
         self
     }
 
+    /// The same with a size that is declared for a table, as the forecast tells it.
+    pub fn declared(self, table: &str, gigabytes: f64) -> Self {
+        self.with(|fixture| {
+            let growth = fixture.growth.get_mut(&name(table)).expect("the table grows");
+            let scale = gigabytes * GB / growth.bytes.last().expect("a forecast").value;
+            for point in growth.rows.iter_mut().chain(&mut growth.bytes) {
+                point.value *= scale;
+                point.lower *= scale;
+                point.upper *= scale;
+            }
+            growth.scale = Some(scale);
+        })
+    }
+
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
@@ -175,6 +191,7 @@ impl Fixture {
             constants: &self.constants,
             disqualified: &self.disqualified,
             applied: &self.applied,
+            earlier: &self.earlier,
         }
     }
 

@@ -4,9 +4,12 @@
 mod alignment;
 mod choices;
 mod disqualified;
+mod divided;
 pub mod fixture;
 mod hand;
+mod identity;
 mod joins;
+mod kept;
 mod laws;
 mod levels;
 mod odd;

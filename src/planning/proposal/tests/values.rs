@@ -34,8 +34,8 @@ fn versions(change: impl Fn(&mut ColumnStatistics)) -> Fixture {
 fn by_valid_to(fixture: &Fixture) -> Weighed {
     let input = fixture.input();
     let stems = stem::stems(input.profile);
-    let subjects = subject::subjects(&input, &stems);
-    let found = options(&input, &subjects[0]);
+    let subjects = subject::subjects(&input, &stems, &|| false).unwrap();
+    let found = options(&input, &subjects[0], &|| false).unwrap();
     let mut found = found.into_iter().filter(|one| one.strategy() == Strategy::Range);
     found.find(|one| one.column() == "valid_to").unwrap()
 }
@@ -86,8 +86,8 @@ fn open_ends_have_what_is_infinite() {
         });
     let input = fixture.input();
     let stems = stem::stems(input.profile);
-    let subjects = subject::subjects(&input, &stems);
-    let found = options(&input, &subjects[0]);
+    let subjects = subject::subjects(&input, &stems, &|| false).unwrap();
+    let found = options(&input, &subjects[0], &|| false).unwrap();
     let found = found.iter().find(|one| one.strategy() == Strategy::Range).unwrap();
     let division = &found.division;
     assert!(found.impossible.is_none() && division.default_rows < 1.0, "{division:?}");
@@ -100,7 +100,7 @@ fn told(key_type: &str, change: impl FnOnce(&mut Fixture)) -> String {
     let fixture = Fixture::new().table(table("t", &[("k", key_type), ("other", "bigint")]), 1.0).with(change);
     let input = fixture.input();
     let stems = stem::stems(input.profile);
-    let subjects = subject::subjects(&input, &stems);
+    let subjects = subject::subjects(&input, &stems, &|| false).unwrap();
     unknown::values(&subjects[0], &subjects[0].table.columns[0])
 }
 

@@ -30,7 +30,7 @@ fn confidence_follows_the_facts() {
     let confidence = |change: &dyn Fn(&mut Fixture)| events(200.0).with(change).relation("events").confidence;
     assert_eq!(confidence(&|_| {}), Confidence::High);
     assert_eq!(confidence(&|fixture| fixture.workload.statements.clear()), Confidence::Low);
-    assert_eq!(confidence(&|fixture| fixture.settings.data_volume_bytes = Some(1e12)), Confidence::Low);
+    assert_eq!(events(200.0).declared("events", 1000.0).relation("events").confidence, Confidence::Low);
     let few =
         |fixture: &mut Fixture| fixture.workload.statements.iter_mut().for_each(|one| one.calls /= 100.0);
     assert_eq!(confidence(&few), Confidence::Medium);
