@@ -45,3 +45,7 @@ ALTER FUNCTION import_proposal(jsonb) CALLED ON NULL INPUT;
 ALTER FUNCTION profile_backup(text, text) CALLED ON NULL INPUT;
 ALTER FUNCTION register_proposal(text, text, text[], jsonb) CALLED ON NULL INPUT;
 ALTER FUNCTION restore_script(bigint, text) CALLED ON NULL INPUT;
+
+-- A proposal is known by what it decides, no more by every number in it.
+COMMENT ON TABLE presplit.stored_proposals IS 'proposals; what each decides never changes';
+COMMENT ON COLUMN presplit.stored_proposals.digest IS 'hash of what it decides and of its creator';

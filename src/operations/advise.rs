@@ -294,6 +294,14 @@ impl Facts {
         })
     }
 
+    /// Whether a proposal leaves the partitions of a table as they are.
+    pub fn keeps(&self, proposal: &Proposal, relation: &QualifiedName) -> bool {
+        let present = self.applied.get(relation);
+        let proposed = proposal.relations.iter().find(|one| one.relation == *relation);
+        let proposed = proposed.and_then(|one| one.layout.as_ref());
+        proposed.zip(present).is_some_and(|(proposed, present)| proposed.names().eq(present.names()))
+    }
+
     /// Proposes shards for one table or for all, in other ways than those that
     /// are disqualified.
     pub fn propose(

@@ -64,7 +64,9 @@ pub fn proposed(facts: &Facts, only: Option<&QualifiedName>) -> Result<Proposal,
     let mut disqualified: Vec<Disqualification> = Vec::new();
     loop {
         let mut proposal = facts.propose(only.cloned(), &disqualified)?;
-        let objections = trial.judge(&mut proposal);
+        let mut objections = trial.judge(&mut proposal);
+        // What is there already is not compared with the table as if it were whole.
+        objections.retain(|one| !facts.keeps(&proposal, &one.relation));
         if objections.is_empty() {
             return Ok(proposal);
         }

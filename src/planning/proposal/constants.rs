@@ -170,6 +170,9 @@ pub struct CostConstants {
     /// By how much more an earlier proposal's shards may differ in size (largest
     /// over mean) than those of a new one; policy, as `rebalance_threshold`.
     pub drift_skew: f64,
+    /// Share of the size by which it may pass the border to twice as many shards
+    /// before these are proposed; policy.
+    pub drift_size: f64,
     /// Milliseconds to move one row into new shards, with its index entries
     /// (100,000 rows per second); prior.
     pub change_row_ms: f64,
@@ -294,6 +297,7 @@ impl Default for CostConstants {
             change_gain_min: 0.15,
             drift_tolerance: 0.02,
             drift_skew: 0.5,
+            drift_size: 0.25,
             change_row_ms: 0.01,
             change_payback_seconds: 30.0 * 86_400.0,
             colocation_share: 0.05,

@@ -93,11 +93,12 @@ fn fitting(
     let ways = cut.iter().chain(other).filter(|one| same_key(one, &found));
     let new = ways.into_iter().find(|one| one.division.same_bounds(division));
     // New bounds fit the sample that they were drawn from, the earlier ones another.
-    let noise = (found.cost.skew - own.cost.skew).max(0.0);
-    Some(match new {
-        Some(new) => (new.clone(), 0.0),
-        None => (found, noise),
-    })
+    let noise = if on_the_border(input, subject, division, &own.division) {
+        (found.cost.total() - own.cost.total()).max(0.0)
+    } else {
+        (found.cost.skew - own.cost.skew).max(0.0)
+    };
+    Some((new.cloned().unwrap_or(found), noise))
 }
 
 fn names_are_as_new(subject: &Subject, found: &Weighed) -> bool {
@@ -125,6 +126,15 @@ fn reaches(input: &ProposalInput, division: &Division) -> bool {
             }
             _ => true,
         }
+}
+
+/// Whether half as many shards, or twice as many, would come out of a size that
+/// is a little smaller or larger.
+fn on_the_border(input: &ProposalInput, subject: &Subject, earlier: &Division, own: &Division) -> bool {
+    let (before, now) = (earlier.rows.len() as f64, own.rows.len() as f64);
+    let wanted = subject.size.bytes_p90 / input.constants.shard_bytes_target;
+    let swing = 1.0 + input.constants.drift_size;
+    (now == 2.0 * before && wanted <= before * swing) || (before == 2.0 * now && wanted * swing >= now)
 }
 
 /// Whether there are at most twice, and at least half as many shards; units of

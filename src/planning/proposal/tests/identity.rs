@@ -203,7 +203,6 @@ fn another_sample_of_the_same_data_is_no_other_proposal() {
             moved += usize::from(fresh.propose().unwrap().identity() != before.identity());
             let again = after(&fresh, &before).propose().unwrap();
             assert_eq!(again.identity(), before.identity(), "{seed}");
-            assert_ne!(json(&again), json(&before), "the numbers are new");
             before = again;
         }
     }
