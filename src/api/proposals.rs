@@ -252,7 +252,7 @@ fn register_proposal(
     let table = table_of(&profile, relation)?;
     let name = table.name();
     let key = without_nulls(shard_key, "shard_key")?;
-    let bounds = values::read(table, strategy, &key, bounds.read()?)?;
+    let bounds = values::read(table, strategy, &key, &bounds)?;
     let facts = Facts::read(profile, Interval::from_seconds(90.0 * 86_400.0))?;
     let proposal = facts.by_hand(&name, strategy, &key, &bounds)?;
     proposals::store(&proposal, &current_user()?)

@@ -21,13 +21,12 @@ use crate::model::layout::LayoutError;
 use crate::model::profile::Column;
 use crate::model::profile::Table;
 use crate::model::report::SqlState;
+use crate::pg::document::Document;
 use crate::pg::error;
 use crate::pg::key_value::ReadValue;
 use crate::pg::key_value::Unreadable;
 use crate::planning::proposal::ProposalError;
-
-/// Significant digits that a number in JSON keeps for certain.
-const DIGITS_MAX: usize = 15;
+use crate::planning::proposal::inexact_number;
 
 /// Bounds with every value of the first level as its column's type writes it.
 /// What has not the form of the strategy stays as it is, for `planning` to
@@ -36,7 +35,16 @@ const DIGITS_MAX: usize = 15;
 /// # Errors
 /// 22023 if a value is not one of its column's type, points are not in
 /// ascending order, or lists share a value.
-pub fn read(table: &Table, strategy: Strategy, key: &[String], bounds: Value) -> Result<Value, ErrorReport> {
+pub fn read(
+    table: &Table,
+    strategy: Strategy,
+    key: &[String],
+    document: &Document,
+) -> Result<Value, ErrorReport> {
+    let bounds = document.read()?;
+    if let Some(number) = inexact_number(document.text()) {
+        return Err(inexact(number));
+    }
     let key = match strategy {
         Strategy::Range => key,
         Strategy::RangeHash | Strategy::List | Strategy::ListHash => key.get(..1).unwrap_or_default(),
@@ -78,10 +86,10 @@ impl KeyColumn<'_> {
         match asked.read(&borrowed) {
             Ok(read) => Ok(Some(read)),
             Err(Unreadable::Value(at, said)) => Err(ProposalError::Value {
-                value: values.get(at).cloned().flatten().unwrap_or_else(|| "null".to_owned()),
+                value: shortened(values.get(at).and_then(Option::as_deref).unwrap_or("null")),
                 column: column.name.clone(),
                 type_text: column.type_name.text.clone(),
-                said: Some(said),
+                said: Some(shortened(&said)),
             }
             .into()),
             Err(Unreadable::Order(said)) => Err(error::new(
@@ -96,19 +104,21 @@ impl KeyColumn<'_> {
     }
 }
 
+/// For a message: a value may be as long as a document.
+fn shortened(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 /// The text of a value; none if it is none.
-fn text_of(value: &Value) -> Option<Result<String, ErrorReport>> {
+fn text_of(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(Ok(text.clone())),
-        Value::Bool(flag) => Some(Ok(flag.to_string())),
-        Value::Number(number) => {
-            let text = number.to_string();
-            let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-            let digits = mantissa.chars().filter(char::is_ascii_digit).count();
-            // What is no whole number of 64 bits was read as a float.
-            let exact = number.is_i64() || number.is_u64() || digits <= DIGITS_MAX;
-            Some(if exact { Ok(text) } else { Err(inexact(&text)) })
-        }
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(number.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -116,7 +126,7 @@ fn text_of(value: &Value) -> Option<Result<String, ErrorReport>> {
 fn inexact(text: &str) -> ErrorReport {
     error::new(
         SqlState::InvalidParameterValue,
-        format!("number {text} in bounds has more digits than are kept"),
+        format!("number {} in bounds has more digits than are kept", shortened(text)),
         None,
         Some("Write it as a string, in quotes.".to_owned()),
     )
@@ -131,8 +141,8 @@ fn points(object: &mut Map<String, Value>, columns: &[KeyColumn<'_>]) -> Result<
             Value::Array(values) => values.as_slice(),
             one => std::slice::from_ref(one),
         };
-        let texts: Option<Result<Vec<String>, ErrorReport>> = values.iter().map(text_of).collect();
-        let Some(texts) = texts.filter(|_| values.len() == columns.len()).transpose()? else { return Ok(()) };
+        let texts: Option<Vec<String>> = values.iter().map(text_of).collect();
+        let Some(texts) = texts.filter(|texts| texts.len() == columns.len()) else { return Ok(()) };
         points.push(texts.into_iter().map(Some).collect());
     }
     // By column, of each point; none from the first column on that cannot be asked.
@@ -199,7 +209,7 @@ fn lists(object: &mut Map<String, Value>, column: &KeyColumn<'_>) -> Result<(), 
         for value in list {
             values.push(match value {
                 Value::Null => None,
-                value => match text_of(value).transpose()? {
+                value => match text_of(value) {
                     Some(text) => Some(text),
                     None => return Ok(()),
                 },
@@ -218,7 +228,10 @@ fn lists(object: &mut Map<String, Value>, column: &KeyColumn<'_>) -> Result<(), 
                 Some((other, first)) => {
                     return Err(ProposalError::Shared {
                         lists: (other + 1, number + 1),
-                        values: (values[*first].clone(), values[place].clone()),
+                        values: (
+                            values[*first].as_deref().map(shortened),
+                            values[place].as_deref().map(shortened),
+                        ),
                     }
                     .into());
                 }

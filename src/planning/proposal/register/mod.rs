@@ -5,7 +5,10 @@
 //! comes out is as legal and covers the key space as well as one of `propose`.
 
 mod bounds;
+mod number;
 mod sub;
+
+pub use crate::planning::proposal::register::number::inexact_number;
 
 use std::collections::BTreeSet;
 
