@@ -5,6 +5,7 @@
 //! compile. Texts that come in as values (reasons, obstacles) stand here as
 //! the code that makes them writes them.
 
+use pg_presplit::model::key::KeyType;
 use pg_presplit::model::key::Strategy;
 use pg_presplit::model::layout::LayoutError;
 use pg_presplit::model::name::NameError;
@@ -144,6 +145,12 @@ fn of_planning() -> Vec<Example> {
         ],
         MissingKeyColumn => [Refusal::MissingKeyColumn(orders(), text("customer_id"))],
         GeneratedKey => [Refusal::GeneratedKey(orders(), text("day"))],
+        KeyType => [Refusal::KeyType {
+            relation: orders(),
+            column: text("day"),
+            found: KeyType::Text.words(),
+            planned: KeyType::Date.words(),
+        }],
         Uniqueness => [Refusal::Uniqueness {
             what: text("primary key \"orders_pkey\""),
             relation: orders(),
