@@ -165,7 +165,7 @@ fn in_order<'a>(mut parts: Vec<(&'a Partition, Bound)>, kinds: &[KeyType]) -> Ve
 }
 
 /// Each range after the one that ends where it begins.
-fn in_a_chain<'a>(parts: Vec<(&'a Partition, Bound)>) -> Vec<(&'a Partition, Bound)> {
+fn in_a_chain(parts: Vec<(&Partition, Bound)>) -> Vec<(&Partition, Bound)> {
     let mut by_lower: BTreeMap<String, (&Partition, Bound)> = BTreeMap::new();
     let mut uppers = BTreeSet::new();
     let mut others = Vec::new();

@@ -26,7 +26,7 @@ pub enum Earlier {
     Nothing,
     Whole,
     /// A way, and what of its skew is noise: milliseconds per second.
-    Cut(Weighed, f64),
+    Cut(Box<Weighed>, f64),
 }
 
 impl Earlier {
@@ -36,7 +36,7 @@ impl Earlier {
             None => Self::Nothing,
             Some(None) => Self::Whole,
             Some(Some(layout)) => match fitting(input, subject, layout, cut, other) {
-                Some((found, noise)) => Self::Cut(found, noise),
+                Some((found, noise)) => Self::Cut(Box::new(found), noise),
                 None => Self::Nothing,
             },
         }
@@ -60,7 +60,7 @@ impl Earlier {
         }
     }
 
-    pub const fn cut(&self) -> Option<&Weighed> {
+    pub fn cut(&self) -> Option<&Weighed> {
         match self {
             Self::Cut(weighed, _) => Some(weighed),
             Self::Nothing | Self::Whole => None,
