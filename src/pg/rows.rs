@@ -14,6 +14,11 @@ pub fn any(table: pg_sys::Oid) -> bool {
     // reads any table, of any access method.
     unsafe {
         let relation = pg_sys::table_open(table, pg_sys::AccessShareLock as _);
+        // Without storage of its own it cannot be looked into: it counts as one that has some.
+        if (*relation).rd_tableam.is_null() {
+            pg_sys::table_close(relation, pg_sys::AccessShareLock as _);
+            return true;
+        }
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
         let scan = pg_sys::systable_beginscan(
             relation,
