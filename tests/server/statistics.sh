@@ -142,6 +142,11 @@ for column in mood small u b "it''s" ch; do
         "SELECT register_proposal('app.\"Odd \"\"Table\"', 'hash', ARRAY['$column'], '{\"modulus\": 4}')" "$odd"
 done
 
+for way in "list tags" "list doc" "list raw" "list i" "list mood" "list u" "list it''s" "range it''s" "range u" "range n" "range f"; do
+    agrees "$way: rows are where they were predicted" "SELECT choose_alternative($odd_id, '$odd',
+        (SELECT rank FROM explain_proposal($odd_id) WHERE strategy = '${way%% *}' AND shard_key = ARRAY['${way#* }'] AND legal ORDER BY rank LIMIT 1))" "$odd"
+done
+
 run <<'SQL'
 CREATE TABLE app.sorry (id bigint NOT NULL, nothing timestamptz, before date, never timestamptz, always date, unknown date, long text COLLATE "C");
 INSERT INTO app.sorry (id, before, never, always, long)
