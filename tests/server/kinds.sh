@@ -125,16 +125,24 @@ over_whole_tables() {
     succeeds "--clean over whole tables" again replaced
     verify "--clean over whole tables" replaced "$tmp/source.txt"
 }
+# Statistics of the whole table are nowhere in a dump; 18 can bring along those of a table without parts.
+analyzed() { # DATABASE FUNCTION
+    as_source "$1" "$2"
+    same "$1: ANALYZE is named, of every sharded table" "$(run -d "$1" -c 'SELECT count(*) FROM presplit.sharded')" \
+        "$(run -d "$1" -c "SELECT count(DISTINCT object) FROM check_shards() WHERE remedy LIKE 'ANALYZE %'")"
+    run -d "$1" <<<"SELECT remedy FROM check_shards() WHERE remedy LIKE 'ANALYZE %' \gexec"
+    same "$1: and not after it" 0 "$(run -d "$1" -c "SELECT count(*) FROM check_shards() WHERE remedy LIKE 'ANALYZE %'")"
+}
 way three_times plain
 way over_whole_tables replaced
-way as_source jobs jobs_of_three
+way analyzed jobs jobs_of_three
 way as_source single single_transaction
 way as_source sections sections
 way as_source psql by_psql
 way as_source psql_at_once by_psql_at_once
 way as_source inserts inserts
 way as_source inserts_psql inserts_by_psql
-[[ $version -lt 18 ]] || way as_source statistics with_statistics
+[[ $version -lt 18 ]] || way analyzed statistics with_statistics
 way as_whole schema_data schema_then_data
 way as_whole schema_data_psql schema_and_data_by_psql
 way as_whole no_owner no_owner
