@@ -31,6 +31,8 @@ CREATE TABLE events (at timestamptz NOT NULL, device int NOT NULL, note text);
 CREATE TABLE points (k bigint NOT NULL, note text);
 CREATE TABLE places (country text NOT NULL, note text);
 CREATE TABLE orders (region_id int NOT NULL, id bigint NOT NULL, note text, PRIMARY KEY (region_id, id));
+CREATE INDEX ON points (k);
+CREATE INDEX ON places (country);
 -- Rows of the last year; values that crowd at the low end; few values; a region with four in ten of the rows.
 CREATE FUNCTION fill(first int, last int) RETURNS void LANGUAGE sql AS $$
     INSERT INTO app.events SELECT now() - interval '365 days' * (1 - g / 20000.0), g % 500, repeat('x', 40) FROM generate_series(first, last) AS g;
@@ -57,18 +59,23 @@ for step in 1 2 3 4 5; do
 done
 same "a table that is written to" "$first $first $first $first $first $first" "$seen"
 same "the numbers are of today, and the same everywhere" "t" "$(ask "
+    CREATE TABLE app.today AS SELECT * FROM propose_shards();
     SELECT bool_and(p.reason = s.reason AND p.bytes_at_horizon = s.bytes_at_horizon AND p.shards = s.shards AND e.reason LIKE s.reason || '%')
-    FROM propose_shards() AS p JOIN presplit.proposals AS s USING (proposal_id, relation)
+    FROM app.today AS p JOIN presplit.proposals AS s USING (proposal_id, relation)
     JOIN explain_proposal($first) AS e ON e.relation = s.relation AND e.rank = 1")"
-same "ranks keep their meaning" "t" "$(ask "
-    WITH before AS MATERIALIZED (SELECT relation, rank, strategy, shard_key FROM explain_proposal($first)),
-         again AS MATERIALIZED (SELECT count(*) FROM propose_shards())
-    SELECT count(*) = 0 FROM again CROSS JOIN before AS b JOIN explain_proposal($first) AS e USING (relation, rank)
-    WHERE (b.strategy, b.shard_key) IS DISTINCT FROM (e.strategy, e.shard_key)")"
+run -c "DROP TABLE app.today"
+same "ranks keep their meaning" "0" "$(ask "
+    CREATE TABLE app.before AS SELECT * FROM explain_proposal($first);
+    SELECT app.fill(21001, 21100);
+    ANALYZE;
+    DO 'BEGIN PERFORM FROM propose_shards(); END';
+    SELECT count(*) FROM app.before AS b JOIN explain_proposal($first) AS e USING (relation, rank)
+    WHERE (b.strategy, b.shard_key) IS DISTINCT FROM (e.strategy, e.shard_key)" | tail -n 1)"
+run -c "DROP TABLE app.before"
 # A person's choice keeps the numbers that he saw.
 chosen=$(ask "SELECT choose_alternative($first, 'app.events', 1)")
 before=$(ask "SELECT reason FROM presplit.proposals WHERE proposal_id = $chosen ORDER BY relation")
-run -c "SELECT app.fill(21001, 21400); ANALYZE" >/dev/null
+run -c "SELECT app.fill(21101, 21400); ANALYZE" >/dev/null
 same "the proposal found goes on" "$first" "$(propose)"
 same "the chosen one is another, and is not touched" "$before" "$(ask "SELECT reason FROM presplit.proposals WHERE proposal_id = $chosen ORDER BY relation")"
 [[ $chosen != "$first" ]] && ok "a choice has a number of its own" || not_ok "a choice has a number of its own"
@@ -96,13 +103,14 @@ run -c "SELECT app.fill(1, 22000); ANALYZE" >/dev/null
 same "a value that is not divided is in one shard, the heavy one in some" "t|t" "$(ask "
     SELECT max(n) FILTER (WHERE region_id <> 3) = 1, max(n) FILTER (WHERE region_id = 3) > 2
     FROM (SELECT region_id, count(DISTINCT tableoid) AS n FROM app.orders GROUP BY 1) AS x")"
-pruned() { ask "EXPLAIN $1" | grep -cE 'Scan (using .* )?on orders_(s|default)' || true; }
+pruned() { ask "EXPLAIN $1" | grep -oE ' on orders_(s[0-9]+|default)( |$)' | sort -u | grep -c . || true; }
 all=$(pruned "SELECT * FROM app.orders WHERE id = 77")
 some=$(pruned "SELECT * FROM app.orders WHERE region_id = 3")
 one=$(pruned "SELECT * FROM app.orders WHERE region_id = 3 AND id = 77")
 few=$(pruned "SELECT * FROM app.orders WHERE region_id = 3 AND id < 77")
 light=$(pruned "SELECT * FROM app.orders WHERE region_id = 17")
-same "PostgreSQL prunes as it is priced" "t 1 1 1 t" "$( ((all == $(ask "SELECT shard_count FROM presplit.proposals WHERE proposal_id = $first AND relation = 'app.orders'"))) && echo t || echo f) $one $few $light $( ((some > 2 && some < all)) && echo t || echo f)"
+# By the region alone DEFAULT is kept: it could have rows without an id.
+same "PostgreSQL prunes as it is priced" "t 1 1 2 t" "$( ((all == $(ask "SELECT shard_count FROM presplit.proposals WHERE proposal_id = $first AND relation = 'app.orders'"))) && echo t || echo f) $one $few $light $( ((some > 2 && some < all)) && echo t || echo f)"
 same "what was made is what is proposed" "$first" "$(propose)"
 same "and says so" "4" "$(ask "SELECT count(*) FROM propose_shards() WHERE reason LIKE 'It is cut so already%'")"
 applied=$(ask "SELECT md5(string_agg(content::text, '' ORDER BY position)) FROM presplit.proposal_relations WHERE proposal_id = $first")

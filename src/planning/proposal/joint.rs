@@ -102,12 +102,12 @@ fn prices(input: &ProposalInput, subject: &Subject, ways: &Ways, open: &[Open]) 
         let columns = one.weighed.candidate.as_ref().map_or(1, |candidate| candidate.key.columns().len());
         let simpler = if columns > 1 { whole * input.constants.second_column_gain_min } else { 0.0 };
         let cost = one.weighed.cost.total() + simpler + if is_earlier(one) { 0.0 } else { inertia };
-        let own = open.iter().find(|other| other.role == Role::Own && same_key(&other.weighed, &one.weighed));
+        let own = ways.cut.iter().find(|own| same_key(own, &one.weighed));
         match one.role {
             Role::Present => cost,
             Role::Own => cost + to_cut,
             Role::Earlier => cost + to_cut - ways.earlier.noise(),
-            Role::Variant => to_cut + own.map_or(cost, |own| cost.max(own.weighed.cost.total() + inertia)),
+            Role::Variant => to_cut + own.map_or(cost, |own| cost.max(own.cost.total() + inertia)),
         }
     });
     let to_whole = if ways.earlier == Earlier::Whole { to_whole } else { to_whole + inertia };

@@ -210,6 +210,15 @@ fn another_sample_of_the_same_data_is_no_other_proposal() {
 }
 
 #[test]
+fn the_same_facts_lead_to_the_same_proposal_once_more() {
+    for fixture in [quantiles(), lists(), events(200.0), events(40.0), accounts(400.0), accounts(0.1)] {
+        let first = fixture.propose().unwrap();
+        let second = after(&fixture, &first).propose().unwrap();
+        assert_eq!(second.relations, first.relations);
+    }
+}
+
+#[test]
 fn a_size_on_the_border_does_not_swing_between_two_proposals() {
     // Without the earlier one the number of shards would change at once.
     let (small, large) = (accounts(132.0), accounts(135.0));

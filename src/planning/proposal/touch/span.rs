@@ -18,7 +18,7 @@ impl Pruning<'_> {
     pub(super) fn by_spans(&self, one: &Use) -> Touch {
         let Some(first) = self.leading(one) else { return self.by_chances(one, &self.all(), &self.all()) };
         if let Window::Closed(_) | Window::Newest(_) | Window::Oldest(_) = first.window {
-            return self.by_ranges(one);
+            return self.with_default(one, self.by_ranges(one));
         }
         let second = self.second(one, first);
         let opened = self.chances_of(&first.window, second.map(|second| &second.window));
@@ -30,6 +30,25 @@ impl Pruning<'_> {
             opened.clone()
         };
         self.by_chances(one, &planned, &opened)
+    }
+
+    /// Whether DEFAULT is kept by predicates on the first column alone: a row
+    /// there may have NULL in the second one.
+    fn keeps_default(&self) -> bool {
+        self.division.key.first.len() > 1
+    }
+
+    fn with_default(&self, one: &Use, touch: Touch) -> Touch {
+        let last = self.shares.len() - 1;
+        let (inner, there) = (self.inner(one, last), self.there(last));
+        if !self.keeps_default() {
+            return touch;
+        }
+        Touch {
+            planned: touch.planned + inner.planned * there,
+            opened: touch.opened + inner.opened * there,
+            share: touch.share + inner.share * self.default_share(),
+        }
     }
 
     fn all(&self) -> Vec<f64> {
@@ -93,6 +112,9 @@ impl Pruning<'_> {
             }
             Window::Null => untouched[self.shares.len() - 1] = 0.0,
             Window::Closed(_) | Window::Newest(_) | Window::Oldest(_) => untouched.fill(0.0),
+        }
+        if second.is_none() && self.keeps_default() {
+            untouched[self.shares.len() - 1] = 0.0;
         }
         untouched.into_iter().map(|untouched| 1.0 - untouched).collect()
     }
