@@ -64,11 +64,11 @@ WITH leaf AS (
     SELECT l.*, u.kind, u.definition, u.note,
            -- Numbered names end in the number of the shard; the next that is free.
            CASE WHEN u.name ~ '_s[0-9]{4,}$' AND u.kind <> 'f' THEN
-               regexp_replace(u.name, '[0-9]+$', '') || lpad((
-                   (SELECT max(substring(x.relname FROM '_s([0-9]{4,9})$')::int) FROM pg_class AS x
+               regexp_replace(u.name, '[0-9]+$', '') || regexp_replace('000' || (
+                   (SELECT coalesce(max(substring(x.relname FROM '_s([0-9]{4,9})$')::int), 0) FROM pg_class AS x
                     WHERE x.relnamespace = (SELECT c.relnamespace FROM pg_class AS c WHERE c.oid = l.oid)
                       AND regexp_replace(x.relname, '_s[0-9]+$', '') = regexp_replace(u.name, '_s[0-9]+$', ''))
-                   + row_number() OVER (PARTITION BY l.root, u.name ORDER BY l.oid))::text, 4, '0')
+                   + row_number() OVER (PARTITION BY l.root, u.name ORDER BY l.oid))::text, '^0+(?=[0-9]{4})', '')
                ELSE u.name END AS name
     FROM leaf AS l JOIN usual_part AS u ON u.root = l.root
     WHERE NOT EXISTS (SELECT FROM part AS p WHERE p.oid = l.oid AND p.kind = u.kind AND p.definition = u.definition)
