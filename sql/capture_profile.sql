@@ -656,7 +656,7 @@ type_list AS (
 -- NOT NULL is a constraint too; here it is a property of the column.
 table_constraint AS (
   SELECT c.oid, c.conrelid AS relation, c.conname, c.contype, c.conkey, c.conindid,
-         c.confrelid, c.confkey, c.condeferrable, c.convalidated
+         c.confrelid, c.confkey, c.condeferrable, c.convalidated, c.conexclop
   FROM pg_constraint AS c
   JOIN relation AS r ON r.oid = c.conrelid
   WHERE c.conparentid = 0 AND c.contype <> 'n'
@@ -688,7 +688,13 @@ constraint_list AS (
         JOIN pg_namespace AS n ON n.oid = t.relnamespace
         WHERE t.oid = c.confrelid) END,
       'deferrable', c.condeferrable,
-      'validated', c.convalidated)
+      'validated', c.convalidated,
+      'equal_columns', CASE WHEN c.contype = 'x' THEN (
+        SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+        FROM unnest(c.conkey, c.conexclop) WITH ORDINALITY AS k (attnum, operator, position)
+        JOIN pg_operator AS o ON o.oid = k.operator AND o.oprname = '='
+        JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = k.attnum
+        WHERE k.attnum > 0) END)
     ORDER BY c.conname, c.oid) AS value
   FROM table_constraint AS c
   GROUP BY c.relation

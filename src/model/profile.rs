@@ -367,6 +367,10 @@ pub struct Constraint {
     pub deferrable: bool,
     #[serde(default = "yes")]
     pub validated: bool,
+    /// Only of exclusion constraints: what they compare with `=`; none if that
+    /// is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equal_columns: Option<Vec<String>>,
 }
 
 const fn yes() -> bool {

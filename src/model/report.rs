@@ -15,6 +15,8 @@ pub enum SqlState {
     InvalidParameterValue,
     /// 22032
     InvalidJsonText,
+    /// 25001
+    ActiveSqlTransaction,
     /// 25006
     ReadOnlySqlTransaction,
     /// 3F000
@@ -60,6 +62,7 @@ impl SqlState {
             Self::NullValueNotAllowed => "22004",
             Self::InvalidParameterValue => "22023",
             Self::InvalidJsonText => "22032",
+            Self::ActiveSqlTransaction => "25001",
             Self::ReadOnlySqlTransaction => "25006",
             Self::InvalidSchemaName => "3F000",
             Self::InsufficientPrivilege => "42501",

@@ -29,6 +29,7 @@ use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
+use crate::pg::moment;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::threads::on_threads;
@@ -106,6 +107,12 @@ pub fn existing() -> Result<Existing, ErrorReport> {
 
 /// An interval in microseconds, counted from the moment of the profile.
 pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport> {
+    /// Twice the longest horizon: beyond it the calendar itself may end.
+    const COUNTED_MAX: i64 = 73_050 * 86_400_000_000;
+    let rough = moment::duration(&interval);
+    if rough.saturating_abs() > COUNTED_MAX {
+        return Ok(rough);
+    }
     let captured = profile.captured_at.as_str();
     // What is longer, even infinite, is refused by the forecast in its own words.
     let micros = with_pinned_search_path(|| {
@@ -162,7 +169,7 @@ fn retention(profile: &Profile) -> Result<BTreeMap<QualifiedName, RetentionPolic
 fn unfit(name: &QualifiedName, cause: &RetentionError) -> ErrorReport {
     error::new(
         cause.sqlstate(),
-        format!("retention policy of table \"{name}\" cannot be followed"),
+        format!("retention policy of table \"{name:#}\" cannot be followed"),
         cause.detail(),
         Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
     )
@@ -192,6 +199,11 @@ impl Facts {
         let constants = CostConstants::calibrated(&calibration::load()?);
         let applied = proposals::applied()?;
         Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
+    }
+
+    /// Tables that are divided here already, and how.
+    pub const fn applied(&self) -> &BTreeMap<QualifiedName, Layout> {
+        &self.applied
     }
 
     fn with_input<R>(

@@ -109,7 +109,7 @@ fn check_target(name: &QualifiedName, layout: &Layout, found: &mut Vec<Finding>)
             found.push(Finding::new(
                 Severity::Error,
                 shard.to_string(),
-                format!("a relation of that name exists, but shard of \"{name}\" would have it"),
+                format!("a relation of that name exists, but shard of \"{name:#}\" would have it"),
                 "Drop or rename it.",
             ));
         }
@@ -130,7 +130,7 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
         if sharded != Some(true) {
             return Err(error::new(
                 SqlState::WrongObjectType,
-                format!("\"{name}\" is not a sharded table"),
+                format!("\"{name:#}\" is not a sharded table"),
                 None,
                 Some("View \"presplit.sharded\" lists the tables that were created in shards.".to_owned()),
             ));

@@ -72,7 +72,7 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             server: server_major(),
             // Only who may truncate may have it left out; others get the server's own answer.
             empty: matches!(statement, Utility::Truncate { .. })
-                && relations::is_empty(&table.relation)?
+                && relations::has_no_pages(&table.relation)?
                 && relations::may_truncate(&table.relation)?,
             on_shards: &on_shards,
             violated: is_violated(statement, &table.relation)?,
@@ -254,7 +254,7 @@ fn parts_of(table: &QualifiedName, index: &str) -> Result<Vec<IndexPart>, ErrorR
     if parts.is_empty() {
         return Err(error::new(
             SqlState::UndefinedObject,
-            format!("index \"{index}\" of table \"{table}\" does not exist"),
+            format!("index \"{index}\" of table \"{table:#}\" does not exist"),
             None,
             Some("Create the index in a statement of its own first.".to_owned()),
         ));

@@ -40,8 +40,7 @@ dump schema.sql -Fp --schema-only &
 dump data.sql -Fp --data-only --disable-triggers 2>/dev/null &
 [[ $version -lt 18 ]] || dump statistics -Fc --statistics &
 wait
-# Proposals avoid exclusion constraints before PostgreSQL 17, a restore makes those right that compare the key with =.
-run -d source -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null | sed -E 's/("kind" ?: ?)"exclusion"/\1"check"/g' >"$tmp/profile.json"
+run -d source -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null >"$tmp/profile.json"
 
 # A database in which all tables are armed; every way of restoring gets a copy of it.
 arm() { # DATABASE

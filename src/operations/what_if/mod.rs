@@ -16,10 +16,12 @@ use std::collections::BTreeMap;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::calibration;
+use crate::catalog::proposals;
 use crate::model::access::Analysis;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::profile::Table;
 use crate::model::what_if::NotPlanned;
 use crate::model::what_if::Parameter;
 use crate::model::what_if::Planned;
@@ -57,7 +59,7 @@ const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 
 /// Proposes shards that the planner has no objection to.
 pub fn proposed(facts: &Facts, only: Option<&QualifiedName>) -> Result<Proposal, ErrorReport> {
-    let mut trial = Trial::new(&facts.profile, &facts.workload, &facts.hashes)?;
+    let mut trial = Trial::new(&facts.profile, &facts.workload, &facts.hashes, facts.applied())?;
     let mut disqualified: Vec<Disqualification> = Vec::new();
     loop {
         let mut proposal = facts.propose(only.cloned(), &disqualified)?;
@@ -85,7 +87,8 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
         let workload = advise::analyzed(&profile)?;
         let hashes = advise::hash_values(&profile)?;
         let mut fresh = proposal.clone();
-        Trial::new(&profile, &workload, &hashes)?.judge(&mut fresh);
+        let applied = proposals::applied()?;
+        Trial::new(&profile, &workload, &hashes, &applied)?.judge(&mut fresh);
         for (old, new) in proposal.relations.iter_mut().zip(fresh.relations) {
             if old.evidence.is_empty() {
                 // Why there is none is told in place of it.
@@ -98,6 +101,23 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
         }
     }
     Ok(proposal.relations.into_iter().map(|one| (one.relation, one.evidence)).collect())
+}
+
+/// Tables and how they are divided.
+type Layouts = Vec<(QualifiedName, Layout)>;
+
+/// Layouts of so few shards that there are locks for them.
+fn represent_all(
+    layouts: &[(QualifiedName, Layout)],
+    most: usize,
+) -> Result<Vec<(QualifiedName, Represented)>, String> {
+    let one = |(name, layout): &(QualifiedName, Layout)| {
+        let fewer = represent(layout, most).ok_or_else(|| {
+            format!("{most} shards, for which there are locks, cannot stand for those of table {name}")
+        })?;
+        Ok((name.clone(), fewer))
+    };
+    layouts.iter().map(one).collect()
 }
 
 /// What became of a group of tables.
@@ -124,6 +144,8 @@ struct Trial<'f> {
     profile: &'f Profile,
     workload: &'f AnalyzedWorkload,
     hashes: &'f crate::planning::proposal::HashValues,
+    /// How tables are divided today.
+    applied: &'f BTreeMap<QualifiedName, Layout>,
     texts: Vec<(String, Vec<String>)>,
     ground: Ground,
     constants: CostConstants,
@@ -137,11 +159,13 @@ impl<'f> Trial<'f> {
         profile: &'f Profile,
         workload: &'f AnalyzedWorkload,
         hashes: &'f crate::planning::proposal::HashValues,
+        applied: &'f BTreeMap<QualifiedName, Layout>,
     ) -> Result<Self, ErrorReport> {
         Ok(Self {
             profile,
             workload,
             hashes,
+            applied,
             texts: workload::prepared(&profile.workload),
             ground: Ground::read()?,
             constants: CostConstants::calibrated(&calibration::load()?),
@@ -251,21 +275,19 @@ impl<'f> Trial<'f> {
             return Ok(BTreeMap::new());
         }
         let part = finalist::part_of(self.profile, self.workload, statements, layouts);
-        let most = self.ground.shards_max(&part, layouts, &self.constants)?;
-        let mut represented: Vec<(QualifiedName, Represented)> = Vec::new();
-        for (name, layout) in layouts {
-            let fewer = represent(layout, most).ok_or_else(|| {
-                format!("{most} shards, for which there are locks, cannot stand for those of table {name}")
-            })?;
-            represented.push((name.clone(), fewer));
-        }
+        let (today, others) = self.as_today(&part, layouts);
+        let all = [layouts, others.as_slice()].concat();
+        let most = self.ground.shards_max(&part, &all, &self.constants)?;
+        let represented = represent_all(layouts, most)?;
+        let today = represent_all(&today, most)?;
         let unplanned: Vec<usize> =
             statements.iter().filter(|at| !self.today.contains_key(at)).copied().collect();
         if !unplanned.is_empty() {
-            let plans = self.plans(&part, &[], &unplanned, unique)?;
+            let plans = self.plans(&part, &today, &unplanned, unique)?;
             self.today.extend(unplanned.into_iter().zip(plans));
         }
-        let plans = self.plans(&part, &represented, statements, unique)?;
+        let divided = [represented.as_slice(), &represent_all(&others, most)?].concat();
+        let plans = self.plans(&part, &divided, statements, unique)?;
         let mut judged = BTreeMap::new();
         for (name, represented) in &represented {
             let mut found = Vec::new();
@@ -275,9 +297,13 @@ impl<'f> Trial<'f> {
                 if facts.mentions.iter().any(|mention| mention.relation == *name)
                     && let Some(before) = self.today.get(at)
                 {
-                    found.push(Evidence::of(statement, name, before, after, |shards| {
-                        represented.scaled(shards)
-                    }));
+                    let before_of = today.iter().find(|(of, _)| of == name).map(|(_, layout)| layout);
+                    found.push(Evidence::of(
+                        statement,
+                        name,
+                        (before, |shards| before_of.map_or(shards, |layout| layout.scaled(shards))),
+                        (after, |shards| represented.scaled(shards)),
+                    ));
                 }
             }
             let made = represented.layout.shards().len();
@@ -285,6 +311,17 @@ impl<'f> Trial<'f> {
             judged.insert(name.clone(), Judged { evidence: found, stood_for });
         }
         Ok(judged)
+    }
+
+    /// How tables of a part are divided today: all, and those that are not of
+    /// the group.
+    fn as_today(&self, part: &Profile, layouts: &[(QualifiedName, Layout)]) -> (Layouts, Layouts) {
+        let divided = part.tables.iter().map(Table::name);
+        let today: Layouts =
+            divided.filter_map(|name| Some((name.clone(), self.applied.get(&name)?.clone()))).collect();
+        let other = |(name, _): &&(QualifiedName, Layout)| !layouts.iter().any(|(of, _)| of == name);
+        let others = today.iter().filter(other).cloned().collect();
+        (today, others)
     }
 
     /// Has the planner plan statements on a part of the profile, some of whose

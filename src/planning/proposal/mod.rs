@@ -91,6 +91,7 @@ pub use crate::planning::proposal::legality::Price;
 pub use crate::planning::proposal::legality::Weakened;
 pub use crate::planning::proposal::legality::WidenedKey;
 pub use crate::planning::proposal::register::by_hand;
+pub use crate::planning::proposal::register::inexact_number;
 pub use crate::planning::proposal::search::Method;
 pub use crate::planning::proposal::search::Stop;
 pub use crate::planning::proposal::server::ServerFacts;

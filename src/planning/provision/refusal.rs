@@ -15,9 +15,9 @@ pub enum Refusal {
     MissingKeyColumn(QualifiedName, String),
     #[error("cannot restore table \"{0}\" as a sharded table: its column \"{1}\" is generated")]
     GeneratedKey(QualifiedName, String),
-    #[error("{what} of table \"{relation}\" does not include shard key column \"{column}\"")]
+    #[error("{what} of table \"{relation:#}\" does not include shard key column \"{column}\"")]
     Uniqueness { what: String, relation: QualifiedName, column: String },
-    #[error("{what} of table \"{relation}\" cannot be kept across shards")]
+    #[error("{what} of table \"{relation:#}\" cannot be kept across shards")]
     Exclusion { what: String, relation: QualifiedName },
     #[error("cannot add an existing index as a constraint of sharded table \"{0}\"")]
     UsingIndex(QualifiedName),

@@ -59,33 +59,37 @@ impl Side {
         let Touched { shards, planned: kept, rows } = touched;
         Self { shards, planned: kept, rows, cost: planned.cost }
     }
+
+    fn scaled(self, scale: impl Fn(f64) -> f64) -> Self {
+        Self { shards: scale(self.shards), planned: scale(self.planned), ..self }
+    }
 }
 
 impl Evidence {
-    /// What the plans say of a table. `scale` turns shards that were planned
-    /// into shards of the layout.
+    /// What the plans say of a table, as it is and as it would be; with each
+    /// goes what turns shards that were planned into shards of the layout.
     #[must_use]
     pub fn of(
         statement: &crate::planning::workload::AnalyzedStatement,
         relation: &QualifiedName,
-        before: &Result<Planned, NotPlanned>,
-        after: &Result<Planned, NotPlanned>,
-        scale: impl Fn(f64) -> f64,
+        (before, scale_before): (&Result<Planned, NotPlanned>, impl Fn(f64) -> f64),
+        (after, scale_after): (&Result<Planned, NotPlanned>, impl Fn(f64) -> f64),
     ) -> Self {
         let error = match (before, after) {
             (Err(why), _) => Some(format!("Not planned as it is: {}.", sentence(&why.message))),
             (Ok(_), Err(why)) => Some(format!("ERROR {}: {}", why.sqlstate, why.message)),
             _ => None,
         };
-        let scaled = |side: Side| Side { shards: scale(side.shards), planned: scale(side.planned), ..side };
         let before = before.as_ref().ok();
         Self {
             queryid: statement.queryid,
             statement: statement.query.clone(),
             calls: statement.calls,
             exec_ms: statement.exec_ms,
-            before: before.map(|planned| Side::of(planned, relation)),
-            after: before.and(after.as_ref().ok()).map(|planned| scaled(Side::of(planned, relation))),
+            before: before.map(|planned| Side::of(planned, relation).scaled(scale_before)),
+            after: before
+                .and(after.as_ref().ok())
+                .map(|planned| Side::of(planned, relation).scaled(scale_after)),
             error,
         }
     }

@@ -273,6 +273,7 @@ pub fn constraint(name: &str, kind: ConstraintKind, columns: &[&str]) -> Constra
         references: None,
         deferrable: false,
         validated: true,
+        equal_columns: None,
     }
 }
 
