@@ -89,6 +89,8 @@ pub fn rows<T: DeserializeOwned>(sql: &str, arguments: &[Argument<'_>]) -> Resul
     column::<String>(sql, arguments)?
         .iter()
         .map(|text| {
+            // One may be the whole of what was weighed for a table.
+            pgrx::check_for_interrupts!();
             serde_json::from_str(text).map_err(|error| {
                 error::new(
                     SqlState::DataCorrupted,

@@ -24,6 +24,7 @@ mod tests {
     use crate::model::what_if::SupposedColumn;
     use crate::model::what_if::Touched;
     use crate::pg::context;
+    use crate::pg::guc;
     use crate::pg::what_if::Question;
     use crate::pg::what_if::hooks;
     use crate::pg::what_if::plans;
@@ -186,7 +187,6 @@ mod tests {
         assert_eq!((first.shard_by_shard, first.cost), (None, second.cost));
         assert!(second.shard_by_shard.is_some_and(|cost| cost > 0.0 && cost <= second.cost));
         assert_eq!(first.touched, second.touched);
-        let setting = Spi::get_one::<String>("SHOW enable_partitionwise_join").expect("it is shown");
-        assert_eq!(setting.as_deref(), Some("off"));
+        assert_eq!(guc::core_text(c"enable_partitionwise_join"), "off");
     }
 }
