@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The rows and key columns that planning/routing finds in the bytes of a COPY are those that PostgreSQL's own COPY finds:
 # on thousands of random inputs in several encodings, up to the row or the error that ends each. A long search:
-# PRESPLIT_PARITY_CASES=100000; one again: PRESPLIT_PARITY_SEED=N.
+# PRESPLIT_PARITY_CASES=100000 PRESPLIT_PARITY_SEED=$RANDOM.
 set -euo pipefail
 . "$(dirname "$0")/../lib/cluster.sh"
 . "$(dirname "$0")/../lib/checks.sh"
 version=$1
-count=${PRESPLIT_PARITY_CASES:-1500}
-seed=${PRESPLIT_PARITY_SEED:-$RANDOM}
+count=${PRESPLIT_PARITY_CASES:-1000}
+seed=${PRESPLIT_PARITY_SEED:-1}
 
 cluster_start copy_parity "$version" "log_min_messages = fatal"
 cluster_use copy_parity

@@ -176,7 +176,8 @@ impl Scanner {
     ///
     /// (Where carriage returns end lines, PostgreSQL looks one byte ahead at the
     /// first of them. If just that byte is not of the encoding, it complains a
-    /// line earlier of the whole input than of the row.)
+    /// line earlier of the whole input than of the row. And within the first row
+    /// of all it does not know the style yet.)
     #[must_use]
     pub fn first_line(&self) -> &'static [u8] {
         match &self.ends {
