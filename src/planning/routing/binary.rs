@@ -141,7 +141,7 @@ impl BinaryRows {
             used: at,
             ending: b"",
             last: false,
-            special: false,
+            plain: at,
             lines: 1,
             lines_in_batch: 1,
         }))

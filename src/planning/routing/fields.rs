@@ -4,9 +4,9 @@
 //! PostgreSQL decides by the raw field (`NULL`, `DEFAULT`) is decided by the raw
 //! field here, and a value is unescaped only if there is an escape in it.
 
-use memchr::memchr;
 use memchr::memchr2;
 
+use super::delimiter::skip;
 use super::escape::escape_end;
 use super::escape::unescape_csv;
 use super::escape::unescape_text;
@@ -121,20 +121,16 @@ impl Fields {
         }
     }
 
-    /// Looks for the key columns of a row without its line end; `special` says
-    /// that there is a backslash or, in CSV, a quote in it.
-    pub fn find(&mut self, row: &[u8], special: bool) {
+    /// Looks for the key columns of a row without its line end; the first
+    /// `plain` bytes have no backslash or, in CSV, quote.
+    pub fn find(&mut self, row: &[u8], plain: usize) {
         self.unescaped.clear();
         let mut at = Some(0);
         let mut field = 0;
         for place in 0..self.cells.len() {
-            while let Some(start) = at
-                && field < self.cells[place].field
-            {
-                at = self.pass(row, start, special).and_then(|passed| passed.next);
-                field += 1;
-            }
-            let passed = at.and_then(|start| self.pass(row, start, special));
+            let wanted = self.cells[place].field;
+            at = at.and_then(|start| self.skip(row, start, wanted - field, plain));
+            let passed = at.and_then(|start| self.pass(row, start, plain));
             let Some((start, passed)) = at.zip(passed) else {
                 self.cells[place].invalidate();
                 at = None;
@@ -142,8 +138,21 @@ impl Fields {
             };
             self.hold(place, row, start, &passed);
             at = passed.next;
-            field += 1;
+            field = wanted + 1;
         }
+    }
+
+    /// Where the field begins that comes so many after the one at `start`.
+    fn skip(&self, row: &[u8], start: usize, fields: usize, plain: usize) -> Option<usize> {
+        let (skipped, length) = match row.get(start..plain) {
+            Some(part) => skip(part, self.delimiter, fields),
+            None => (0, 0),
+        };
+        let mut at = Some(start + length);
+        for _ in skipped..fields {
+            at = self.pass(row, at?, plain)?.next;
+        }
+        at
     }
 
     /// Likewise for a binary row, whose fields have their lengths before them.
@@ -170,11 +179,16 @@ impl Fields {
     }
 
     /// None if a quote has no end.
-    fn pass(&self, row: &[u8], start: usize, special: bool) -> Option<Passed> {
-        if !special {
-            let end = memchr(self.delimiter, &row[start..]).map(|length| start + length);
-            let next = end.map(|end| end + 1);
-            return Some(Passed { end: end.unwrap_or(row.len()), next, escapes: Escapes::None });
+    fn pass(&self, row: &[u8], start: usize, plain: usize) -> Option<Passed> {
+        if let Some(part) = row.get(start..plain) {
+            let (skipped, length) = skip(part, self.delimiter, 1);
+            let next = start + length;
+            if skipped == 1 {
+                return Some(Passed { end: next - 1, next: Some(next), escapes: Escapes::None });
+            }
+        }
+        if plain == row.len() {
+            return Some(Passed { end: row.len(), next: None, escapes: Escapes::None });
         }
         if self.csv { self.pass_csv(row, start) } else { Some(self.pass_text(row, start)) }
     }

@@ -54,8 +54,8 @@ pub struct Line {
     pub ending: &'static [u8],
     /// Nothing is read after it.
     pub last: bool,
-    /// Whether a backslash (text) or a quote (CSV) occurs in it.
-    pub special: bool,
+    /// How much of its beginning has no backslash (text) and no quote (CSV).
+    pub plain: usize,
     /// Lines that it adds to PostgreSQL's count.
     pub lines: u64,
     /// Lines that it adds where the style of newlines is known beforehand.
@@ -84,7 +84,8 @@ pub struct Lines {
 struct State {
     /// Bytes that need no second look.
     seen: usize,
-    special: bool,
+    /// Where the first backslash or quote is.
+    special: Option<usize>,
     quoted: bool,
     /// The byte before was an escape that counts.
     escaped: bool,
@@ -107,6 +108,18 @@ impl Lines {
         }
     }
 
+    /// The length of the first row of `data` without its newline, if it is an
+    /// ordinary one: without backslashes or quotes, and not the first of all.
+    #[inline]
+    pub fn find_plain(&self, data: &[u8]) -> Option<usize> {
+        let fresh = self.newline == Newline::Feed && self.row.seen == 0;
+        if !fresh || (self.csv && data.first() == Some(&b'\\')) {
+            return None;
+        }
+        let special = if self.csv { self.quote } else { b'\\' };
+        memchr3(b'\n', b'\r', special, data).filter(|at| data[*at] == b'\n')
+    }
+
     /// How the first row of `data` ends. `whole` says that nothing follows
     /// `data`; while the answer is [`Found::Starved`], the next call must be
     /// with the same bytes and more.
@@ -116,7 +129,7 @@ impl Lines {
     pub fn find(&mut self, data: &[u8], whole: bool) -> Result<Found, FaultKind> {
         let mut found = if self.csv { self.find_csv(data, whole) } else { self.find_text(data, whole) }?;
         if let Found::Row(line) = &mut found {
-            if self.first && line.special && self.csv {
+            if self.first && self.csv {
                 let newlines = memchr_iter(self.newline_in_batch(), &data[..line.content]);
                 line.lines_in_batch = 1 + newlines.count() as u64;
             }
@@ -156,12 +169,12 @@ impl Lines {
             match (data[at], data.get(at + 1)) {
                 (b'\\', Some(b'.')) => return self.text_marker(data, whole, at),
                 (b'\\', Some(_)) => {
-                    self.row.special = true;
+                    self.row.special.get_or_insert(at);
                     at += 2;
                 }
                 // PostgreSQL passes over a backslash at the very end.
                 (b'\\', None) if whole => {
-                    self.row.special = true;
+                    self.row.special.get_or_insert(at);
                     return Ok(Found::Row(Line { ending: b"", ..self.unended(data.len()) }));
                 }
                 (b'\\', None) => {
@@ -196,7 +209,7 @@ impl Lines {
             if data[at] != self.quote {
                 return self.line_end(data, whole, at);
             }
-            self.row.special = true;
+            self.row.special.get_or_insert(at);
             self.row.quoted = true;
             at += 1;
         }
@@ -240,21 +253,23 @@ impl Lines {
         if data.is_empty() {
             return Found::End;
         }
-        // With a newline, `\.` would end the data of a batch; within quotes it would be data.
-        let alone = self.row.quoted || (self.csv && data == b"\\.");
+        // With a newline, `\.` would end the data of a batch; within quotes it would be data; and an
+        // incomplete character would be another wrong one.
+        let incomplete = data.last().is_some_and(|byte| !byte.is_ascii());
+        let alone = self.row.quoted || incomplete || (self.csv && data == b"\\.");
         let line = self.unended(data.len());
         Found::Row(if alone { Line { ending: b"", ..line } } else { line })
     }
 
     /// The last row, which has no line end.
-    const fn unended(&self, length: usize) -> Line {
+    fn unended(&self, length: usize) -> Line {
         Line {
             content: length,
             kept: length,
             used: length,
             ending: self.newline.bytes(),
             last: true,
-            special: self.row.special,
+            plain: self.row.special.unwrap_or(length),
             lines: self.lines_seen(),
             lines_in_batch: self.lines_seen(),
         }
@@ -296,7 +311,7 @@ impl Lines {
             used: at + length,
             ending: b"",
             last: false,
-            special: self.row.special,
+            plain: self.row.special.unwrap_or(at),
             lines: self.lines_seen(),
             lines_in_batch: self.lines_seen(),
         }))

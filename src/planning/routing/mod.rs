@@ -13,7 +13,7 @@
 //! ```
 //!
 //! `lines` finds the ends of rows of text and CSV, `fields` the key columns
-//! within a row, `binary` does both for the binary format, `escape` undoes
+//! within a row with the help of `delimiter`, `binary` does both for the binary format, `escape` undoes
 //! backslashes and quotes.
 //!
 //! # Invariants
@@ -30,9 +30,9 @@
 //! - *Concatenation*: any rows of an input, in their order, each followed by its
 //!   `ending`, are an input with the same rows again (binary: after
 //!   [`binary::HEADER`]).
-//! - *Memory*: what is kept is the row at hand, however the input is cut; a
-//!   byte is looked at for row ends once. After the first rows nothing is
-//!   allocated.
+//! - *Memory*: what is kept is the row at hand, however the input is cut; no
+//!   byte is looked at for row ends more than twice. After the first rows
+//!   nothing is allocated.
 //!
 //! What is refused beforehand, by name, is in [`format::Refusal`]. One input
 //! is treated more strictly than by PostgreSQL: before 18, a *file* whose first
@@ -40,6 +40,7 @@
 //! error that it is since 18.
 
 pub mod binary;
+mod delimiter;
 pub mod escape;
 pub mod fault;
 mod fields;

@@ -38,7 +38,9 @@ const KEPT_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub enum Next<'a> {
     Row(Row<'a>),
-    /// The line that `HEADER` speaks of; it belongs to no shard.
+    /// The line that `HEADER` speaks of. It belongs to no shard, but is to be
+    /// given to PostgreSQL once, by itself and with the same `HEADER`: it may not
+    /// be of the encoding, or, with `HEADER match`, not name the columns.
     Header(Row<'a>),
     /// More bytes are needed, or the word that there are none.
     Starved,
@@ -169,8 +171,13 @@ impl Scanner {
     ///
     /// ```text
     /// line of the input = row.line - row.lines
-    ///                   + line in the batch - 1 - lines_in_batch of the rows before
+    ///                   + max(line in the batch - 1 - lines_in_batch of the rows before, 1)
     /// ```
+    ///
+    /// (Where carriage returns end lines, PostgreSQL looks one byte ahead at the
+    /// first of them. If just that byte is not of the encoding, it complains a
+    /// line earlier of the whole input than of the row. And within the first row
+    /// of all it does not know the style yet.)
     #[must_use]
     pub fn first_line(&self) -> &'static [u8] {
         match &self.ends {
@@ -197,6 +204,7 @@ impl Scanner {
     /// # Errors
     /// An error that PostgreSQL would raise here, see [`Fault`]; from then on
     /// always.
+    #[inline]
     pub fn next_row(&mut self) -> Result<Next<'_>, Fault> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
@@ -204,6 +212,33 @@ impl Scanner {
         if self.ended {
             return Ok(Next::End);
         }
+        if let Some(length) = self.plain_row() {
+            let bytes = self.take(length + 1);
+            self.line += 1;
+            let bytes = &self.buffer[bytes];
+            self.fields.find(&bytes[..length], length);
+            let (line, fields) = (self.line, &self.fields);
+            return Ok(Next::Row(Row { bytes, ending: b"", line, lines: 1, lines_in_batch: 1, fields }));
+        }
+        self.next_found()
+    }
+
+    /// The length of an ordinary row without its newline.
+    #[inline]
+    fn plain_row(&self) -> Option<usize> {
+        let Ends::Lines(lines) = &self.ends else { return None };
+        lines.find_plain(self.unread()).filter(|length| *length < self.row_bytes_max)
+    }
+
+    /// Hands out the first unread bytes.
+    #[inline]
+    fn take(&mut self, bytes: usize) -> std::ops::Range<usize> {
+        let start = self.unread.start;
+        self.unread.start += bytes;
+        start..self.unread.start
+    }
+
+    fn next_found(&mut self) -> Result<Next<'_>, Fault> {
         let line = match self.find() {
             Ok(Found::Row(line)) => line,
             Ok(Found::Starved) => return Ok(Next::Starved),
@@ -217,8 +252,7 @@ impl Scanner {
                 return Err(fault);
             }
         };
-        let start = self.unread.start;
-        self.unread.start += line.used;
+        let start = self.take(line.used).start;
         self.line += line.lines;
         let header = std::mem::take(&mut self.header_due);
         // After a header that the end of data ends, PostgreSQL reads no row.
@@ -226,7 +260,7 @@ impl Scanner {
         let bytes = &self.buffer[start..start + line.kept];
         match self.ends {
             Ends::Binary(_) => self.fields.find_binary(bytes),
-            Ends::Lines(_) => self.fields.find(&bytes[..line.content], line.special),
+            Ends::Lines(_) => self.fields.find(&bytes[..line.content], line.plain),
         }
         let Line { ending, lines, lines_in_batch, .. } = line;
         let row = Row { bytes, ending, line: self.line, lines, lines_in_batch, fields: &self.fields };
