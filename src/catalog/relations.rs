@@ -106,6 +106,21 @@ pub fn is_empty(name: &QualifiedName) -> Result<bool, ErrorReport> {
     Ok(!tables.into_iter().any(rows::any))
 }
 
+/// DEFAULT shards of sharded tables, or of one, that have rows: themselves, or
+/// the parts that they are divided into.
+pub fn filled_defaults(relation: Option<u32>) -> Result<Vec<i64>, ErrorReport> {
+    let found = spi::rows::<u32>(
+        "SELECT l.relid::oid::text
+         FROM presplit.sharded AS t
+         JOIN pg_inherits AS i ON i.inhparent = t.relation
+         JOIN pg_class AS c ON c.oid = i.inhrelid AND pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'
+         CROSS JOIN LATERAL pg_partition_tree(c.oid) AS l
+         WHERE l.isleaf AND ($1 IS NULL OR t.relation::oid::bigint = $1) AND pg_relation_size(l.relid) > 0",
+        &[relation.map(i64::from).into()],
+    )?;
+    Ok(found.into_iter().filter(|oid| rows::any(Oid::from(*oid))).map(i64::from).collect())
+}
+
 /// Whether the current user may truncate a table.
 pub fn may_truncate(name: &QualifiedName) -> Result<bool, ErrorReport> {
     with_pinned_search_path(|| {

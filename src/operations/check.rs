@@ -177,7 +177,7 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
     let mut found = with_pinned_search_path(|| {
         spi::rows::<Finding>(
             include_str!("../catalog/queries/check_shards.sql"),
-            &[relation.map(i64::from).into(), works.into()],
+            &[relation.map(i64::from).into(), works.into(), relations::filled_defaults(relation)?.into()],
         )
     })?;
     found.extend(with_pinned_search_path(|| later::lacking(relation, None))?);

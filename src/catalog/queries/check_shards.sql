@@ -1,4 +1,5 @@
--- Findings about sharded tables; $1 = oid of one table as bigint, null = all.
+-- Findings about sharded tables; $1 = oid of one table as bigint, null = all; $2 = whether the worker is there; $3 = oids of
+-- the leaves of DEFAULT shards that have rows.
 WITH roots AS (
     SELECT c.oid, c.relname, c.relnamespace, c.reltuples, c.relowner, c.relreplident, c.relrowsecurity, n.nspname, t.proposal_id, t.created_at,
            format('%I.%I', n.nspname, c.relname) AS relation
@@ -57,7 +58,7 @@ WITH roots AS (
     WHERE s.bound = 'DEFAULT'
       -- Values that no list names may be meant to be divided by hash.
       AND (s.relkind = 'r' OR k.partstrat <> 'l')
-      AND (SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree(s.oid) AS t WHERE t.isleaf) > 0
+      AND EXISTS (SELECT FROM pg_partition_tree(s.oid) AS t WHERE t.relid::oid::bigint = ANY ($3::bigint[]))
     UNION ALL
     SELECT 'warning', r.relation, 'table was never analyzed as a whole: the planner knows nothing of it; autovacuum does not do it',
            format('ANALYZE %s;', r.relation)

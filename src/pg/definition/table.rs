@@ -208,21 +208,9 @@ unsafe fn constraint(
             }
             ConstrType::CONSTR_EXCLUSION => {
                 method = text_of(written.access_method).unwrap_or(method);
-                let pairs = PgList::<pg_sys::List>::from_pg(written.exclusions);
-                let columns: Vec<Option<String>> = pairs
-                    .iter_ptr()
-                    .map(|pair| {
-                        let element = PgList::<pg_sys::IndexElem>::from_pg(pair).get_ptr(0)?;
-                        text_of((*element).name)
-                    })
-                    .collect();
+                let (columns, equal) = excluded(written);
                 let named = columns.iter().flatten().cloned().collect();
-                let by_equality = pairs.iter_ptr().map(|pair| {
-                    let operator = PgList::<pg_sys::List>::from_pg(pair).get_ptr(1);
-                    operator.is_some_and(|operator| strings(operator).last().is_some_and(|name| name == "="))
-                });
-                let equal = columns.iter().zip(by_equality).filter(|(_, equal)| *equal);
-                equal_columns = Some(equal.filter_map(|(name, _)| name.clone()).collect());
+                equal_columns = Some(equal);
                 index_columns = Some(columns);
                 (ConstraintKind::Exclusion, "excl", named)
             }
@@ -256,6 +244,28 @@ unsafe fn constraint(
             index,
             inheritable: !written.is_no_inherit,
         }))
+    }
+}
+
+/// The elements of an exclusion, none for an expression, and the columns that
+/// it compares with `=`.
+///
+/// # Safety
+/// A constraint of a raw parse tree.
+unsafe fn excluded(written: &pg_sys::Constraint) -> (Vec<Option<String>>, Vec<String>) {
+    // SAFETY: as in `constraint`; an exclusion is a list of pairs of element and operator.
+    unsafe {
+        let (mut columns, mut equal) = (Vec::new(), Vec::new());
+        for pair in PgList::<pg_sys::List>::from_pg(written.exclusions).iter_ptr() {
+            let element = PgList::<pg_sys::IndexElem>::from_pg(pair).get_ptr(0);
+            let column = element.and_then(|element| text_of((*element).name));
+            let operator = PgList::<pg_sys::List>::from_pg(pair).get_ptr(1);
+            if operator.is_some_and(|operator| strings(operator).last().is_some_and(|name| name == "=")) {
+                equal.extend(column.clone());
+            }
+            columns.push(column);
+        }
+        (columns, equal)
     }
 }
 
