@@ -1,0 +1,366 @@
+//! Tables that hold a shard's rows until they take the shard's place: made
+//! like the shard, filled elsewhere, swapped in whole.
+//!
+//! A staging table has the shard's row type to the last dropped column, its
+//! storage and checks, and belongs to the shard's owner. It is a member of the
+//! extension, so that a dump leaves it out and DROP EXTENSION takes it along.
+//! The swap exchanges files as CLUSTER does: the shard stays the relation that
+//! it was, with its owner, rights, comments and settings.
+
+use std::ffi::CStr;
+use std::ffi::CString;
+use std::ffi::c_char;
+use std::ptr::null_mut;
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::model::report::SqlState;
+use crate::pg::error;
+
+unsafe extern "C-unwind" {
+    fn finish_heap_swap(
+        old: Oid,
+        new: Oid,
+        is_system_catalog: bool,
+        swap_toast_by_content: bool,
+        check_constraints: bool,
+        is_internal: bool,
+        frozen: pg_sys::TransactionId,
+        minimum: pg_sys::MultiXactId,
+        persistence: c_char,
+    );
+    fn NewHeapCreateToastTable(
+        relation: Oid,
+        options: pg_sys::Datum,
+        lock: pg_sys::LOCKMODE,
+        old_toast: Oid,
+    );
+    fn CheckTableForSerializableConflictIn(relation: pg_sys::Relation);
+}
+
+/// The schema of our own tables, which staging tables share.
+const SCHEMA: &CStr = c"presplit";
+
+/// Makes an empty table like a shard. Returns its oid.
+///
+/// # Safety
+/// In a transaction; the shard exists and is a plain heap.
+pub unsafe fn create(shard: Oid, name: &CStr) -> Oid {
+    // SAFETY: catalog look-ups and the steps that CLUSTER takes to make its
+    // new heap; the shard stays open, and so its descriptor, until the end.
+    unsafe {
+        let relation = pg_sys::table_open(shard, pg_sys::AccessShareLock as _);
+        let form = &*(*relation).rd_rel;
+        let options = storage_options(shard, true);
+        let staging = pg_sys::heap_create_with_catalog(
+            name.as_ptr(),
+            pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false),
+            form.reltablespace,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            form.relowner,
+            form.relam,
+            (*relation).rd_att,
+            constraints(relation),
+            pg_sys::RELKIND_RELATION as c_char,
+            form.relpersistence as c_char,
+            false,
+            false,
+            pg_sys::OnCommitAction::ONCOMMIT_NOOP,
+            options,
+            false,
+            true,
+            true,
+            shard,
+            null_mut(),
+        );
+        pg_sys::CommandCounterIncrement();
+        if form.reltoastrelid != pg_sys::InvalidOid {
+            let options = storage_options(form.reltoastrelid, false);
+            pg_guard_ffi_boundary(|| {
+                NewHeapCreateToastTable(
+                    staging,
+                    options,
+                    pg_sys::AccessExclusiveLock as _,
+                    form.reltoastrelid,
+                );
+            });
+        }
+        belong_to_extension(staging);
+        pg_sys::CommandCounterIncrement();
+        pg_sys::table_close(relation, pg_sys::NoLock as _);
+        staging
+    }
+}
+
+/// The expressions of generated columns and checks, cooked.
+///
+/// # Safety
+/// An open relation.
+unsafe fn constraints(relation: pg_sys::Relation) -> *mut pg_sys::List {
+    // SAFETY: the relation's own description; expressions are parsed anew.
+    unsafe {
+        let found = (*(*relation).rd_att).constr;
+        let mut list = null_mut();
+        if found.is_null() {
+            return list;
+        }
+        let mut add = |kind, number, name: *mut c_char, expression: *const c_char| {
+            let one = pg_sys::palloc0(size_of::<pg_sys::CookedConstraint>()).cast::<pg_sys::CookedConstraint>();
+            (*one).contype = kind;
+            (*one).attnum = number;
+            (*one).name = name;
+            (*one).expr = pg_sys::stringToNode(expression).cast();
+            (*one).is_local = true;
+            #[cfg(feature = "pg18")]
+            {
+                (*one).is_enforced = true;
+            }
+            list = pg_sys::lappend(list, one.cast());
+        };
+        for at in 0..usize::from((*found).num_defval) {
+            let default = &*(*found).defval.add(at);
+            if (*attribute(relation, default.adnum)).attgenerated != 0 {
+                add(pg_sys::ConstrType::CONSTR_DEFAULT, default.adnum, null_mut(), default.adbin);
+            }
+        }
+        for at in 0..usize::from((*found).num_check) {
+            let check = &*(*found).check.add(at);
+            #[cfg(feature = "pg18")]
+            if !check.ccenforced {
+                continue;
+            }
+            add(pg_sys::ConstrType::CONSTR_CHECK, 0, pg_sys::pstrdup(check.ccname), check.ccbin);
+        }
+        list
+    }
+}
+
+/// # Safety
+/// An open relation and a number of one of its columns.
+pub unsafe fn attribute(relation: pg_sys::Relation, number: i16) -> *mut pg_sys::FormData_pg_attribute {
+    // SAFETY: as above.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return pg_sys::TupleDescAttr((*relation).rd_att, i32::from(number) - 1);
+        #[cfg(not(feature = "pg18"))]
+        return (*(*relation).rd_att).attrs.as_mut_ptr().add(number as usize - 1);
+    }
+}
+
+/// The storage options of a relation; autovacuum does not look at a table
+/// that is about to go.
+///
+/// # Safety
+/// In a transaction.
+unsafe fn storage_options(relation: Oid, without_autovacuum: bool) -> pg_sys::Datum {
+    // SAFETY: the options are copied out of the cached tuple.
+    unsafe {
+        let tuple =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, pg_sys::Datum::from(relation));
+        if tuple.is_null() {
+            return pg_sys::Datum::from(0);
+        }
+        let mut is_null = false;
+        let options = pg_sys::SysCacheGetAttr(
+            pg_sys::SysCacheIdentifier::RELOID as _,
+            tuple,
+            pg_sys::Anum_pg_class_reloptions as _,
+            &mut is_null,
+        );
+        let mut options = if is_null { pg_sys::Datum::from(0) } else { pg_sys::datumCopy(options, false, -1) };
+        pg_sys::ReleaseSysCache(tuple);
+        if without_autovacuum {
+            let off = pg_sys::makeDefElem(
+                pg_sys::pstrdup(c"autovacuum_enabled".as_ptr()),
+                pg_sys::makeString(pg_sys::pstrdup(c"false".as_ptr())).cast(),
+                -1,
+            );
+            let list = pg_sys::lappend(null_mut(), off.cast());
+            options = pg_sys::transformRelOptions(options, list, null_mut(), null_mut(), false, false);
+        }
+        options
+    }
+}
+
+/// # Safety
+/// In a transaction.
+unsafe fn belong_to_extension(table: Oid) {
+    // SAFETY: a dependency between two objects that exist.
+    unsafe {
+        let member = address(pg_sys::RelationRelationId, table);
+        let extension = address(
+            pg_sys::ExtensionRelationId,
+            pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), false),
+        );
+        pg_sys::recordDependencyOn(&member, &extension, pg_sys::DependencyType::DEPENDENCY_EXTENSION);
+    }
+}
+
+fn address(class: Oid, object: Oid) -> pg_sys::ObjectAddress {
+    pg_sys::ObjectAddress { classId: class, objectId: object, objectSubId: 0 }
+}
+
+/// A shard and the table with its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staged {
+    pub shard: Oid,
+    pub staging: Oid,
+    pub rows: u64,
+}
+
+/// Takes ACCESS EXCLUSIVE on all shards or on none, without waiting; whether
+/// it did. The caller holds weaker locks on them.
+#[must_use]
+pub fn lock_all(staged: &[Staged]) -> bool {
+    // SAFETY: locks of relations that the caller has locked already.
+    unsafe {
+        for (at, one) in staged.iter().enumerate() {
+            if !pg_sys::ConditionalLockRelationOid(one.shard, pg_sys::AccessExclusiveLock as _) {
+                for taken in &staged[..at] {
+                    pg_sys::UnlockRelationOid(taken.shard, pg_sys::AccessExclusiveLock as _);
+                }
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Whether a shard has not a single page; with ACCESS EXCLUSIVE, it stays so.
+#[must_use]
+pub fn is_blank(shard: Oid) -> bool {
+    // SAFETY: the caller holds a lock.
+    unsafe {
+        let relation = pg_sys::table_open(shard, pg_sys::NoLock as _);
+        let blocks = pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
+        pg_sys::table_close(relation, pg_sys::NoLock as _);
+        blocks == 0
+    }
+}
+
+/// Puts the rows of a staging table into its blank shard by exchanging their
+/// files, and drops what is left.
+///
+/// # Errors
+/// If one of the tables is gone.
+pub fn swap(staged: Staged) -> Result<(), ErrorReport> {
+    // SAFETY: ACCESS EXCLUSIVE on the shard is held, and taken on the staging table.
+    unsafe {
+        pg_sys::LockRelationOid(staged.staging, pg_sys::AccessExclusiveLock as _);
+        let (frozen, minimum) = horizons(staged.staging)?;
+        let relation = pg_sys::table_open(staged.shard, pg_sys::NoLock as _);
+        pg_sys::CheckTableNotInUse(relation, c"COPY".as_ptr());
+        pg_guard_ffi_boundary(|| CheckTableForSerializableConflictIn(relation));
+        // What core's COPY would tell the statistics, so that autovacuum comes.
+        pg_sys::pgstat_count_heap_insert(relation, staged.rows as i64);
+        let persistence = (*(*relation).rd_rel).relpersistence as c_char;
+        pg_sys::table_close(relation, pg_sys::NoLock as _);
+        leave_extension(staged.staging);
+        pg_guard_ffi_boundary(|| {
+            finish_heap_swap(
+                staged.shard,
+                staged.staging,
+                false,
+                false,
+                false,
+                true,
+                frozen,
+                minimum,
+                persistence,
+            );
+        });
+        forget_new_file(staged.shard);
+        Ok(())
+    }
+}
+
+/// The file of the shard now is not of this transaction: it has been written
+/// to disk at the commit of another one, and ours must log what it changes.
+///
+/// # Safety
+/// An existing relation, locked.
+unsafe fn forget_new_file(shard: Oid) {
+    // SAFETY: fields of the open relation's cache entry, of this process alone.
+    unsafe {
+        let relation = pg_sys::table_open(shard, pg_sys::NoLock as _);
+        #[cfg(feature = "pg15")]
+        {
+            (*relation).rd_newRelfilenodeSubid = pg_sys::InvalidSubTransactionId;
+            (*relation).rd_firstRelfilenodeSubid = pg_sys::InvalidSubTransactionId;
+        }
+        #[cfg(not(feature = "pg15"))]
+        {
+            (*relation).rd_newRelfilelocatorSubid = pg_sys::InvalidSubTransactionId;
+            (*relation).rd_firstRelfilelocatorSubid = pg_sys::InvalidSubTransactionId;
+        }
+        pg_sys::table_close(relation, pg_sys::NoLock as _);
+    }
+}
+
+/// The oldest transaction that a table may have tuples of.
+///
+/// # Safety
+/// In a transaction.
+unsafe fn horizons(table: Oid) -> Result<(pg_sys::TransactionId, pg_sys::MultiXactId), ErrorReport> {
+    // SAFETY: the tuple is read before it is released.
+    unsafe {
+        let tuple =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, pg_sys::Datum::from(table));
+        if tuple.is_null() {
+            return Err(error::new(
+                SqlState::ObjectNotInPrerequisiteState,
+                "a table with rows of this COPY was dropped before it could take its place",
+                None,
+                Some("Repeat the COPY; it has changed nothing.".to_owned()),
+            ));
+        }
+        let form = &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_class>(tuple);
+        let found = (form.relfrozenxid, form.relminmxid);
+        pg_sys::ReleaseSysCache(tuple);
+        Ok(found)
+    }
+}
+
+/// # Safety
+/// In a transaction.
+unsafe fn leave_extension(table: Oid) {
+    // SAFETY: removes a dependency of ours.
+    unsafe {
+        pg_sys::deleteDependencyRecordsForClass(
+            pg_sys::RelationRelationId,
+            table,
+            pg_sys::ExtensionRelationId,
+            pg_sys::DependencyType::DEPENDENCY_EXTENSION as c_char,
+        );
+    }
+}
+
+/// Drops a staging table, if it is still there and is one.
+pub fn drop(staging: Oid) {
+    // SAFETY: the lock comes first; then the table cannot go any more.
+    unsafe {
+        pg_sys::LockRelationOid(staging, pg_sys::AccessExclusiveLock as _);
+        let schema = pg_sys::get_rel_namespace(staging);
+        if schema == pg_sys::InvalidOid || schema != pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true) {
+            return;
+        }
+        leave_extension(staging);
+        pg_sys::CommandCounterIncrement();
+        pg_sys::performDeletion(
+            &address(pg_sys::RelationRelationId, staging),
+            pg_sys::DropBehavior::DROP_RESTRICT,
+            pg_sys::PERFORM_DELETION_INTERNAL as _,
+        );
+    }
+}
+
+/// The name of a shard's staging table in one load.
+#[must_use]
+pub fn name(shard: Oid, load: u64) -> CString {
+    CString::new(format!("load_{}_{load:x}", shard.to_u32())).unwrap_or_default()
+}
