@@ -18,6 +18,7 @@ use pg_presplit::planning::proposal::AlternativeError;
 use pg_presplit::planning::proposal::DocumentError;
 use pg_presplit::planning::proposal::ProposalError;
 use pg_presplit::planning::provision::rewrite::Refusal;
+use pg_presplit::planning::routing::format::Refusal as CopyRefusal;
 use pg_presplit::planning::workload::declared::DeclaredError;
 
 /// Views of the schema that texts may name, besides settings.
@@ -158,6 +159,16 @@ fn of_planning() -> Vec<Example> {
     all
 }
 
+fn of_routing() -> Vec<Example> {
+    // Its faults are PostgreSQL's own words.
+    examples!(CopyRefusal {
+        Encoding => [CopyRefusal::Encoding(text("SJIS"))],
+        LineEnd => [CopyRefusal::LineEnd("quote")],
+        QuoteIsBackslash => [CopyRefusal::QuoteIsBackslash],
+        Field => [CopyRefusal::Field(3, 3)],
+    })
+}
+
 fn of_workloads() -> Vec<Example> {
     examples!(DeclaredError {
         NotAList => [DeclaredError::NotAList],
@@ -234,7 +245,10 @@ fn of_proposals() -> Vec<Example> {
 }
 
 fn all() -> Vec<Example> {
-    [of_the_model(), of_planning(), of_workloads(), of_proposals()].into_iter().flatten().collect()
+    [of_the_model(), of_planning(), of_routing(), of_workloads(), of_proposals()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The text without what stands in double quotes.

@@ -13,6 +13,8 @@ pub enum SqlState {
     NullValueNotAllowed,
     /// 22023
     InvalidParameterValue,
+    /// 22P04
+    BadCopyFileFormat,
     /// 22032
     InvalidJsonText,
     /// 25006
@@ -59,6 +61,7 @@ impl SqlState {
             Self::FeatureNotSupported => "0A000",
             Self::NullValueNotAllowed => "22004",
             Self::InvalidParameterValue => "22023",
+            Self::BadCopyFileFormat => "22P04",
             Self::InvalidJsonText => "22032",
             Self::ReadOnlySqlTransaction => "25006",
             Self::InvalidSchemaName => "3F000",

@@ -5,7 +5,8 @@
 //!    └─────→ forecast ─┴→ proposal ─→ provision ─→ (restore, load, reshard)
 //! ```
 //!
-//! `backup` makes a profile from a dump.
+//! `backup` makes a profile from a dump, `routing` finds rows in what `COPY`
+//! reads.
 //!
 //! Pure functions: deterministic, bounded, no clock, no I/O, no PostgreSQL.
 //! Whatever an algorithm needs of the outside comes in as a value.
@@ -14,4 +15,5 @@ pub mod backup;
 pub mod forecast;
 pub mod proposal;
 pub mod provision;
+pub mod routing;
 pub mod workload;
