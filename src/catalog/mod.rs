@@ -16,3 +16,4 @@ pub mod readings;
 pub mod relations;
 pub mod samples;
 pub mod settings;
+pub mod staging;

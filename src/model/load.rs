@@ -184,7 +184,6 @@ pub enum WrittenKind {
     #[default]
     Text,
     Csv,
-    Binary,
 }
 
 /// Where a column of the shard key stands in a row.

@@ -25,6 +25,8 @@ use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::edit;
 use crate::pg::error::raise;
+use crate::pg::load_worker::attempt;
+use crate::pg::load_worker::target;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
@@ -209,6 +211,16 @@ unsafe extern "C-unwind" fn process_utility(
     // server's errors may jump over it. What was decided belongs to the
     // memory context.
     unsafe {
+        if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
+            && target::copy_into((*statement).utilityStmt).is_some()
+        {
+            match attempt::attempt(statement, true, completion) {
+                attempt::Outcome::Loaded(_) => return,
+                attempt::Outcome::InSession { reason, started } => {
+                    pgrx::debug1!("COPY in the session: {} {started}", reason.text());
+                }
+            }
+        }
         let decided = pgrx_extern_c_guard(|| {
             look_at(statement, query).map_or(std::ptr::null_mut(), |decided| {
                 PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(decided)

@@ -11,6 +11,8 @@ use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::c_char;
 use std::ptr::null_mut;
+use std::time::Duration;
+use std::time::Instant;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
@@ -32,12 +34,7 @@ unsafe extern "C-unwind" {
         minimum: pg_sys::MultiXactId,
         persistence: c_char,
     );
-    fn NewHeapCreateToastTable(
-        relation: Oid,
-        options: pg_sys::Datum,
-        lock: pg_sys::LOCKMODE,
-        old_toast: Oid,
-    );
+    fn NewHeapCreateToastTable(relation: Oid, options: pg_sys::Datum, lock: pg_sys::LOCKMODE, old_toast: Oid);
     fn CheckTableForSerializableConflictIn(relation: pg_sys::Relation);
 }
 
@@ -110,7 +107,8 @@ unsafe fn constraints(relation: pg_sys::Relation) -> *mut pg_sys::List {
             return list;
         }
         let mut add = |kind, number, name: *mut c_char, expression: *const c_char| {
-            let one = pg_sys::palloc0(size_of::<pg_sys::CookedConstraint>()).cast::<pg_sys::CookedConstraint>();
+            let one =
+                pg_sys::palloc0(size_of::<pg_sys::CookedConstraint>()).cast::<pg_sys::CookedConstraint>();
             (*one).contype = kind;
             (*one).attnum = number;
             (*one).name = name;
@@ -172,7 +170,11 @@ unsafe fn storage_options(relation: Oid, without_autovacuum: bool) -> pg_sys::Da
             pg_sys::Anum_pg_class_reloptions as _,
             &mut is_null,
         );
-        let mut options = if is_null { pg_sys::Datum::from(0) } else { pg_sys::datumCopy(options, false, -1) };
+        let mut options = if is_null {
+            pg_sys::Datum::from(0)
+        } else {
+            pg_sys::Datum::from(pg_sys::pg_detoast_datum_copy(options.cast_mut_ptr()))
+        };
         pg_sys::ReleaseSysCache(tuple);
         if without_autovacuum {
             let off = pg_sys::makeDefElem(
@@ -193,10 +195,8 @@ unsafe fn belong_to_extension(table: Oid) {
     // SAFETY: a dependency between two objects that exist.
     unsafe {
         let member = address(pg_sys::RelationRelationId, table);
-        let extension = address(
-            pg_sys::ExtensionRelationId,
-            pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), false),
-        );
+        let extension =
+            address(pg_sys::ExtensionRelationId, pg_sys::get_extension_oid(c"pg_presplit".as_ptr(), false));
         pg_sys::recordDependencyOn(&member, &extension, pg_sys::DependencyType::DEPENDENCY_EXTENSION);
     }
 }
@@ -213,10 +213,66 @@ pub struct Staged {
     pub rows: u64,
 }
 
+/// `InvalidSubTransactionId`.
+const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
+
+/// How long the swap waits for its locks before it copies rows instead.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Between two attempts to get all locks.
+const LOCK_PAUSE_MS: i64 = 20;
+
+/// Rows that are copied at once.
+const ROWS_AT_ONCE: usize = 500;
+
+/// Puts the rows of all tables into their shards: by exchanging files, or, if
+/// one shard is in use for long or has got rows meanwhile, by copying all of
+/// them. Never some this way and some that way: an old snapshot would then
+/// see a part of them. Returns whether files were exchanged.
+///
+/// # Errors
+/// If one of the tables is gone.
+pub fn take_places(staged: &[Staged]) -> Result<bool, ErrorReport> {
+    let swapped = lock_all_in_time(staged) && staged.iter().all(|one| is_blank(one.shard));
+    for one in staged {
+        pgrx::check_for_interrupts!();
+        if swapped {
+            swap(*one)?;
+        } else {
+            append(*one)?;
+        }
+    }
+    Ok(swapped)
+}
+
+/// Takes ACCESS EXCLUSIVE on all shards; whether it could in time. It never
+/// waits holding one of them, so that it takes no part in a deadlock.
+fn lock_all_in_time(staged: &[Staged]) -> bool {
+    let begin = Instant::now();
+    loop {
+        if lock_all(staged) {
+            return true;
+        }
+        if begin.elapsed() > LOCK_WAIT {
+            return false;
+        }
+        // SAFETY: the process's own latch.
+        unsafe {
+            pg_sys::WaitLatch(
+                pg_sys::MyLatch,
+                (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32,
+                LOCK_PAUSE_MS,
+                pg_sys::PG_WAIT_EXTENSION,
+            );
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+        }
+        pgrx::check_for_interrupts!();
+    }
+}
+
 /// Takes ACCESS EXCLUSIVE on all shards or on none, without waiting; whether
 /// it did. The caller holds weaker locks on them.
-#[must_use]
-pub fn lock_all(staged: &[Staged]) -> bool {
+fn lock_all(staged: &[Staged]) -> bool {
     // SAFETY: locks of relations that the caller has locked already.
     unsafe {
         for (at, one) in staged.iter().enumerate() {
@@ -231,9 +287,60 @@ pub fn lock_all(staged: &[Staged]) -> bool {
     }
 }
 
+/// Copies the rows of a staging table into its shard, and drops it. They have
+/// met the shard's conditions already.
+fn append(staged: Staged) -> Result<(), ErrorReport> {
+    // SAFETY: both are heaps of one row type; slots and tuples are the
+    // server's, and each slot owns its copy.
+    unsafe {
+        horizons(staged.staging)?;
+        let from = pg_sys::table_open(staged.staging, pg_sys::AccessShareLock as _);
+        let to = pg_sys::table_open(staged.shard, pg_sys::RowExclusiveLock as _);
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+            | pg_sys::ScanOptions::SO_ALLOW_STRAT
+            | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+        let scan = pg_sys::heap_beginscan(from, snapshot, 0, null_mut(), null_mut(), flags);
+        let read = pg_sys::table_slot_create(from, null_mut());
+        let slots: Vec<*mut pg_sys::TupleTableSlot> = (0..ROWS_AT_ONCE)
+            .map(|_| pg_sys::MakeSingleTupleTableSlot((*to).rd_att, &raw const pg_sys::TTSOpsHeapTuple))
+            .collect();
+        let bulk = pg_sys::GetBulkInsertState();
+        let command = pg_sys::GetCurrentCommandId(true);
+        let mut more = true;
+        while more {
+            pgrx::check_for_interrupts!();
+            let mut count = 0;
+            while count < ROWS_AT_ONCE {
+                more = pg_sys::heap_getnextslot(scan, pg_sys::ScanDirection::ForwardScanDirection, read);
+                if !more {
+                    break;
+                }
+                pg_sys::ExecForceStoreHeapTuple(pg_sys::ExecCopySlotHeapTuple(read), slots[count], true);
+                count += 1;
+            }
+            if count > 0 {
+                let mut batch = slots.clone();
+                pg_sys::heap_multi_insert(to, batch.as_mut_ptr(), count as i32, command, 0, bulk);
+            }
+        }
+        for slot in slots {
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+        pg_sys::FreeBulkInsertState(bulk);
+        pg_sys::ExecDropSingleTupleTableSlot(read);
+        pg_sys::heap_endscan(scan);
+        pg_sys::UnregisterSnapshot(snapshot);
+        pg_sys::table_close(to, pg_sys::NoLock as _);
+        pg_sys::table_close(from, pg_sys::NoLock as _);
+    }
+    drop(staged.staging);
+    Ok(())
+}
+
 /// Whether a shard has not a single page; with ACCESS EXCLUSIVE, it stays so.
 #[must_use]
-pub fn is_blank(shard: Oid) -> bool {
+fn is_blank(shard: Oid) -> bool {
     // SAFETY: the caller holds a lock.
     unsafe {
         let relation = pg_sys::table_open(shard, pg_sys::NoLock as _);
@@ -248,7 +355,7 @@ pub fn is_blank(shard: Oid) -> bool {
 ///
 /// # Errors
 /// If one of the tables is gone.
-pub fn swap(staged: Staged) -> Result<(), ErrorReport> {
+fn swap(staged: Staged) -> Result<(), ErrorReport> {
     // SAFETY: ACCESS EXCLUSIVE on the shard is held, and taken on the staging table.
     unsafe {
         pg_sys::LockRelationOid(staged.staging, pg_sys::AccessExclusiveLock as _);
@@ -290,13 +397,13 @@ unsafe fn forget_new_file(shard: Oid) {
         let relation = pg_sys::table_open(shard, pg_sys::NoLock as _);
         #[cfg(feature = "pg15")]
         {
-            (*relation).rd_newRelfilenodeSubid = pg_sys::InvalidSubTransactionId;
-            (*relation).rd_firstRelfilenodeSubid = pg_sys::InvalidSubTransactionId;
+            (*relation).rd_newRelfilenodeSubid = NO_SUBTRANSACTION;
+            (*relation).rd_firstRelfilenodeSubid = NO_SUBTRANSACTION;
         }
         #[cfg(not(feature = "pg15"))]
         {
-            (*relation).rd_newRelfilelocatorSubid = pg_sys::InvalidSubTransactionId;
-            (*relation).rd_firstRelfilelocatorSubid = pg_sys::InvalidSubTransactionId;
+            (*relation).rd_newRelfilelocatorSubid = NO_SUBTRANSACTION;
+            (*relation).rd_firstRelfilelocatorSubid = NO_SUBTRANSACTION;
         }
         pg_sys::table_close(relation, pg_sys::NoLock as _);
     }

@@ -81,8 +81,7 @@ impl Crew {
             pg_sys::BecomeLockGroupLeader();
             let segment = fill(target, workers, load);
             let base = pg_sys::dsm_segment_address(segment).cast::<u8>();
-            let mut crew =
-                Self { segment, workers: Vec::new(), load, root_name: target.name().to_owned() };
+            let mut crew = Self { segment, workers: Vec::new(), load, root_name: target.name().to_owned() };
             for number in 0..workers {
                 let (orders, answers) = (*base.cast::<Shared>()).queues(number);
                 let orders = pg_sys::shm_mq_create(base.add(orders).cast(), shared::ORDERS_BYTES);
@@ -197,9 +196,8 @@ impl Crew {
             let error = pg_sys::palloc0(size_of::<pg_sys::ErrorData>()).cast::<pg_sys::ErrorData>();
             pg_guard_ffi_boundary(|| server::pq_parse_errornotice(text, error));
             let mut line = 0;
-            let mut shard = String::new();
             if let Some(context) = text_of((*error).context) {
-                let told = self.retell_context(&context, &self.workers[worker].lines, &mut line, &mut shard);
+                let told = self.retell_context(&context, &self.workers[worker].lines, &mut line);
                 (*error).context = kept(&told);
             }
             let own = |text: *mut c_char| match text_of(text) {
@@ -209,7 +207,9 @@ impl Crew {
             (*error).message = own((*error).message);
             (*error).detail = own((*error).detail);
             (*error).hint = own((*error).hint);
-            if let Some((shard, schema)) = text_of((*error).table_name).and_then(|name| self.shard_named(&name)) {
+            if let Some((shard, schema)) =
+                text_of((*error).table_name).and_then(|name| self.shard_named(&name))
+            {
                 (*error).table_name = kept(&shard);
                 (*error).schema_name = kept(&schema);
             }
@@ -219,7 +219,7 @@ impl Crew {
     }
 
     /// `COPY load_16400_5f, line 3` → `COPY orders, line 712`.
-    fn retell_context(&self, context: &str, lines: &[u8], line: &mut u64, _shard: &mut String) -> String {
+    fn retell_context(&self, context: &str, lines: &[u8], line: &mut u64) -> String {
         let mut told: Vec<String> = Vec::new();
         for one in context.split('\n') {
             let mut one = one.to_owned();
@@ -227,7 +227,8 @@ impl Crew {
                 let after = one.find(&name).map_or(0, |at| at + name.len());
                 let digits = one[after..].find(|c: char| c.is_ascii_digit()).map(|at| after + at);
                 if let Some(from) = digits {
-                    let to = one[from..].find(|c: char| !c.is_ascii_digit()).map_or(one.len(), |at| from + at);
+                    let to =
+                        one[from..].find(|c: char| !c.is_ascii_digit()).map_or(one.len(), |at| from + at);
                     if let Ok(number) = one[from..to].parse() {
                         *line = line_of_input(lines, number);
                         one.replace_range(from..to, &line.to_string());
@@ -298,10 +299,7 @@ impl Crew {
 /// In the transaction of the load.
 pub unsafe fn throw(failure: Failure) {
     // SAFETY: the error lives until the transaction ends.
-    unsafe {
-        (*failure.error).elevel = pg_sys::ERROR as i32;
-        server::ThrowErrorData(failure.error);
-    }
+    unsafe { server::ThrowErrorData(failure.error) };
 }
 
 /// # Safety
@@ -354,13 +352,11 @@ unsafe fn fill(target: &Target, workers: usize, load: u64) -> *mut pg_sys::dsm_s
             load,
             transaction_at: pg_sys::GetCurrentTransactionStartTimestamp(),
             statement_at: pg_sys::GetCurrentStatementStartTimestamp(),
-            binary: target.is_binary(),
             libraries,
             settings,
             options: options_part,
             columns: columns_part,
             queues_at,
-            workers,
         });
         segment
     }
@@ -389,8 +385,7 @@ unsafe fn describe(
     for (to, from) in worker.bgw_extra.iter_mut().zip(number.to_le_bytes()) {
         *to = from as c_char;
     }
-    worker.bgw_flags =
-        (pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION) as i32;
+    worker.bgw_flags = (pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION) as i32;
     worker.bgw_start_time = pg_sys::BgWorkerStartTime::BgWorkerStart_RecoveryFinished;
     worker.bgw_restart_time = pg_sys::BGW_NEVER_RESTART as i32;
     // SAFETY: reads a handle and the process's own id.

@@ -17,6 +17,7 @@
 //! The leader never waits but for its latch. A worker whose leader is gone
 //! finds its queue detached and ends; it commits only on an order.
 
+pub mod attempt;
 pub mod crew;
 pub mod route;
 mod server;

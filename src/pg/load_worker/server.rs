@@ -75,6 +75,7 @@ unsafe extern "C-unwind" {
         inherits: bool,
         in_from: bool,
     ) -> *mut pg_sys::ParseNamespaceItem;
+    pub fn table_openrv(name: *const pg_sys::RangeVar, lock: pg_sys::LOCKMODE) -> pg_sys::Relation;
     pub fn table_open(relation: Oid, lock: pg_sys::LOCKMODE) -> pg_sys::Relation;
     pub fn table_close(relation: pg_sys::Relation, lock: pg_sys::LOCKMODE);
     pub fn CommandCounterIncrement();
@@ -89,10 +90,7 @@ unsafe extern "C-unwind" {
         state: *mut pg_sys::EState,
         relation: pg_sys::Relation,
     ) -> *mut PartitionTupleRouting;
-    pub fn ExecCleanupTupleRouting(
-        state: *mut pg_sys::ModifyTableState,
-        routing: *mut PartitionTupleRouting,
-    );
+    pub fn ExecCleanupTupleRouting(state: *mut pg_sys::ModifyTableState, routing: *mut PartitionTupleRouting);
     pub fn ExecFindPartition(
         state: *mut pg_sys::ModifyTableState,
         root: *mut pg_sys::ResultRelInfo,

@@ -29,14 +29,12 @@ pub struct Shared {
     pub load: u64,
     pub transaction_at: pg_sys::TimestampTz,
     pub statement_at: pg_sys::TimestampTz,
-    pub binary: bool,
     pub libraries: Part,
     pub settings: Part,
     /// The options of the COPY, as the server writes nodes.
     pub options: Part,
     pub columns: Part,
     pub queues_at: usize,
-    pub workers: usize,
 }
 
 /// A part of the piece, by its place.

@@ -20,6 +20,7 @@ use pgrx::pg_sys::Oid;
 use crate::model::load::Written;
 use crate::model::load::WrittenKey;
 use crate::model::load::WrittenKind;
+use crate::pg::encoding;
 use crate::pg::staging::attribute;
 
 /// Why a COPY is not loaded by workers.
@@ -43,6 +44,7 @@ pub enum Reason {
     Expression,
     NotEmpty,
     Encoding,
+    Binary,
     Small,
     Busy,
     NoWorkers,
@@ -69,13 +71,17 @@ impl Reason {
             Self::Default => "a column that the COPY leaves out has a default",
             Self::Expression => "a check or a generated column calls functions that are not PostgreSQL's own",
             Self::NotEmpty => "a shard has rows already",
-            Self::Encoding => "of the encoding of the client",
+            Self::Encoding => "the rows are not in the encoding of the database",
+            Self::Binary => "the rows are binary",
             Self::Small => "the rows are few",
             Self::Busy => "another COPY into the table is going on",
             Self::NoWorkers => "no background worker is free",
         }
     }
 }
+
+/// The number of `pg_partitioned_table.partattrs`, the same in all versions.
+const PARTATTRS: i16 = 5;
 
 /// Options that only say how a row is written.
 const OF_FORMAT: &[&CStr] = &[
@@ -135,6 +141,9 @@ impl Target {
             if i32::from((*(*relation).rd_rel).relkind) != pg_sys::RELKIND_PARTITIONED_TABLE as i32 {
                 return Err(Reason::Refused);
             }
+            if !may_copy(statement, (*relation).rd_id) {
+                return Err(Reason::Refused);
+            }
             for option in PgList::<pg_sys::DefElem>::from_pg(statement.options).iter_ptr() {
                 if !OF_FORMAT.contains(&CStr::from_ptr((*option).defname)) {
                     return Err(Reason::Options);
@@ -170,8 +179,7 @@ impl Target {
                 keys,
                 options: options_text(statement.options, encoding),
                 columns: columns_text(relation, &numbers),
-                file: (!statement.filename.is_null())
-                    .then(|| CStr::from_ptr(statement.filename).to_owned()),
+                file: (!statement.filename.is_null()).then(|| CStr::from_ptr(statement.filename).to_owned()),
                 is_program: statement.is_program,
             })
         }
@@ -195,11 +203,6 @@ impl Target {
     #[must_use]
     pub fn leaves(&self) -> &[Oid] {
         &self.leaves
-    }
-
-    #[must_use]
-    pub fn is_binary(&self) -> bool {
-        self.written.kind == WrittenKind::Binary
     }
 
     pub(super) fn relation(&self) -> pg_sys::Relation {
@@ -248,6 +251,25 @@ unsafe fn session_allows(top_level: bool) -> Result<(), Reason> {
             return Err(Reason::NotAlone);
         }
         Ok(())
+    }
+}
+
+/// Whether the user may insert into the whole table, and read what is to be read.
+///
+/// # Safety
+/// In a transaction.
+unsafe fn may_copy(statement: &CopyStmt, table: Oid) -> bool {
+    // SAFETY: look-ups of rights.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        let may_insert =
+            pg_sys::pg_class_aclcheck(table, user, pg_sys::ACL_INSERT as _) == pg_sys::AclResult::ACLCHECK_OK;
+        let role = if statement.is_program {
+            pg_sys::ROLE_PG_EXECUTE_SERVER_PROGRAM
+        } else {
+            pg_sys::ROLE_PG_READ_SERVER_FILES
+        };
+        may_insert && (statement.filename.is_null() || pg_sys::has_privs_of_role(user, Oid::from(role)))
     }
 }
 
@@ -339,9 +361,15 @@ unsafe fn key_columns(
         if tuple.is_null() {
             return Err(Reason::Refused);
         }
-        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_partitioned_table>(tuple);
-        let numbers: Vec<i16> =
-            (*form).partattrs.values.as_slice((*form).partnatts as usize).to_vec();
+        let mut is_null = false;
+        let found = pg_sys::SysCacheGetAttr(
+            pg_sys::SysCacheIdentifier::PARTRELID as _,
+            tuple,
+            PARTATTRS,
+            &mut is_null,
+        );
+        let vector = &*found.cast_mut_ptr::<pg_sys::int2vector>();
+        let numbers: Vec<i16> = vector.values.as_slice(vector.dim1 as usize).to_vec();
         pg_sys::ReleaseSysCache(tuple);
         for number in numbers {
             if number <= 0 {
@@ -386,7 +414,11 @@ unsafe fn leaf_allows(leaf: pg_sys::Relation) -> Result<(), Reason> {
 
 unsafe fn encoding_of(options: &pg_sys::CopyFormatOptions) -> i32 {
     // SAFETY: reads a setting of the backend.
-    if options.file_encoding < 0 { unsafe { pg_sys::pg_get_client_encoding() } } else { options.file_encoding }
+    if options.file_encoding < 0 {
+        unsafe { pg_sys::pg_get_client_encoding() }
+    } else {
+        options.file_encoding
+    }
 }
 
 unsafe fn written_of(
@@ -400,15 +432,15 @@ unsafe fn written_of(
         if options.header_line == pg_sys::CopyHeaderChoice::COPY_HEADER_MATCH {
             return Err(Reason::Header);
         }
-        let encoding = pg_sys::pg_encoding_to_char_of(encoding_of(options));
+        if options.binary {
+            return Err(Reason::Binary);
+        }
+        let encoding = encoding_of(options);
+        if encoding != pg_sys::GetDatabaseEncoding() {
+            return Err(Reason::Encoding);
+        }
         Ok(Written {
-            kind: if options.binary {
-                WrittenKind::Binary
-            } else if options.csv_mode {
-                WrittenKind::Csv
-            } else {
-                WrittenKind::Text
-            },
+            kind: if options.csv_mode { WrittenKind::Csv } else { WrittenKind::Text },
             from_client: statement.filename.is_null(),
             columns: columns.len(),
             delimiter: byte(options.delim),
@@ -421,7 +453,7 @@ unsafe fn written_of(
             header: options.header_line != pg_sys::CopyHeaderChoice::COPY_HEADER_FALSE,
             quote: byte(options.quote),
             escape: byte(options.escape),
-            encoding,
+            encoding: encoding::name(encoding),
             keys: Vec::new(),
         })
     }
@@ -439,9 +471,7 @@ unsafe fn key_of(
         let column = &*attribute(relation, number);
         let name = CStr::from_ptr(column.attname.data.as_ptr());
         let named = |list: *mut pg_sys::List| {
-            PgList::<pg_sys::String>::from_pg(list)
-                .iter_ptr()
-                .any(|one| CStr::from_ptr((*one).sval) == name)
+            PgList::<pg_sys::String>::from_pg(list).iter_ptr().any(|one| CStr::from_ptr((*one).sval) == name)
         };
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         let (all_not_null, all_null) = (options.force_notnull_all, options.force_null_all);
@@ -468,7 +498,7 @@ unsafe fn options_text(options: *mut pg_sys::List, encoding: i32) -> CString {
         }
         let boolean = pg_sys::makeString(pg_sys::pstrdup(c"true".as_ptr()));
         list = pg_sys::lappend(list, option_of(c"freeze", boolean.cast()).cast());
-        let name = CString::new(pg_sys::pg_encoding_to_char_of(encoding)).unwrap_or_default();
+        let name = CString::new(encoding::name(encoding)).unwrap_or_default();
         let name = pg_sys::makeString(pg_sys::pstrdup(name.as_ptr()));
         list = pg_sys::lappend(list, option_of(c"encoding", name.cast()).cast());
         CStr::from_ptr(pg_sys::nodeToString(list.cast())).to_owned()

@@ -88,8 +88,6 @@ struct Worker {
     piece_bytes: usize,
     /// Bytes of the batch that did not come yet.
     missing: u64,
-    /// How much of a binary file's frame was read.
-    frame: usize,
     lines: *const u8,
     lines_bytes: usize,
 }
@@ -168,7 +166,6 @@ unsafe fn attach(argument: pg_sys::Datum) -> Option<(*const Shared, Worker)> {
             piece: null(),
             piece_bytes: 0,
             missing: 0,
-            frame: 0,
             lines: null(),
             lines_bytes: 0,
         };
@@ -297,7 +294,7 @@ unsafe fn load(worker: &mut Worker, head: Head<'_>) {
         std::ptr::copy_nonoverlapping(head.lines.as_ptr(), lines, head.lines.len());
         (worker.lines, worker.lines_bytes) = (lines, head.lines.len());
         (worker.piece, worker.piece_bytes) = (null(), 0);
-        (worker.missing, worker.frame) = (head.bytes, 0);
+        worker.missing = head.bytes;
         let shard = shard_of(worker, Oid::from(head.shard));
         pg_sys::CurrentMemoryContext = worker.scratch;
         let relation = server::table_open((*shard).staging, pg_sys::RowExclusiveLock as _);
@@ -354,12 +351,14 @@ unsafe fn shard_of(worker: &mut Worker, oid: Oid) -> *mut Shard {
         }
         let shared = &*worker.shared;
         let staging = pgrx_extern_c_guard(|| {
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
             let staging = staging::create(oid, &staging::name(oid, shared.load));
             let registered =
                 Registered { load: shared.load, leader_pid: shared.leader_pid, shard: oid, staging };
             if let Some(Err(error)) = REGISTER.get().map(|register| register(&registered)) {
                 raise(error);
             }
+            pg_sys::PopActiveSnapshot();
             staging
         });
         pg_sys::CurrentMemoryContext = worker.memory;
@@ -402,21 +401,13 @@ unsafe fn report(worker: &Worker) {
     }
 }
 
-/// What frames the rows of a binary file.
-const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const BINARY_TAIL: &[u8] = b"\xff\xff";
-
 /// Gives the server's parser the next bytes of the batch at hand.
 unsafe extern "C-unwind" fn next_bytes(buffer: *mut c_void, least: c_int, most: c_int) -> c_int {
     // SAFETY: called by the server within `load`, with room for `most` bytes.
     unsafe {
         let worker = &mut *WORKER.get();
-        let binary = (*worker.shared).binary;
         let (buffer, most) = (buffer.cast::<u8>(), most as usize);
         let mut given = 0;
-        if binary && worker.frame < BINARY_HEAD.len() {
-            given += frame(worker, BINARY_HEAD, 0, buffer, most);
-        }
         while given < most && (given == 0 || given < least as usize) {
             if worker.piece_bytes == 0 && !next_piece(worker) {
                 break;
@@ -427,23 +418,8 @@ unsafe extern "C-unwind" fn next_bytes(buffer: *mut c_void, least: c_int, most: 
             worker.piece_bytes -= bytes;
             given += bytes;
         }
-        let is_over = worker.piece_bytes == 0 && worker.missing == 0;
-        if binary && is_over && given < most {
-            given += frame(worker, BINARY_TAIL, BINARY_HEAD.len(), buffer.add(given), most - given);
-        }
         given as c_int
     }
-}
-
-/// # Safety
-/// There is room for `most` bytes.
-unsafe fn frame(worker: &mut Worker, text: &[u8], before: usize, to: *mut u8, most: usize) -> usize {
-    let rest = &text[(worker.frame - before).min(text.len())..];
-    let bytes = rest.len().min(most);
-    // SAFETY: as above.
-    unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), to, bytes) };
-    worker.frame += bytes;
-    bytes
 }
 
 /// # Safety

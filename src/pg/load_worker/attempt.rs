@@ -1,0 +1,206 @@
+//! The one entry: a COPY as the statement hook sees it is loaded by workers,
+//! or left to the session with the reason.
+//!
+//! What is decided and done comes from the floor above as a function. Errors
+//! of a worker leave from here, unchanged, when nothing is owned any more.
+
+use std::ffi::c_char;
+use std::ffi::c_void;
+use std::sync::OnceLock;
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::pgrx_extern_c_guard;
+
+use crate::pg::error::raise;
+use crate::pg::load_worker::crew;
+use crate::pg::load_worker::crew::Failure;
+use crate::pg::load_worker::server;
+use crate::pg::load_worker::source;
+use crate::pg::load_worker::target;
+use crate::pg::load_worker::target::Reason;
+use crate::pg::load_worker::target::Target;
+
+/// How a load by workers ended.
+pub enum Outcome {
+    Loaded(u64),
+    /// The session is to do it, or if `started`, has done it.
+    InSession {
+        reason: Reason,
+        started: bool,
+    },
+}
+
+/// Why a load ends in an error.
+pub enum Stop {
+    Worker(Failure),
+    /// An error of the leader's own, at a line of the input if it is not 0.
+    Leader {
+        report: ErrorReport,
+        line: u64,
+    },
+}
+
+impl From<ErrorReport> for Stop {
+    fn from(report: ErrorReport) -> Self {
+        Self::Leader { report, line: 0 }
+    }
+}
+
+/// Loads an open target.
+pub type Loader = fn(Target) -> Result<Outcome, Stop>;
+
+static LOADER: OnceLock<Loader> = OnceLock::new();
+
+/// Tells who loads; called once, from `_PG_init`.
+pub fn install(loader: Loader) {
+    let _ = LOADER.set(loader);
+}
+
+/// What is left after the guard; owns nothing.
+enum Left {
+    Outcome(Outcome),
+    Session(Reason),
+    Throw(Failure),
+}
+
+/// Loads by workers what they may load.
+///
+/// # Safety
+/// As a utility hook is called, with a `COPY` that the user may do: rights
+/// have been checked. Own nothing, errors pass.
+pub unsafe fn attempt(
+    statement: *mut pg_sys::PlannedStmt,
+    top_level: bool,
+    completion: *mut pg_sys::QueryCompletion,
+) -> Outcome {
+    // SAFETY: a valid statement; between the guards this frame owns nothing.
+    unsafe {
+        let left = pgrx_extern_c_guard(|| guarded(statement, top_level));
+        match left {
+            Left::Outcome(outcome) => {
+                if let Outcome::Loaded(rows) = outcome {
+                    complete(completion, rows);
+                }
+                outcome
+            }
+            Left::Session(reason) => {
+                let rows = in_session((*statement).utilityStmt.cast());
+                complete(completion, rows);
+                Outcome::InSession { reason, started: true }
+            }
+            Left::Throw(failure) => {
+                crew::throw(failure);
+                Outcome::InSession { reason: Reason::Refused, started: false }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Where to say what a statement did, or null.
+unsafe fn complete(completion: *mut pg_sys::QueryCompletion, rows: u64) {
+    if !completion.is_null() {
+        // SAFETY: as above.
+        unsafe {
+            (*completion).commandTag = pg_sys::CommandTag::CMDTAG_COPY;
+            (*completion).nprocessed = rows;
+        }
+    }
+}
+
+/// Loads the rows that have begun to come by the server's own COPY. Own
+/// nothing: errors jump.
+///
+/// # Safety
+/// A COPY whose rows were handed over to [`source::reread`].
+unsafe fn in_session(statement: *mut pg_sys::CopyStmt) -> u64 {
+    // SAFETY: as the server's DoCopy, for a statement without a condition.
+    unsafe {
+        let relation = server::table_openrv((*statement).relation, pg_sys::RowExclusiveLock as _);
+        let state = server::make_parsestate(std::ptr::null_mut());
+        server::addRangeTableEntryForRelation(
+            state,
+            relation,
+            pg_sys::RowExclusiveLock as _,
+            std::ptr::null_mut(),
+            false,
+            false,
+        );
+        let copy = server::BeginCopyFrom(
+            state,
+            relation,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            false,
+            Some(source::reread),
+            (*statement).attlist,
+            (*statement).options,
+        );
+        let rows = server::CopyFrom(copy);
+        server::EndCopyFrom(copy);
+        server::free_parsestate(state);
+        server::table_close(relation, pg_sys::NoLock as _);
+        pgrx_extern_c_guard(source::end);
+        rows
+    }
+}
+
+unsafe fn guarded(statement: *mut pg_sys::PlannedStmt, top_level: bool) -> Left {
+    let leave = |reason| Left::Outcome(Outcome::InSession { reason, started: false });
+    // SAFETY: as above.
+    unsafe {
+        let (Some(copy), Some(loader)) = (target::copy_into((*statement).utilityStmt), LOADER.get()) else {
+            return leave(Reason::Refused);
+        };
+        let target = match Target::open(&*copy, top_level) {
+            Ok(target) => target,
+            Err(reason) => return leave(reason),
+        };
+        let name = target.name().to_owned();
+        match loader(target) {
+            Ok(Outcome::InSession { reason, started: true }) => Left::Session(reason),
+            Ok(outcome) => Left::Outcome(outcome),
+            Err(Stop::Worker(failure)) => Left::Throw(failure),
+            Err(Stop::Leader { report, line }) => raise_in_line(report, &name, line),
+        }
+    }
+}
+
+/// Where an error of the leader's is.
+struct Line {
+    name: *const c_char,
+    line: u64,
+}
+
+unsafe extern "C-unwind" fn say_line(line: *mut c_void) {
+    // SAFETY: called by the server while the error is built.
+    unsafe {
+        let line = line.cast::<Line>();
+        server::set_errcontext_domain(std::ptr::null());
+        server::errcontext_msg(c"COPY %s, line %llu".as_ptr(), (*line).name, (*line).line);
+    }
+}
+
+/// Raises an error with the context that the server's COPY would give it.
+fn raise_in_line(report: ErrorReport, table: &str, line: u64) -> ! {
+    if line == 0 {
+        raise(report);
+    }
+    // SAFETY: the callback and what it reads are the server's memory; after an
+    // error the server forgets it.
+    unsafe {
+        let name = pg_sys::pnstrdup(table.as_ptr().cast(), table.len());
+        let said = pg_sys::palloc0(size_of::<Line>()).cast::<Line>();
+        said.write(Line { name, line });
+        let callback =
+            pg_sys::palloc0(size_of::<pg_sys::ErrorContextCallback>()).cast::<pg_sys::ErrorContextCallback>();
+        callback.write(pg_sys::ErrorContextCallback {
+            previous: pg_sys::error_context_stack,
+            callback: Some(say_line),
+            arg: said.cast(),
+        });
+        pg_sys::error_context_stack = callback;
+    }
+    raise(report)
+}
