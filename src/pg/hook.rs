@@ -23,6 +23,7 @@ use crate::model::utility::Utility;
 use crate::pg::context::close_settings;
 use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::copy;
 use crate::pg::edit;
 use crate::pg::error::raise;
 use crate::pg::server;
@@ -41,6 +42,8 @@ pub enum Work {
     OnPart { command: Option<usize>, relation: QualifiedName, name: String },
     /// A statement of ours, under a pinned search_path.
     Sql(String),
+    /// A COPY whose rows are batched by shard if that changes nothing else.
+    Load,
 }
 
 /// What to run in place of a statement; none = the statement as it is.
@@ -233,6 +236,13 @@ unsafe extern "C-unwind" fn process_utility(
                     };
                     inner.pass(statement, false);
                 }
+                Step::Load => {
+                    let reason = copy::load(statement, query, completion);
+                    if reason.is_some() {
+                        call.pass(statement, read_only);
+                    }
+                    copy::set_outcome(reason);
+                }
                 Step::Nothing => {}
             }
         }
@@ -283,7 +293,11 @@ struct Decided {
 
 impl Decided {
     fn is_unchanged(&self) -> bool {
-        matches!(self.work.as_slice(), [Work::Statement { command: None, edits }] if edits.is_empty())
+        match self.work.as_slice() {
+            [Work::Statement { command: None, edits }] => edits.is_empty(),
+            [Work::Load] => true,
+            _ => false,
+        }
     }
 }
 
@@ -342,6 +356,7 @@ unsafe fn extension_stays() -> bool {
 enum Step {
     Statement { statement: *mut pg_sys::PlannedStmt, read_only: bool },
     OnShard { statement: *mut pg_sys::PlannedStmt },
+    Load,
     Nothing,
 }
 
@@ -377,6 +392,7 @@ unsafe fn prepare(statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[
                 edit::redirect_to_part((*copy).utilityStmt, relation, name);
                 Step::OnShard { statement: copy }
             }
+            Work::Load => Step::Load,
             Work::Sql(sql) => {
                 if let Err(error) = with_pinned_search_path(|| spi::run(sql, &[])) {
                     raise(error);
