@@ -113,8 +113,9 @@ fn load(target: Target) -> Result<Outcome, Stop> {
     router.finish();
     target.close();
     let rows = put_in_place(load, filled)?;
+    let workers = crew.len();
     crew.dismiss();
-    Ok(Outcome::Loaded(rows))
+    Ok(Outcome::Loaded { rows, workers })
 }
 
 /// Whether the catalog and the server allow it, and for how many workers.

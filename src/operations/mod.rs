@@ -11,6 +11,7 @@ pub mod check;
 pub mod convert;
 pub mod foresee;
 pub mod growth;
+pub mod load;
 pub mod load_workers;
 pub mod provision;
 pub mod rephrase;

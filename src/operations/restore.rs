@@ -19,6 +19,7 @@ use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::operations::load;
 use crate::operations::provision::server_major;
 use crate::pg::error;
 use crate::pg::guc;
@@ -46,7 +47,13 @@ struct Concerned {
 }
 
 fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, ErrorReport> {
-    if !guc::on("restore_hook") || !arming::any()? {
+    if !guc::on("restore_hook") {
+        return Ok(None);
+    }
+    if let Utility::CopyFrom { relation, .. } = statement {
+        return load::decide(relation);
+    }
+    if !arming::any()? {
         return Ok(None);
     }
     let mut concerned = Vec::new();
@@ -61,8 +68,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         return Ok(None);
     }
     let mut all: Vec<Work> = Vec::new();
-    // A COPY is logged when it is done; an index needs a tablespace that a partitioned one may have.
-    let mut changed = matches!(statement, Utility::CopyFrom { .. } | Utility::CreateIndex(_));
+    // An index needs a tablespace that a partitioned one may have.
+    let mut changed = matches!(statement, Utility::CreateIndex(_));
     for table in &concerned {
         let on_shards = on_shards(statement, &table.relation)?;
         let armed = Armed {
@@ -308,6 +315,7 @@ fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
             // The block that takes default grants from the shards says nothing to a reader.
             Work::Sql(sql) if *sql == ddl::revoke_grants(&table.relation, false) => continue,
             Work::Sql(sql) => sql.clone(),
+            Work::Load => original.to_owned(),
         };
         if lines.len() > NAMED_MAX {
             more += 1;
@@ -349,18 +357,7 @@ fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), E
             }
             Ok(())
         }
-        Utility::CopyFrom { relation, .. } => match arming::find(relation)? {
-            Some(arming) => arming::log(&Rewritten {
-                relation,
-                proposal_id: arming.proposal_id,
-                kind: statement.kind(),
-                original,
-                executed: original,
-                note: &format!("{processed} rows routed by PostgreSQL in the session"),
-                rows_loaded: i64::try_from(processed).ok(),
-            }),
-            None => Ok(()),
-        },
+        Utility::CopyFrom { relation, .. } => load::finished(relation, original, processed),
         _ => Ok(()),
     }
 }

@@ -23,10 +23,11 @@ use crate::model::utility::Utility;
 use crate::pg::context::close_settings;
 use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::copy;
 use crate::pg::edit;
 use crate::pg::error::raise;
 use crate::pg::load_worker::attempt;
-use crate::pg::load_worker::target;
+use crate::pg::load_worker::attempt::Outcome;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
@@ -43,6 +44,8 @@ pub enum Work {
     OnPart { command: Option<usize>, relation: QualifiedName, name: String },
     /// A statement of ours, under a pinned search_path.
     Sql(String),
+    /// A COPY whose rows are batched by shard if that changes nothing else.
+    Load,
 }
 
 /// What to run in place of a statement; none = the statement as it is.
@@ -211,16 +214,6 @@ unsafe extern "C-unwind" fn process_utility(
     // server's errors may jump over it. What was decided belongs to the
     // memory context.
     unsafe {
-        if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
-            && target::copy_into((*statement).utilityStmt).is_some()
-        {
-            match attempt::attempt(statement, true, completion) {
-                attempt::Outcome::Loaded(_) => return,
-                attempt::Outcome::InSession { reason, started } => {
-                    pgrx::debug1!("COPY in the session: {} {started}", reason.text());
-                }
-            }
-        }
         let decided = pgrx_extern_c_guard(|| {
             look_at(statement, query).map_or(std::ptr::null_mut(), |decided| {
                 PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(decided)
@@ -244,6 +237,22 @@ unsafe extern "C-unwind" fn process_utility(
                         ..call
                     };
                     inner.pass(statement, false);
+                }
+                Step::Load => {
+                    let top_level = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
+                    if let Outcome::InSession { started, .. } =
+                        attempt::attempt(statement, top_level, completion)
+                    {
+                        let source = attempt::source(started);
+                        let reason = copy::load(statement, query, completion, source);
+                        if reason.is_some() && started {
+                            attempt::in_session(statement, completion);
+                        } else if reason.is_some() {
+                            call.pass(statement, read_only);
+                        }
+                        pgrx_extern_c_guard(attempt::end_source);
+                        copy::set_outcome(reason);
+                    }
                 }
                 Step::Nothing => {}
             }
@@ -295,7 +304,11 @@ struct Decided {
 
 impl Decided {
     fn is_unchanged(&self) -> bool {
-        matches!(self.work.as_slice(), [Work::Statement { command: None, edits }] if edits.is_empty())
+        match self.work.as_slice() {
+            [Work::Statement { command: None, edits }] => edits.is_empty(),
+            [Work::Load] => true,
+            _ => false,
+        }
     }
 }
 
@@ -354,6 +367,7 @@ unsafe fn extension_stays() -> bool {
 enum Step {
     Statement { statement: *mut pg_sys::PlannedStmt, read_only: bool },
     OnShard { statement: *mut pg_sys::PlannedStmt },
+    Load,
     Nothing,
 }
 
@@ -389,6 +403,7 @@ unsafe fn prepare(statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[
                 edit::redirect_to_part((*copy).utilityStmt, relation, name);
                 Step::OnShard { statement: copy }
             }
+            Work::Load => Step::Load,
             Work::Sql(sql) => {
                 if let Err(error) = with_pinned_search_path(|| spi::run(sql, &[])) {
                     raise(error);

@@ -7,6 +7,7 @@
 pub mod analyze;
 pub mod clock;
 pub mod context;
+pub mod copy;
 pub mod definition;
 pub mod disk;
 pub mod document;

@@ -4,6 +4,7 @@
 //! What is decided and done comes from the floor above as a function. Errors
 //! of a worker leave from here, unchanged, when nothing is owned any more.
 
+use std::cell::Cell;
 use std::ffi::c_char;
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -23,8 +24,9 @@ use crate::pg::load_worker::target::Target;
 
 /// How a load by workers ended.
 pub enum Outcome {
-    Loaded(u64),
-    /// The session is to do it, or if `started`, has done it.
+    Loaded { rows: u64, workers: usize },
+    /// The session is to do it. If `started`, the rows have begun to come and
+    /// are to be read from [`source`].
     InSession {
         reason: Reason,
         started: bool,
@@ -47,6 +49,34 @@ impl From<ErrorReport> for Stop {
     }
 }
 
+thread_local! {
+    static ENDED: Cell<Option<Ended>> = const { Cell::new(None) };
+}
+
+/// How the COPY that was attempted last went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    ByWorkers { workers: usize },
+    InSession(Reason),
+}
+
+/// How the COPY that was attempted last went.
+#[must_use]
+pub fn ended() -> Option<Ended> {
+    ENDED.get()
+}
+
+/// Where the session reads rows from that have begun to come.
+#[must_use]
+pub fn source(started: bool) -> pg_sys::copy_data_source_cb {
+    if started { Some(source::reread) } else { None }
+}
+
+/// Ends what [`source`] read from, if it was used.
+pub fn end_source() {
+    source::end();
+}
+
 /// Loads an open target.
 pub type Loader = fn(Target) -> Result<Outcome, Stop>;
 
@@ -60,7 +90,6 @@ pub fn install(loader: Loader) {
 /// What is left after the guard; owns nothing.
 enum Left {
     Outcome(Outcome),
-    Session(Reason),
     Throw(Failure),
 }
 
@@ -79,15 +108,16 @@ pub unsafe fn attempt(
         let left = pgrx_extern_c_guard(|| guarded(statement, top_level));
         match left {
             Left::Outcome(outcome) => {
-                if let Outcome::Loaded(rows) = outcome {
-                    complete(completion, rows);
-                }
+                let ended = match &outcome {
+                    Outcome::Loaded { rows, workers } => {
+                        complete(completion, *rows);
+                        pg_sys::CommandCounterIncrement();
+                        Ended::ByWorkers { workers: *workers }
+                    }
+                    Outcome::InSession { reason, .. } => Ended::InSession(*reason),
+                };
+                ENDED.set(Some(ended));
                 outcome
-            }
-            Left::Session(reason) => {
-                let rows = in_session((*statement).utilityStmt.cast());
-                complete(completion, rows);
-                Outcome::InSession { reason, started: true }
             }
             Left::Throw(failure) => {
                 crew::throw(failure);
@@ -113,10 +143,11 @@ unsafe fn complete(completion: *mut pg_sys::QueryCompletion, rows: u64) {
 /// nothing: errors jump.
 ///
 /// # Safety
-/// A COPY whose rows were handed over to [`source::reread`].
-unsafe fn in_session(statement: *mut pg_sys::CopyStmt) -> u64 {
+/// A COPY whose rows were handed over to [`source::reread`]; where to say what it did.
+pub unsafe fn in_session(statement: *mut pg_sys::PlannedStmt, completion: *mut pg_sys::QueryCompletion) {
     // SAFETY: as the server's DoCopy, for a statement without a condition.
     unsafe {
+        let statement = (*statement).utilityStmt.cast::<pg_sys::CopyStmt>();
         let relation = server::table_openrv((*statement).relation, pg_sys::RowExclusiveLock as _);
         let state = server::make_parsestate(std::ptr::null_mut());
         server::addRangeTableEntryForRelation(
@@ -141,8 +172,7 @@ unsafe fn in_session(statement: *mut pg_sys::CopyStmt) -> u64 {
         server::EndCopyFrom(copy);
         server::free_parsestate(state);
         server::table_close(relation, pg_sys::NoLock as _);
-        pgrx_extern_c_guard(source::end);
-        rows
+        complete(completion, rows);
     }
 }
 
@@ -159,7 +189,6 @@ unsafe fn guarded(statement: *mut pg_sys::PlannedStmt, top_level: bool) -> Left 
         };
         let name = target.name().to_owned();
         match loader(target) {
-            Ok(Outcome::InSession { reason, started: true }) => Left::Session(reason),
             Ok(outcome) => Left::Outcome(outcome),
             Err(Stop::Worker(failure)) => Left::Throw(failure),
             Err(Stop::Leader { report, line }) => raise_in_line(report, &name, line),
