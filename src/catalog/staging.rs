@@ -62,6 +62,22 @@ pub fn take_leftovers() -> Result<Vec<Leftover>, ErrorReport> {
     })
 }
 
+/// How many tables loads have left behind that are over.
+pub fn count_leftovers() -> Result<i64, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<i64>(
+            "SELECT count(*) FROM presplit.staging_tables AS s
+             WHERE s.server_start <> pg_postmaster_start_time()
+                OR NOT EXISTS (
+                    SELECT FROM pg_locks AS l
+                    WHERE l.pid = s.leader_pid AND l.locktype = 'virtualxid'
+                      AND l.virtualtransaction = s.leader_transaction)",
+            &[],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
 /// Whether any staging table is written down; the cheap first question.
 pub fn any() -> Result<bool, ErrorReport> {
     as_extension_owner(|| spi::one::<bool>("SELECT EXISTS (SELECT FROM presplit.staging_tables)", &[]))

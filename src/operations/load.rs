@@ -28,7 +28,9 @@ pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(
     let note = match attempt::ended() {
         Some(Ended::ByWorkers { workers: 1 }) => format!("{rows} rows loaded by 1 worker"),
         Some(Ended::ByWorkers { workers }) => format!("{rows} rows loaded by {workers} workers"),
-        Some(Ended::InSession(reason)) => format!("{}; no workers, because {}", in_session(rows), reason.text()),
+        Some(Ended::InSession(reason)) => {
+            format!("{}; no workers, because {}", in_session(rows), reason.text())
+        }
         None => in_session(rows),
     };
     arming::log(&Rewritten {

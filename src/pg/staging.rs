@@ -249,11 +249,14 @@ pub fn take_places(staged: &[Staged]) -> Result<bool, ErrorReport> {
 /// waits holding one of them, so that it takes no part in a deadlock.
 fn lock_all_in_time(staged: &[Staged]) -> bool {
     let begin = Instant::now();
+    // SAFETY: a setting of the session, in milliseconds; 0 = none.
+    let own = Duration::from_millis(u64::try_from(unsafe { pg_sys::LockTimeout }).unwrap_or(0));
+    let wait = if own.is_zero() { LOCK_WAIT } else { LOCK_WAIT.min(own) };
     loop {
         if lock_all(staged) {
             return true;
         }
-        if begin.elapsed() > LOCK_WAIT {
+        if begin.elapsed() > wait {
             return false;
         }
         // SAFETY: the process's own latch.

@@ -78,7 +78,7 @@ twins() {
         not_ok "$name" "$here"
     elif [[ $before == "$after" ]]; then
         not_ok "$name" "nothing in the report"
-    elif [[ $tier == batched && $note != 'batched by shard in the session' ]] || [[ $tier != batched && $note != *"$tier"* ]]; then
+    elif [[ $tier == batched && $note != 'batched by shard in the session'* ]] || [[ $tier != batched && $note != *"$tier"* ]]; then
         not_ok "$name" "it was $note"
     else
         ok "$name"

@@ -24,7 +24,10 @@ use crate::pg::load_worker::target::Target;
 
 /// How a load by workers ended.
 pub enum Outcome {
-    Loaded { rows: u64, workers: usize },
+    Loaded {
+        rows: u64,
+        workers: usize,
+    },
     /// The session is to do it. If `started`, the rows have begun to come and
     /// are to be read from [`source`].
     InSession {
