@@ -85,7 +85,8 @@ pub fn any() -> Result<bool, ErrorReport> {
 }
 
 /// Whether checks or generated columns of these tables, or checks of their
-/// columns' types, call anything but PostgreSQL's own functions.
+/// columns' types, call anything but PostgreSQL's own functions, or name the
+/// table itself or its whole row.
 pub fn has_foreign_expressions(tables: &[Oid]) -> Result<bool, ErrorReport> {
     let tables: Vec<Oid> = tables.to_vec();
     spi::one::<bool>(
@@ -99,6 +100,12 @@ pub fn has_foreign_expressions(tables: &[Oid]) -> Result<bool, ErrorReport> {
          SELECT EXISTS (
              SELECT FROM expressions AS e JOIN pg_depend AS d ON d.classid = e.class AND d.objid = e.oid
              WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass))
+          OR EXISTS (
+             SELECT FROM pg_constraint AS c WHERE c.conrelid = ANY ($1) AND c.contype = 'c'
+               AND c.conbin::text ~ ':varattno (-|0)')
+          OR EXISTS (
+             SELECT FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+             WHERE d.adrelid = ANY ($1) AND a.attgenerated <> '' AND d.adbin::text ~ ':varattno (-|0)')
           OR EXISTS (
              SELECT FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
              LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typlen = -1

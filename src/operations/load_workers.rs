@@ -75,17 +75,10 @@ fn registered(made: &Registered) -> Result<(), ErrorReport> {
 }
 
 /// Loads the rows of a COPY, or says why the session should.
-fn load(target: Target) -> Result<Outcome, Stop> {
-    let leave = |target: Target, reason| {
-        target.close();
-        Ok(Outcome::InSession { reason, started: false })
-    };
-    clean_up()?;
-    let Some(scanner) = scanner_of(target.written()) else { return leave(target, Reason::Encoding) };
-    let workers = match prepare(&target)? {
-        Ok(workers) => workers,
-        Err(reason) => return leave(target, reason),
-    };
+fn load(mut target: Target) -> Result<Outcome, Stop> {
+    if !guc::on("parallel_copy") {
+        return leave(target, Reason::SwitchedOff);
+    }
     let mut source = match &target.file {
         Some(file) => Source::file(file, target.is_program)?,
         None => Source::client(target.written().columns),
@@ -94,14 +87,14 @@ fn load(target: Target) -> Result<Outcome, Stop> {
         source.close()?;
         return leave(target, Reason::Small);
     }
-    let stay = |target: Target, source, reason| {
-        source::hand_over(source);
-        target.close();
-        Ok(Outcome::InSession { reason, started: true })
-    };
     if !source.has(bytes_min()) {
         return stay(target, source, Reason::Small);
     }
+    let prepared = match prepare(&mut target)? {
+        Ok(prepared) => prepared,
+        Err(reason) => return stay(target, source, reason),
+    };
+    let (scanner, workers) = prepared;
     let load = server::transaction_id();
     let Some(crew) = Crew::start(&target, workers, load) else {
         return stay(target, source, Reason::NoWorkers);
@@ -112,17 +105,32 @@ fn load(target: Target) -> Result<Outcome, Stop> {
     let Leader { router, crew, .. } = leader;
     router.finish();
     target.close();
-    let rows = put_in_place(load, filled)?;
+    let rows = put_in_place(load, &filled)?;
     let workers = crew.len();
     crew.dismiss();
     Ok(Outcome::Loaded { rows, workers })
 }
 
-/// Whether the catalog and the server allow it, and for how many workers.
-fn prepare(target: &Target) -> Result<Result<usize, Reason>, Stop> {
-    if !guc::on("parallel_copy") {
-        return Ok(Err(Reason::SwitchedOff));
+/// Nothing has begun.
+fn leave(target: Target, reason: Reason) -> Result<Outcome, Stop> {
+    target.close();
+    Ok(Outcome::InSession { reason, started: false })
+}
+
+/// Rows have begun to come; the session goes on with them.
+fn stay(target: Target, source: Source, reason: Reason) -> Result<Outcome, Stop> {
+    source::hand_over(source);
+    target.close();
+    Ok(Outcome::InSession { reason, started: true })
+}
+
+/// Whether the shards, the catalog and the server allow it; a scanner of the
+/// rows, and for how many workers.
+fn prepare(target: &mut Target) -> Result<Result<(Scanner, usize), Reason>, Stop> {
+    if let Err(reason) = target.look_at_shards() {
+        return Ok(Err(reason));
     }
+    let Some(scanner) = scanner_of(target.written()) else { return Ok(Err(Reason::Encoding)) };
     if register::has_foreign_expressions(target.leaves())? {
         return Ok(Err(Reason::Expression));
     }
@@ -144,7 +152,8 @@ fn prepare(target: &Target) -> Result<Result<usize, Reason>, Stop> {
     if register::is_decoded()? {
         return Ok(Err(Reason::Decoding));
     }
-    Ok(Ok(usize::try_from(workers).unwrap_or(1)))
+    clean_up()?;
+    Ok(Ok((scanner, usize::try_from(workers).unwrap_or(1))))
 }
 
 /// Input shorter than this is loaded in the session: workers would cost more
@@ -237,6 +246,8 @@ struct Leader {
     done: Vec<bool>,
     over: Vec<bool>,
     trouble: Option<Trouble>,
+    /// The line of a row that PostgreSQL has to refuse, as its shard is not known.
+    doubtful: Option<u64>,
 }
 
 impl Leader {
@@ -253,6 +264,7 @@ impl Leader {
             done: vec![false; workers],
             over: vec![false; workers],
             trouble: None,
+            doubtful: None,
         }
     }
 
@@ -264,6 +276,10 @@ impl Leader {
             self.pump();
         }
         self.order_all(order::END, |leader, worker| leader.ready[worker].is_some())?;
+        if let (None, Some(line)) = (&self.trouble, self.doubtful) {
+            let report = error::new(SqlState::DataCorrupted, "the shard of a row cannot be told", None, None);
+            self.note(Trouble::Leader { report, line });
+        }
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble.stop());
         }
@@ -320,8 +336,11 @@ impl Leader {
             let (shard, nowhere) = match routed {
                 Routed::Shard(shard) if readable => (shard, None),
                 // Whichever shard is given the row, PostgreSQL refuses it there.
-                Routed::Shard(_) | Routed::Unreadable => (0, None),
-                Routed::Nowhere(report) => (0, readable.then_some(report)),
+                Routed::Nowhere(report) if readable => (0, Some(report)),
+                _ => {
+                    self.doubtful.get_or_insert(row.line);
+                    (0, None)
+                }
             };
             let line = row.line;
             if self.gather.push(shard, row.bytes, row.ending, line, row.lines) {
@@ -463,7 +482,7 @@ fn send_some(
 }
 
 /// Puts the committed tables into their shards' places; returns the rows.
-fn put_in_place(load: u64, filled: Vec<Filled>) -> Result<u64, Stop> {
+fn put_in_place(load: u64, filled: &[Filled]) -> Result<u64, Stop> {
     let mut staged: Vec<Staged> = filled
         .iter()
         .map(|one| Staged { shard: Oid::from(one.shard), staging: Oid::from(one.staging), rows: one.rows })

@@ -195,6 +195,8 @@ impl Crew {
             pg_sys::appendBinaryStringInfo(text, message.as_ptr().cast(), message.len() as i32);
             let error = pg_sys::palloc0(size_of::<pg_sys::ErrorData>()).cast::<pg_sys::ErrorData>();
             pg_guard_ffi_boundary(|| server::pq_parse_errornotice(text, error));
+            // The end of a worker is no reason for the session to end.
+            (*error).elevel = (*error).elevel.min(pg_sys::PGERROR as i32);
             let mut line = 0;
             if let Some(context) = text_of((*error).context) {
                 let told = self.retell_context(&context, &self.workers[worker].lines, &mut line);

@@ -137,9 +137,13 @@ impl Router {
             }
         }
         let mut readable = false;
+        // SAFETY: where an error leaves it is not where it was.
+        let memory = unsafe { pg_sys::CurrentMemoryContext };
         let found = PgTryBuilder::new(AssertUnwindSafe(|| Ok(self.find(&starts, &mut readable))))
             .catch_others(|caught| Err(report_of(caught)))
             .execute();
+        // SAFETY: as above.
+        unsafe { pg_sys::MemoryContextSwitchTo(memory) };
         match found {
             Ok(shard) => Routed::Shard(shard),
             Err(report) if readable => Routed::Nowhere(report),
@@ -157,6 +161,9 @@ impl Router {
         let result = unsafe {
             let outer = pg_sys::MemoryContextSwitchTo(memory);
             server::MemoryContextReset(memory);
+            if let Some(context) = (*estate).es_per_tuple_exprcontext.as_ref() {
+                server::MemoryContextReset(context.ecxt_per_tuple_memory);
+            }
             let guarded = pg_guard_ffi_boundary(|| {
                 if let Some(clear) = (*(*slot).tts_ops).clear {
                     clear(slot);

@@ -9,9 +9,11 @@
 use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::c_char;
+use std::panic::AssertUnwindSafe;
 use std::ptr::null_mut;
 
 use pgrx::PgList;
+use pgrx::PgTryBuilder;
 use pgrx::pg_sys;
 use pgrx::pg_sys::CopyStmt;
 use pgrx::pg_sys::NodeTag;
@@ -21,6 +23,7 @@ use crate::model::load::Written;
 use crate::model::load::WrittenKey;
 use crate::model::load::WrittenKind;
 use crate::pg::encoding;
+use crate::pg::guc;
 use crate::pg::staging::attribute;
 
 /// Why a COPY is not loaded by workers.
@@ -40,6 +43,7 @@ pub enum Reason {
     Index,
     Key,
     Storage,
+    Locks,
     Default,
     Expression,
     NotEmpty,
@@ -68,6 +72,7 @@ impl Reason {
             Self::Index => "the table has indexes already",
             Self::Key => "the shard key is generated, or not one of the columns",
             Self::Storage => "a shard is temporary, foreign, or of another kind of storage",
+            Self::Locks => "max_locks_per_transaction is too small for so many shards",
             Self::Default => "a column that the COPY leaves out has a default",
             Self::Expression => "a check or a generated column calls functions that are not PostgreSQL's own",
             Self::NotEmpty => "a shard has rows already",
@@ -94,7 +99,6 @@ const OF_FORMAT: &[&CStr] = &[
     c"force_not_null",
     c"force_null",
     c"encoding",
-    c"freeze",
 ];
 
 /// The open target of a COPY that workers may load.
@@ -106,6 +110,10 @@ pub struct Target {
     leaves: Vec<Oid>,
     /// Numbers of the columns that rows are routed by.
     keys: Vec<i16>,
+    /// Numbers of the columns that rows have.
+    numbers: Vec<i16>,
+    /// Belongs to the memory of the statement.
+    format: pg_sys::CopyFormatOptions,
     options: CString,
     columns: CString,
     pub file: Option<CString>,
@@ -127,11 +135,18 @@ impl Target {
                 return Err(Reason::Condition);
             }
             let relation = pg_sys::table_openrv(statement.relation, pg_sys::RowExclusiveLock as _);
-            let opened = Self::examine(statement, relation);
-            if opened.is_err() {
-                pg_sys::table_close(relation, pg_sys::NoLock as _);
+            // What the server finds wrong it says again, in its own words.
+            let opened = PgTryBuilder::new(AssertUnwindSafe(|| Some(Self::examine(statement, relation))))
+                .catch_others(|_| None)
+                .execute();
+            match opened {
+                Some(Err(reason)) => {
+                    pg_sys::table_close(relation, pg_sys::NoLock as _);
+                    Err(reason)
+                }
+                Some(opened) => opened,
+                None => Err(Reason::Refused),
             }
-            opened
         }
     }
 
@@ -155,18 +170,11 @@ impl Target {
                 .map(|at| (*(*columns).elements.add(at as usize)).int_value as i16)
                 .collect();
             may_be_written(relation, &numbers)?;
-            let mut leaves = Vec::new();
-            let mut keys = Vec::new();
-            descend(relation, relation, &mut leaves, &mut keys)?;
             let state = pg_sys::make_parsestate(null_mut());
             let mut options = pg_sys::CopyFormatOptions::default();
             pg_sys::ProcessCopyOptions(state, &mut options, true, statement.options);
             pg_sys::free_parsestate(state);
-            let mut written = written_of(&options, statement, &numbers)?;
-            written.keys = keys
-                .iter()
-                .map(|number| key_of(&options, relation, &numbers, *number))
-                .collect::<Result<_, _>>()?;
+            let written = written_of(&options, statement, &numbers)?;
             let encoding = encoding_of(&options);
             Ok(Self {
                 relation,
@@ -175,14 +183,41 @@ impl Target {
                     .to_string_lossy()
                     .into_owned(),
                 written,
-                leaves,
-                keys,
+                leaves: Vec::new(),
+                keys: Vec::new(),
+                numbers,
+                format: options,
                 options: options_text(statement.options, encoding),
                 columns: columns_text(relation, &numbers),
                 file: (!statement.filename.is_null()).then(|| CStr::from_ptr(statement.filename).to_owned()),
                 is_program: statement.is_program,
             })
         }
+    }
+
+    /// Looks at the shards, and locks them as the server's COPY does when a
+    /// row comes for one. Those locks go again if workers may not load.
+    ///
+    /// # Errors
+    /// The reason why workers may not load it.
+    pub fn look_at_shards(&mut self) -> Result<(), Reason> {
+        let (mut locked, mut keys) = (Vec::new(), Vec::new());
+        // SAFETY: the root is open and locked.
+        unsafe {
+            let found = descend(self.relation, self.relation, &mut locked, &mut keys);
+            self.leaves = locked.iter().filter(|(_, is_leaf)| *is_leaf).map(|(oid, _)| *oid).collect();
+            let found = found.and_then(|()| enough_locks(self.leaves.len()));
+            if found.is_err() {
+                for (oid, _) in locked {
+                    pg_sys::UnlockRelationOid(oid, pg_sys::RowExclusiveLock as _);
+                }
+            }
+            found?;
+            let of = |number: &i16| key_of(&self.format, self.relation, &self.numbers, *number);
+            self.written.keys = keys.iter().map(of).collect();
+            self.keys = keys;
+        }
+        Ok(())
     }
 
     #[must_use]
@@ -321,7 +356,7 @@ unsafe fn has_insert_trigger(triggers: *mut pg_sys::TriggerDesc) -> bool {
 unsafe fn descend(
     root: pg_sys::Relation,
     relation: pg_sys::Relation,
-    leaves: &mut Vec<Oid>,
+    locked: &mut Vec<(Oid, bool)>,
     keys: &mut Vec<i16>,
 ) -> Result<(), Reason> {
     // SAFETY: partitions are locked before they are looked at, as the server
@@ -332,17 +367,26 @@ unsafe fn descend(
         for at in 0..(*parts).nparts as usize {
             let oid = *(*parts).oids.add(at);
             let part = pg_sys::table_open(oid, pg_sys::RowExclusiveLock as _);
-            let found = if *(*parts).is_leaf.add(at) {
-                leaves.push(oid);
-                leaf_allows(part)
-            } else {
-                descend(root, part, leaves, keys)
-            };
+            let is_leaf = *(*parts).is_leaf.add(at);
+            locked.push((oid, is_leaf));
+            let found = if is_leaf { leaf_allows(part) } else { descend(root, part, locked, keys) };
             pg_sys::table_close(part, pg_sys::NoLock as _);
             found?;
         }
         Ok(())
     }
+}
+
+/// The swap holds locks on each shard, its staging table and what belongs to
+/// them, all at once.
+const LOCKS_PER_SHARD: usize = 8;
+
+/// Whether the lock table has room for the swap.
+fn enough_locks(shards: usize) -> Result<(), Reason> {
+    let number = |name| guc::core_text(name).parse::<usize>().unwrap_or(0);
+    let sessions = number(c"max_connections") + number(c"max_prepared_transactions");
+    let room = number(c"max_locks_per_transaction") * sessions;
+    if shards * LOCKS_PER_SHARD > room / 2 { Err(Reason::Locks) } else { Ok(()) }
 }
 
 /// # Safety
@@ -465,7 +509,7 @@ unsafe fn key_of(
     relation: pg_sys::Relation,
     columns: &[i16],
     number: i16,
-) -> Result<WrittenKey, Reason> {
+) -> WrittenKey {
     // SAFETY: lists of names, as the server has read them.
     unsafe {
         let column = &*attribute(relation, number);
@@ -477,11 +521,11 @@ unsafe fn key_of(
         let (all_not_null, all_null) = (options.force_notnull_all, options.force_null_all);
         #[cfg(not(any(feature = "pg17", feature = "pg18")))]
         let (all_not_null, all_null) = (false, false);
-        Ok(WrittenKey {
+        WrittenKey {
             field: columns.iter().position(|one| *one == number),
             force_not_null: all_not_null || named(options.force_notnull),
             force_null: all_null || named(options.force_null),
-        })
+        }
     }
 }
 
