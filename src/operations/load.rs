@@ -13,6 +13,7 @@ use crate::pg::copy;
 use crate::pg::hook::Work;
 use crate::pg::load_worker::attempt;
 use crate::pg::load_worker::attempt::Ended;
+use crate::pg::load_worker::target::Reason;
 
 /// What to do about a COPY into a relation; none = leave it alone.
 pub fn decide(relation: &QualifiedName) -> Result<Option<Vec<Work>>, ErrorReport> {
@@ -28,10 +29,10 @@ pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(
     let note = match attempt::ended() {
         Some(Ended::ByWorkers { workers: 1 }) => format!("{rows} rows loaded by 1 worker"),
         Some(Ended::ByWorkers { workers }) => format!("{rows} rows loaded by {workers} workers"),
-        Some(Ended::InSession(reason)) => {
+        Some(Ended::InSession(reason)) if reason != Reason::Small => {
             format!("{}; no workers, because {}", in_session(rows), reason.text())
         }
-        None => in_session(rows),
+        _ => in_session(rows),
     };
     arming::log(&Rewritten {
         relation,

@@ -20,6 +20,8 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::report::SqlState;
+use crate::pg::context::in_subtransaction;
+use crate::pg::context::with_settings;
 use crate::pg::error;
 
 unsafe extern "C-unwind" {
@@ -220,7 +222,13 @@ const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Between two attempts to get all locks.
-const LOCK_PAUSE_MS: i64 = 20;
+const LOCK_PAUSE_MS: i64 = 50;
+
+/// Longest wait for one of them, while others are held.
+const LOCK_ONE_MS: i32 = 150;
+
+/// SQLSTATEs of a lock that was not to be had: in time, or in a deadlock.
+const GAVE_WAY: &[&str] = &["55P03", "40P01"];
 
 /// Rows that are copied at once.
 const ROWS_AT_ONCE: usize = 500;
@@ -233,7 +241,7 @@ const ROWS_AT_ONCE: usize = 500;
 /// # Errors
 /// If one of the tables is gone.
 pub fn take_places(staged: &[Staged]) -> Result<bool, ErrorReport> {
-    let swapped = lock_all_in_time(staged) && staged.iter().all(|one| is_blank(one.shard));
+    let swapped = lock_all_in_time(staged)? && staged.iter().all(|one| is_blank(one.shard));
     for one in staged {
         pgrx::check_for_interrupts!();
         if swapped {
@@ -245,19 +253,25 @@ pub fn take_places(staged: &[Staged]) -> Result<bool, ErrorReport> {
     Ok(swapped)
 }
 
-/// Takes ACCESS EXCLUSIVE on all shards; whether it could in time. It never
-/// waits holding one of them, so that it takes no part in a deadlock.
-fn lock_all_in_time(staged: &[Staged]) -> bool {
+/// Takes ACCESS EXCLUSIVE on all shards; whether it could in time. Each lock
+/// is waited for so shortly that the deadlock detector of nobody else wakes:
+/// whoever gives way, it is us.
+fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
     let begin = Instant::now();
-    // SAFETY: a setting of the session, in milliseconds; 0 = none.
-    let own = Duration::from_millis(u64::try_from(unsafe { pg_sys::LockTimeout }).unwrap_or(0));
+    // SAFETY: settings of the session, in milliseconds.
+    let (own, detector) = unsafe { (pg_sys::LockTimeout, pg_sys::DeadlockTimeout) };
+    let own = Duration::from_millis(u64::try_from(own).unwrap_or(0));
     let wait = if own.is_zero() { LOCK_WAIT } else { LOCK_WAIT.min(own) };
+    let each = CString::new(format!("{}ms", LOCK_ONE_MS.min(detector / 2).max(1))).unwrap_or_default();
     loop {
-        if lock_all(staged) {
-            return true;
-        }
-        if begin.elapsed() > wait {
-            return false;
+        let attempt = in_subtransaction(|| with_settings(&[(c"lock_timeout", &each)], || lock_all(staged)));
+        match attempt {
+            Ok(()) => return Ok(true),
+            Err(caught) if !GAVE_WAY.contains(&caught.sqlstate.as_str()) => {
+                return Err(error::new(SqlState::ObjectInUse, caught.message, None, None));
+            }
+            Err(_) if begin.elapsed() > wait => return Ok(false),
+            Err(_) => {}
         }
         // SAFETY: the process's own latch.
         unsafe {
@@ -273,20 +287,11 @@ fn lock_all_in_time(staged: &[Staged]) -> bool {
     }
 }
 
-/// Takes ACCESS EXCLUSIVE on all shards or on none, without waiting; whether
-/// it did. The caller holds weaker locks on them.
-fn lock_all(staged: &[Staged]) -> bool {
-    // SAFETY: locks of relations that the caller has locked already.
-    unsafe {
-        for (at, one) in staged.iter().enumerate() {
-            if !pg_sys::ConditionalLockRelationOid(one.shard, pg_sys::AccessExclusiveLock as _) {
-                for taken in &staged[..at] {
-                    pg_sys::UnlockRelationOid(taken.shard, pg_sys::AccessExclusiveLock as _);
-                }
-                return false;
-            }
-        }
-        true
+/// Takes ACCESS EXCLUSIVE on all shards, or raises an error.
+fn lock_all(staged: &[Staged]) {
+    for one in staged {
+        // SAFETY: a shard that the caller has locked already.
+        unsafe { pg_sys::LockRelationOid(one.shard, pg_sys::AccessExclusiveLock as _) };
     }
 }
 

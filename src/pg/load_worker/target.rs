@@ -176,6 +176,7 @@ impl Target {
             pg_sys::free_parsestate(state);
             let written = written_of(&options, statement, &numbers)?;
             let encoding = encoding_of(&options);
+            let columns = columns_text(relation, &numbers);
             Ok(Self {
                 relation,
                 oid,
@@ -188,7 +189,7 @@ impl Target {
                 numbers,
                 format: options,
                 options: options_text(statement.options, encoding),
-                columns: columns_text(relation, &numbers),
+                columns,
                 file: (!statement.filename.is_null()).then(|| CStr::from_ptr(statement.filename).to_owned()),
                 is_program: statement.is_program,
             })
