@@ -23,6 +23,7 @@ use crate::model::load::WrittenKind;
 use crate::model::load::order;
 use crate::model::report::SqlState;
 use crate::operations::provision::server_major;
+use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::load_worker::attempt;
@@ -90,7 +91,7 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
     if !source.has(bytes_min()) {
         return stay(target, source, Reason::Small);
     }
-    let prepared = match prepare(&mut target)? {
+    let prepared = match with_pinned_search_path(|| prepare(&mut target))? {
         Ok(prepared) => prepared,
         Err(reason) => return stay(target, source, reason),
     };
@@ -105,7 +106,7 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
     let Leader { router, crew, .. } = leader;
     router.finish();
     target.close();
-    let rows = put_in_place(load, &filled)?;
+    let rows = with_pinned_search_path(|| put_in_place(load, &filled))?;
     let workers = crew.len();
     crew.dismiss();
     Ok(Outcome::Loaded { rows, workers })
@@ -193,11 +194,7 @@ fn scanner_of(written: &Written) -> Option<Scanner> {
 
 /// What ends a load, and where.
 enum Trouble {
-    Worker(Failure),
-    Leader {
-        report: ErrorReport,
-        line: u64,
-    },
+    Row(Failure),
     /// A worker is gone without a word.
     Gone,
 }
@@ -206,8 +203,7 @@ impl Trouble {
     /// The order of troubles: by lines; those without one come last.
     fn rank(&self) -> u64 {
         let line = match self {
-            Self::Worker(failure) => failure.line,
-            Self::Leader { line, .. } => *line,
+            Self::Row(failure) => failure.line,
             Self::Gone => return u64::MAX,
         };
         if line == 0 { u64::MAX - 1 } else { line }
@@ -215,8 +211,7 @@ impl Trouble {
 
     fn stop(self) -> Stop {
         match self {
-            Self::Worker(failure) => Stop::Worker(failure),
-            Self::Leader { report, line } => Stop::Leader { report, line },
+            Self::Row(failure) => Stop::Row(failure),
             Self::Gone => Stop::from(error::new(
                 SqlState::SystemError,
                 "a load worker ended before its rows were in",
@@ -235,6 +230,8 @@ struct Progress {
 }
 
 struct Leader {
+    table: String,
+    schema: String,
     crew: Crew,
     scanner: Scanner,
     router: Router,
@@ -254,6 +251,8 @@ impl Leader {
     fn new(target: &Target, crew: Crew, scanner: Scanner) -> Self {
         let workers = crew.len();
         Self {
+            table: target.name().to_owned(),
+            schema: target.schema().to_owned(),
             crew,
             scanner,
             router: Router::new(target),
@@ -278,7 +277,8 @@ impl Leader {
         self.order_all(order::END, |leader, worker| leader.ready[worker].is_some())?;
         if let (None, Some(line)) = (&self.trouble, self.doubtful) {
             let report = error::new(SqlState::DataCorrupted, "the shard of a row cannot be told", None, None);
-            self.note(Trouble::Leader { report, line });
+            let failure = Failure::of_row(&report, &self.table, &self.schema, line, None);
+            self.note(Trouble::Row(failure));
         }
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble.stop());
@@ -317,8 +317,9 @@ impl Leader {
                 Ok(Next::Starved) => return true,
                 Ok(Next::End) => return false,
                 Err(fault) => {
-                    let (report, line) = (error::report(&fault), fault.line);
-                    self.note(Trouble::Leader { report, line });
+                    let report = error::report(&fault);
+                    let failure = Failure::of_row(&report, &self.table, &self.schema, fault.line, None);
+                    self.note(Trouble::Row(failure));
                     return false;
                 }
             };
@@ -343,6 +344,8 @@ impl Leader {
                 }
             };
             let line = row.line;
+            let nowhere = nowhere
+                .map(|report| Failure::of_row(&report, &self.table, &self.schema, line, Some(row.bytes)));
             if self.gather.push(shard, row.bytes, row.ending, line, row.lines) {
                 if let Some(batch) = self.gather.take(shard) {
                     self.deal.give(batch);
@@ -350,8 +353,8 @@ impl Leader {
                 self.pump();
                 self.make_room();
             }
-            if let Some(report) = nowhere {
-                self.note(Trouble::Leader { report, line });
+            if let Some(failure) = nowhere {
+                self.note(Trouble::Row(failure));
                 return false;
             }
             if self.trouble.is_some() {
@@ -417,7 +420,7 @@ impl Leader {
                     Answer::Done => self.done[worker] = true,
                     Answer::Failed(failure) => {
                         self.over[worker] = true;
-                        self.note(Trouble::Worker(failure));
+                        self.note(Trouble::Row(failure));
                     }
                     Answer::Gone => {
                         self.over[worker] = true;

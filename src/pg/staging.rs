@@ -227,6 +227,9 @@ const LOCK_PAUSE_MS: i64 = 50;
 /// Longest wait for one of them, while others are held.
 const LOCK_ONE_MS: i32 = 150;
 
+/// Longest time that an attempt takes, for others wait meanwhile.
+const LOCK_ALL: Duration = Duration::from_millis(500);
+
 /// SQLSTATEs of a lock that was not to be had: in time, or in a deadlock.
 const GAVE_WAY: &[&str] = &["55P03", "40P01"];
 
@@ -266,12 +269,12 @@ fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
     loop {
         let attempt = in_subtransaction(|| with_settings(&[(c"lock_timeout", &each)], || lock_all(staged)));
         match attempt {
-            Ok(()) => return Ok(true),
+            Ok(true) => return Ok(true),
             Err(caught) if !GAVE_WAY.contains(&caught.sqlstate.as_str()) => {
                 return Err(error::new(SqlState::ObjectInUse, caught.message, None, None));
             }
-            Err(_) if begin.elapsed() > wait => return Ok(false),
-            Err(_) => {}
+            _ if begin.elapsed() > wait => return Ok(false),
+            _ => {}
         }
         // SAFETY: the process's own latch.
         unsafe {
@@ -287,12 +290,23 @@ fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
     }
 }
 
-/// Takes ACCESS EXCLUSIVE on all shards, or raises an error.
-fn lock_all(staged: &[Staged]) {
-    for one in staged {
-        // SAFETY: a shard that the caller has locked already.
-        unsafe { pg_sys::LockRelationOid(one.shard, pg_sys::AccessExclusiveLock as _) };
+/// Takes ACCESS EXCLUSIVE on all shards, or raises an error when one has to
+/// be waited for too long. False, and no lock, when all together take too long.
+fn lock_all(staged: &[Staged]) -> bool {
+    let begin = Instant::now();
+    for (at, one) in staged.iter().enumerate() {
+        // SAFETY: shards that the caller has locked already.
+        unsafe {
+            if begin.elapsed() > LOCK_ALL {
+                for taken in &staged[..at] {
+                    pg_sys::UnlockRelationOid(taken.shard, pg_sys::AccessExclusiveLock as _);
+                }
+                return false;
+            }
+            pg_sys::LockRelationOid(one.shard, pg_sys::AccessExclusiveLock as _);
+        }
     }
+    true
 }
 
 /// Copies the rows of a staging table into its shard, and drops it. They have

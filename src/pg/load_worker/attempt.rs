@@ -5,8 +5,6 @@
 //! of a worker leave from here, unchanged, when nothing is owned any more.
 
 use std::cell::Cell;
-use std::ffi::c_char;
-use std::ffi::c_void;
 use std::sync::OnceLock;
 
 use pgrx::pg_sys;
@@ -38,17 +36,14 @@ pub enum Outcome {
 
 /// Why a load ends in an error.
 pub enum Stop {
-    Worker(Failure),
-    /// An error of the leader's own, at a line of the input if it is not 0.
-    Leader {
-        report: ErrorReport,
-        line: u64,
-    },
+    /// An error about a row.
+    Row(Failure),
+    Other(ErrorReport),
 }
 
 impl From<ErrorReport> for Stop {
     fn from(report: ErrorReport) -> Self {
-        Self::Leader { report, line: 0 }
+        Self::Other(report)
     }
 }
 
@@ -190,49 +185,10 @@ unsafe fn guarded(statement: *mut pg_sys::PlannedStmt, top_level: bool) -> Left 
             Ok(target) => target,
             Err(reason) => return leave(reason),
         };
-        let name = target.name().to_owned();
         match loader(target) {
             Ok(outcome) => Left::Outcome(outcome),
-            Err(Stop::Worker(failure)) => Left::Throw(failure),
-            Err(Stop::Leader { report, line }) => raise_in_line(report, &name, line),
+            Err(Stop::Row(failure)) => Left::Throw(failure),
+            Err(Stop::Other(report)) => raise(report),
         }
     }
-}
-
-/// Where an error of the leader's is.
-struct Line {
-    name: *const c_char,
-    line: u64,
-}
-
-unsafe extern "C-unwind" fn say_line(line: *mut c_void) {
-    // SAFETY: called by the server while the error is built.
-    unsafe {
-        let line = line.cast::<Line>();
-        server::set_errcontext_domain(std::ptr::null());
-        server::errcontext_msg(c"COPY %s, line %llu".as_ptr(), (*line).name, (*line).line);
-    }
-}
-
-/// Raises an error with the context that the server's COPY would give it.
-fn raise_in_line(report: ErrorReport, table: &str, line: u64) -> ! {
-    if line == 0 {
-        raise(report);
-    }
-    // SAFETY: the callback and what it reads are the server's memory; after an
-    // error the server forgets it.
-    unsafe {
-        let name = pg_sys::pnstrdup(table.as_ptr().cast(), table.len());
-        let said = pg_sys::palloc0(size_of::<Line>()).cast::<Line>();
-        said.write(Line { name, line });
-        let callback =
-            pg_sys::palloc0(size_of::<pg_sys::ErrorContextCallback>()).cast::<pg_sys::ErrorContextCallback>();
-        callback.write(pg_sys::ErrorContextCallback {
-            previous: pg_sys::error_context_stack,
-            callback: Some(say_line),
-            arg: said.cast(),
-        });
-        pg_sys::error_context_stack = callback;
-    }
-    raise(report)
 }

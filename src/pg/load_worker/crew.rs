@@ -9,6 +9,7 @@ use std::ptr::null_mut;
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::load::Filled;
 use crate::model::load::answer;
@@ -45,12 +46,85 @@ pub enum Answer {
     Gone,
 }
 
-/// An error of a worker, in the server's own form, to be raised by the leader.
+/// An error in the server's own form, to be raised by the leader: of a worker,
+/// or of its own about a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure {
     error: *mut pg_sys::ErrorData,
     /// The line of the input; 0 if it is about none.
     pub line: u64,
+    /// What the server is to say of the place; null if the error says it.
+    place: *mut Place,
+}
+
+/// A row of the input, in the server's memory.
+struct Place {
+    table: *const c_char,
+    line: u64,
+    /// The beginning of the row; null = it is not shown.
+    text: *const c_char,
+}
+
+/// Bytes of a row that the server shows in an error.
+const SHOWN_BYTES: usize = 100;
+
+impl Failure {
+    /// An error about a row of a COPY into `table`, as the server's COPY would
+    /// raise it. With the row, the error is also one of a relation: of the
+    /// one whose name is quoted in it.
+    #[must_use]
+    pub fn of_row(report: &ErrorReport, table: &str, schema: &str, line: u64, row: Option<&[u8]>) -> Self {
+        // SAFETY: allocations of the server, which the transaction's end frees.
+        unsafe {
+            let before = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+            let error = pg_sys::palloc0(size_of::<pg_sys::ErrorData>()).cast::<pg_sys::ErrorData>();
+            (*error).elevel = pg_sys::PGERROR as i32;
+            (*error).sqlerrcode = report.sql_error_code() as i32;
+            (*error).message = kept(report.message());
+            (*error).detail = report.detail().map_or(null_mut(), kept);
+            (*error).hint = report.hint().map_or(null_mut(), kept);
+            if row.is_some()
+                && let Some(name) = report.message().split('"').nth(1)
+            {
+                (*error).table_name = kept(name);
+                (*error).schema_name = kept(schema);
+            }
+            let place = pg_sys::palloc0(size_of::<Place>()).cast::<Place>();
+            place.write(Place {
+                table: kept(table),
+                line,
+                text: row.map_or(std::ptr::null(), |row| kept(&shown(row)).cast_const()),
+            });
+            pg_sys::MemoryContextSwitchTo(before);
+            Self { error, line, place }
+        }
+    }
+}
+
+/// As much of a row as the server shows, without its line end.
+fn shown(row: &[u8]) -> String {
+    let end = row.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    let text = String::from_utf8_lossy(&row[..end]);
+    if text.len() <= SHOWN_BYTES {
+        return text.into_owned();
+    }
+    let cut = (0..=SHOWN_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}...", &text[..cut])
+}
+
+/// `CONTEXT: COPY orders, line 7: "…"`, in the server's own words and language.
+unsafe extern "C-unwind" fn say_place(place: *mut c_void) {
+    // SAFETY: called by the server while the error is built.
+    unsafe {
+        let place = &*place.cast::<Place>();
+        server::set_errcontext_domain(std::ptr::null());
+        if place.text.is_null() {
+            server::errcontext_msg(c"COPY %s, line %llu".as_ptr(), place.table, place.line);
+        } else {
+            let format = c"COPY %s, line %llu: \"%s\"";
+            server::errcontext_msg(format.as_ptr(), place.table, place.line, place.text);
+        }
+    }
 }
 
 struct Worker {
@@ -216,7 +290,7 @@ impl Crew {
                 (*error).schema_name = kept(&schema);
             }
             pg_sys::MemoryContextSwitchTo(before);
-            Failure { error, line }
+            Failure { error, line, place: null_mut() }
         }
     }
 
@@ -295,13 +369,24 @@ impl Crew {
     }
 }
 
-/// Raises an error of a worker, word for word. Own nothing: it jumps.
+/// Raises an error, word for word. Own nothing: it jumps.
 ///
 /// # Safety
 /// In the transaction of the load.
 pub unsafe fn throw(failure: Failure) {
-    // SAFETY: the error lives until the transaction ends.
-    unsafe { server::ThrowErrorData(failure.error) };
+    // SAFETY: the error lives until the transaction ends, and the callback as
+    // long as this frame; after an error the server forgets it.
+    unsafe {
+        let mut callback = pg_sys::ErrorContextCallback {
+            previous: pg_sys::error_context_stack,
+            callback: Some(say_place),
+            arg: failure.place.cast(),
+        };
+        if !failure.place.is_null() {
+            pg_sys::error_context_stack = &raw mut callback;
+        }
+        server::ThrowErrorData(failure.error);
+    }
 }
 
 /// # Safety

@@ -106,6 +106,7 @@ pub struct Target {
     relation: pg_sys::Relation,
     oid: Oid,
     name: String,
+    schema: String,
     written: Written,
     leaves: Vec<Oid>,
     /// Numbers of the columns that rows are routed by.
@@ -180,9 +181,8 @@ impl Target {
             Ok(Self {
                 relation,
                 oid,
-                name: CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr())
-                    .to_string_lossy()
-                    .into_owned(),
+                name: owned((*(*relation).rd_rel).relname.data.as_ptr()),
+                schema: owned(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace)),
                 written,
                 leaves: Vec::new(),
                 keys: Vec::new(),
@@ -229,6 +229,11 @@ impl Target {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
     #[must_use]
@@ -455,6 +460,16 @@ unsafe fn leaf_allows(leaf: pg_sys::Relation) -> Result<(), Reason> {
         }
         Ok(())
     }
+}
+
+/// # Safety
+/// Zero-terminated, or null.
+unsafe fn owned(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as above.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 unsafe fn encoding_of(options: &pg_sys::CopyFormatOptions) -> i32 {
