@@ -232,6 +232,10 @@ AS $function$
 DECLARE
     created record;
 BEGIN
+    -- What every CREATE TABLE of the database pays while nothing is armed.
+    IF NOT EXISTS (SELECT FROM presplit.armed_tables) THEN
+        RETURN;
+    END IF;
     FOR created IN
         SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, a.proposal_id
         FROM pg_catalog.pg_event_trigger_ddl_commands() AS d

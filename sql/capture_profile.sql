@@ -656,7 +656,7 @@ type_list AS (
 -- NOT NULL is a constraint too; here it is a property of the column.
 table_constraint AS (
   SELECT c.oid, c.conrelid AS relation, c.conname, c.contype, c.conkey, c.conindid,
-         c.confrelid, c.confkey, c.condeferrable, c.convalidated
+         c.confrelid, c.confkey, c.condeferrable, c.convalidated, c.conexclop
   FROM pg_constraint AS c
   JOIN relation AS r ON r.oid = c.conrelid
   WHERE c.conparentid = 0 AND c.contype <> 'n'
@@ -688,7 +688,13 @@ constraint_list AS (
         JOIN pg_namespace AS n ON n.oid = t.relnamespace
         WHERE t.oid = c.confrelid) END,
       'deferrable', c.condeferrable,
-      'validated', c.convalidated)
+      'validated', c.convalidated,
+      'equal_columns', CASE WHEN c.contype = 'x' THEN (
+        SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+        FROM unnest(c.conkey, c.conexclop) WITH ORDINALITY AS k (attnum, operator, position)
+        JOIN pg_operator AS o ON o.oid = k.operator AND o.oprname = '='
+        JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = k.attnum
+        WHERE k.attnum > 0) END)
     ORDER BY c.conname, c.oid) AS value
   FROM table_constraint AS c
   GROUP BY c.relation
@@ -783,6 +789,20 @@ disclosure AS (
                       'uuid'::regtype, 'bool'::regtype,
                       'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype))
 ),
+-- Whether rows lie in the order of a column is a matter of each partition: a
+-- sample of the whole tree is in the order of the partitions, and under hash
+-- not in that of insertion.
+partition_correlation AS (
+  SELECT m.root AS relation, s.attname AS name,
+         sum(s.correlation * m.reltuples) / sum(m.reltuples) AS correlation
+  FROM member AS m
+  JOIN pg_class AS c ON c.oid = m.oid
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname
+  WHERE m.relkind = 'r' AND m.oid <> m.root AND m.reltuples > 0
+    AND NOT s.inherited AND s.correlation <> 'NaN'
+  GROUP BY m.root, s.attname
+),
 -- pg_stats shows what this role may see. A partitioned table has only the
 -- statistics of its whole tree, of others those of their own rows count.
 column_statistics AS MATERIALIZED (
@@ -792,7 +812,7 @@ column_statistics AS MATERIALIZED (
     s.null_frac,
     s.avg_width,
     s.n_distinct,
-    nullif(s.correlation, 'NaN') AS correlation,
+    coalesce(p.correlation, nullif(s.correlation, 'NaN'))::float4 AS correlation,
     s.most_common_freqs,
     d.relation IS NOT NULL AND (NOT d.is_text OR s.n_distinct BETWEEN 1 AND 200) AS listed,
     CASE WHEN d.relation IS NOT NULL
@@ -803,6 +823,7 @@ column_statistics AS MATERIALIZED (
   FROM pg_stats AS s
   JOIN relation AS r ON r.schema = s.schemaname AND r.name = s.tablename
   JOIN attribute AS a ON a.relation = r.oid AND a.attname = s.attname
+  LEFT JOIN partition_correlation AS p ON p.relation = r.oid AND p.name = s.attname
   LEFT JOIN disclosure AS d ON d.relation = a.relation AND d.attnum = a.attnum
   WHERE s.inherited = (r.relkind = 'p')
 ),

@@ -113,9 +113,9 @@ COMMENT ON COLUMN presplit.declared_workloads.statements IS 'the list given to d
 COMMENT ON COLUMN presplit.declared_workloads.declared_at IS 'when they were declared';
 COMMENT ON COLUMN presplit.declared_workloads.declared_by IS 'role that declared them';
 
-COMMENT ON TABLE presplit.stored_proposals IS 'proposals, immutable';
+COMMENT ON TABLE presplit.stored_proposals IS 'proposals; what each decides never changes';
 COMMENT ON COLUMN presplit.stored_proposals.proposal_id IS 'number of the proposal';
-COMMENT ON COLUMN presplit.stored_proposals.digest IS 'hash of its content and its creator';
+COMMENT ON COLUMN presplit.stored_proposals.digest IS 'hash of what it decides and of its creator';
 COMMENT ON COLUMN presplit.stored_proposals.settings IS 'settings that it was made under; restores obey these';
 COMMENT ON COLUMN presplit.stored_proposals.created_at IS 'when it was made';
 COMMENT ON COLUMN presplit.stored_proposals.created_by IS 'role that made it';

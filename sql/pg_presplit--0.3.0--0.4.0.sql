@@ -24,3 +24,50 @@ COMMENT ON COLUMN presplit.staging_tables.leader_pid IS 'process id of its sessi
 COMMENT ON COLUMN presplit.staging_tables.leader_transaction IS 'virtual transaction id of the COPY; while it is held, the COPY goes on';
 COMMENT ON COLUMN presplit.staging_tables.server_start IS 'start of the server that the ids belong to';
 COMMENT ON COLUMN presplit.staging_tables.created_at IS 'when the table was made';
+
+-- Returns at once while nothing is armed.
+CREATE OR REPLACE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    created record;
+BEGIN
+    -- What every CREATE TABLE of the database pays while nothing is armed.
+    IF NOT EXISTS (SELECT FROM presplit.armed_tables) THEN
+        RETURN;
+    END IF;
+    FOR created IN
+        SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, a.proposal_id
+        FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
+        JOIN pg_catalog.pg_class AS c ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN presplit.armed AS a ON a.schema_name = n.nspname AND a.table_name = c.relname
+        WHERE c.relkind <> 'p'
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('table "%s" is armed for sharding but would be created whole', created.relation),
+            DETAIL = pg_catalog.format('Proposal %s divides it, but the statement was not rewritten: library pg_presplit is not loaded in this session, or presplit.restore_hook is off.', created.proposal_id),
+            HINT = pg_catalog.format('Reconnect after ALTER DATABASE %I SET session_preload_libraries = ''pg_presplit'', or give up with SELECT disarm(%L).', pg_catalog.current_database(), created.relation);
+    END LOOP;
+END
+$function$;
+
+-- A NULL where a value is needed is an error, in every function.
+ALTER FUNCTION choose_alternative(bigint, text, int) CALLED ON NULL INPUT;
+ALTER FUNCTION configure_shards(text, jsonb) CALLED ON NULL INPUT;
+ALTER FUNCTION declare_workload(jsonb, text) CALLED ON NULL INPUT;
+ALTER FUNCTION disarm(text) CALLED ON NULL INPUT;
+ALTER FUNCTION export_proposal(bigint) CALLED ON NULL INPUT;
+ALTER FUNCTION forecast_series(timestamptz[], double precision[], interval) CALLED ON NULL INPUT;
+ALTER FUNCTION import_log(text, text, text) CALLED ON NULL INPUT;
+ALTER FUNCTION import_profile(jsonb, text) CALLED ON NULL INPUT;
+ALTER FUNCTION import_proposal(jsonb) CALLED ON NULL INPUT;
+ALTER FUNCTION profile_backup(text, text) CALLED ON NULL INPUT;
+ALTER FUNCTION register_proposal(text, text, text[], jsonb) CALLED ON NULL INPUT;
+ALTER FUNCTION restore_script(bigint, text) CALLED ON NULL INPUT;
+
+-- A proposal is known by what it decides, no more by every number in it.
+COMMENT ON TABLE presplit.stored_proposals IS 'proposals; what each decides never changes';
+COMMENT ON COLUMN presplit.stored_proposals.digest IS 'hash of what it decides and of its creator';

@@ -318,7 +318,7 @@ proptest! {
         let found = layout(Division::List, &[KeyType::Integer], bounds);
         prop_assert_eq!(found.is_ok(), distinct.len() == numbers.len(), "{:?}", found);
         if let Err(error) = found {
-            let LayoutError::Overlap { first, second } = &error else { panic!("{error:?}") };
+            let LayoutError::Overlap { first, second, .. } = &error else { panic!("{error:?}") };
             let names: Vec<_> = (1..=lists.len()).map(|number| shard_name("orders", number)).collect();
             prop_assert!(names.contains(first) && names.contains(second), "{error}");
         }

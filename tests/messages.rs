@@ -5,6 +5,7 @@
 //! compile. Texts that come in as values (reasons, obstacles) stand here as
 //! the code that makes them writes them.
 
+use pg_presplit::model::key::KeyType;
 use pg_presplit::model::key::Strategy;
 use pg_presplit::model::layout::LayoutError;
 use pg_presplit::model::name::NameError;
@@ -92,7 +93,11 @@ fn of_the_model() -> Vec<Example> {
         DuplicateName => [LayoutError::DuplicateName(text("orders_s0001"))],
         WrongBound => [LayoutError::WrongBound(text("orders_s0001"))],
         NotAscending => [LayoutError::NotAscending { first: text("('250')"), second: text("('240')") }],
-        Overlap => [LayoutError::Overlap { first: text("orders_s0001"), second: text("orders_s0002") }],
+        Overlap => [LayoutError::Overlap {
+            first: text("orders_s0001"),
+            second: text("orders_s0002"),
+            why: text("Both lists have value 7."),
+        }],
         Remainders => [LayoutError::Remainders { modulus: 4, found: 3 }],
         NoKey => [LayoutError::NoKey],
         WrongKey => [LayoutError::WrongKey(Strategy::RangeHash), LayoutError::WrongKey(Strategy::ListHash)],
@@ -140,6 +145,12 @@ fn of_planning() -> Vec<Example> {
         ],
         MissingKeyColumn => [Refusal::MissingKeyColumn(orders(), text("customer_id"))],
         GeneratedKey => [Refusal::GeneratedKey(orders(), text("day"))],
+        KeyType => [Refusal::KeyType {
+            relation: orders(),
+            column: text("day"),
+            found: KeyType::Text.words(),
+            planned: KeyType::Date.words(),
+        }],
         Uniqueness => [Refusal::Uniqueness {
             what: text("primary key \"orders_pkey\""),
             relation: orders(),
@@ -232,7 +243,12 @@ fn of_proposals() -> Vec<Example> {
             value: text("then"),
             column: text("placed_at"),
             type_text: text("timestamp with time zone"),
+            said: Some(text("invalid input syntax for type timestamp with time zone: \"then\"")),
         }],
+        Shared => [
+            ProposalError::Shared { lists: (1, 2), values: (Some(text("1")), Some(text("1.00"))) },
+            ProposalError::Shared { lists: (1, 3), values: (None, None) },
+        ],
         TooMany => [ProposalError::TooMany { count: 12_000, limit: 1024 }],
         Interrupted => [ProposalError::Interrupted],
         Layout => [ProposalError::Layout(LayoutError::Empty)],

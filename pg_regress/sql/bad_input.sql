@@ -157,8 +157,12 @@ SELECT tests.outcome($$SELECT * FROM predict_growth('bad.twice', '-1 day')$$);
 SELECT tests.outcome($$SELECT * FROM predict_growth('bad.twice', '0')$$);
 SELECT tests.outcome($$SELECT * FROM propose_shards('bad.twice', horizon => '-90 days')$$);
 SELECT tests.outcome($$SELECT * FROM predict_growth('bad.twice', '100000000 years')$$);
+SELECT tests.outcome($$SELECT * FROM predict_growth('bad.twice', '178000000 years')$$);
+SELECT tests.outcome($$SELECT * FROM propose_shards('bad.twice', horizon => '178000000 years')$$);
+SELECT tests.outcome($$SELECT * FROM propose_shards('bad.twice', horizon => '-178000000 years')$$);
+SELECT tests.outcome($$SELECT * FROM propose_shards('bad.twice', horizon => '101 years')$$);
 
--- Nulls where nothing else is meant by them: no rows, or null, or an error; never a crash.
+-- Nulls where nothing else is meant by them: an error in every function.
 SELECT call || ': ' || string_agg(outcome, E'\n' ORDER BY line) FROM unnest(ARRAY[
     'import_profile(NULL)', 'import_profile(NULL, NULL)', $$import_profile('{}', NULL)$$, 'predict_growth(NULL)', $$predict_growth('bad.twice', NULL)$$,
     $$forecast_series(NULL, '{1}', '1 day')$$, $$forecast_series('{2026-01-01}', '{1}', NULL)$$, 'propose_shards(NULL, NULL, NULL)',
@@ -167,9 +171,30 @@ SELECT call || ': ' || string_agg(outcome, E'\n' ORDER BY line) FROM unnest(ARRA
     $$register_proposal('bad.twice', NULL, '{id}', '{}')$$, $$register_proposal('bad.twice', 'hash', NULL, '{}')$$,
     $$register_proposal('bad.twice', 'hash', '{id}', NULL)$$, 'check_restore(NULL)', 'create_shards(NULL)', 'create_shards(1, NULL)',
     'create_shards(1, replace => NULL)', 'create_shards(1, valid_for => NULL)', 'disarm(NULL)', $$configure_shards(NULL, '{}')$$,
-    $$configure_shards('bad.twice', NULL)$$]) WITH ORDINALITY AS c (call, at)
+    $$configure_shards('bad.twice', NULL)$$, 'restore_script(NULL, NULL)', $$restore_script(1, NULL)$$, 'declare_workload(NULL)', $$declare_workload('[]', NULL)$$,
+    'import_log(NULL)', $$import_log('/x', NULL)$$, 'profile_backup(NULL)', 'proposal_evidence(NULL)']) WITH ORDINALITY AS c (call, at)
 CROSS JOIN LATERAL tests.outcome('SELECT ' || call) WITH ORDINALITY AS o (outcome, line)
 GROUP BY at, call ORDER BY at;
+
+-- Before any work: a transaction that may only read.
+BEGIN READ ONLY;
+SELECT call || ': ' || string_agg(outcome, E'\n' ORDER BY line) FROM unnest(ARRAY[
+    $$import_profile('{}')$$, 'propose_shards(NULL)', $$choose_alternative(9, 't', 1)$$, $$import_proposal('{}')$$, $$register_proposal('nothing', 'x', '{}', '7')$$,
+    'create_shards(9)', $$disarm('nothing')$$, $$configure_shards('nothing', '7')$$, $$declare_workload('7')$$, $$import_log('/x')$$, $$profile_backup('/x')$$,
+    'calibrate()', $$explain_proposal(9)$$]) WITH ORDINALITY AS c (call, at)
+CROSS JOIN LATERAL tests.outcome('SELECT ' || call) WITH ORDINALITY AS o (outcome, line)
+GROUP BY at, call ORDER BY at;
+COMMIT;
+
+-- What nobody shards is refused as what it is, also without its schema, and has no settings.
+CREATE VIEW bad.v AS SELECT 1 AS id;
+SELECT name || ': ' || string_agg(outcome, E'\n' ORDER BY line) FROM unnest(ARRAY['pg_class', 'temporary', 'pg_temp.temporary', 'pg_catalog.nothing', 'information_schema.tables',
+    'presplit.shards', 'bad.v', 'v', 'bad.m', 'bad.f', 'bad.p_1', 'bad.s', 'bad.twice', 'bad.not_yet']) WITH ORDINALITY AS n (name, at)
+CROSS JOIN LATERAL tests.outcome(format('SELECT configure_shards(%L, ''{"undo": true}'')', name)) WITH ORDINALITY AS o (outcome, line)
+GROUP BY at, name ORDER BY at;
+SELECT name || ': ' || string_agg(outcome, E'\n' ORDER BY line) FROM unnest(ARRAY['pg_class', 'temporary', 'pg_temp.temporary', 'pg_temp.nothing']) WITH ORDINALITY AS n (name, at)
+CROSS JOIN LATERAL tests.outcome(format('SELECT register_proposal(%L, ''hash'', ''{id}'', ''{"modulus": 2}'')', name)) WITH ORDINALITY AS o (outcome, line)
+GROUP BY at, name ORDER BY at;
 
 SELECT tests.contents();
 

@@ -203,6 +203,24 @@ SELECT tests.anatomy('convert.leaf');
 INSERT INTO convert.leaf VALUES (1, 11);
 INSERT INTO convert.leaf VALUES (2, 12);
 
+-- An exclusion constraint that compares the shard key with = is kept, on the table or on every shard.
+CREATE TABLE convert.booked (room int4range, during int4range, note text,
+    CONSTRAINT no_overlap EXCLUDE USING gist (room WITH =, during WITH &&) WHERE (note IS NOT NULL));
+SELECT tests.outcome($$SELECT register_proposal('convert.booked', 'hash', '{during}', '{"modulus": 2}')$$);
+SELECT tests.outcome($$SELECT register_proposal('convert.booked', 'list', '{note}', '{"lists": [["a"]]}')$$);
+SELECT register_proposal('convert.booked', 'hash', '{room}', '{"modulus": 2}') AS id \gset
+SELECT shard, bound, state FROM create_shards(:id);
+SELECT count(DISTINCT pg_get_constraintdef(k.oid)), count(DISTINCT k.conrelid) FROM pg_constraint AS k JOIN pg_partition_tree('convert.booked') AS t ON t.relid = k.conrelid
+WHERE k.contype = 'x' AND t.isleaf;
+INSERT INTO convert.booked SELECT int4range(g, g + 1), '[1,5)', 'x' FROM generate_series(1, 20) AS g;
+SELECT count(*) FROM convert.booked;
+\set VERBOSITY sqlstate
+INSERT INTO convert.booked SELECT int4range(g, g + 1), '[4,9)', 'y' FROM generate_series(1, 20) AS g;
+INSERT INTO convert.booked SELECT int4range(g, g + 1), '[4,9)', NULL FROM generate_series(1, 20) AS g;
+INSERT INTO convert.booked SELECT int4range(g, g + 1), '[5,9)', 'y' FROM generate_series(1, 20) AS g;
+\set VERBOSITY default
+SELECT count(*) FROM convert.booked;
+
 -- A permanent table cannot point at an unlogged one: PostgreSQL's own rule for the root.
 CREATE UNLOGGED TABLE convert.unlogged (id int PRIMARY KEY);
 CREATE UNLOGGED TABLE convert.pointing (id int REFERENCES convert.unlogged);

@@ -255,6 +255,21 @@ DROP TABLE ddl.known;
 DELETE FROM presplit.stored_profiles;
 SELECT * FROM proposal_ddl(:known);
 
+-- In shards already: no statements would divide them anew.
+CREATE TABLE ddl.cut (id int, "Gr""p" int);
+SELECT register_proposal('ddl.cut', 'hash', '{id}', '{"modulus": 2}') AS two, register_proposal('ddl.cut', 'list', '{"Gr\"p"}', '{"lists": [["1"]]}') AS other \gset
+SELECT count(*) FROM create_shards(:two);
+SELECT * FROM proposal_ddl(:two);
+SELECT proposal_ddl(:two) \gexec
+SELECT tests.outcome(format('SELECT proposal_ddl(%s)', :other));
+DROP TABLE ddl.cut;
+CREATE TABLE ddl.cut (id int, "Gr""p" int) PARTITION BY RANGE (id);
+SELECT tests.outcome(format('SELECT proposal_ddl(%s)', :two));
+DROP TABLE ddl.cut;
+CREATE VIEW ddl.cut AS SELECT 1 AS id;
+SELECT tests.outcome(format('SELECT proposal_ddl(%s)', :two));
+DROP VIEW ddl.cut;
+
 DROP SCHEMA ddl CASCADE;
 CALL tests.forget();
 DROP ROLE regress_ddl_owner;

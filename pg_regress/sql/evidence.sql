@@ -85,5 +85,14 @@ SELECT tests.outcome($$SELECT proposal_evidence(1, '{nothing}')$$);
 SELECT tests.outcome('SELECT proposal_evidence(NULL)');
 SELECT tests.outcome('SELECT proposal_evidence(999999)');
 DROP TABLE before;
+-- Of a table that is in shards, "before" is as it is.
+CREATE TABLE evidence.cut (id int NOT NULL, grp int NOT NULL);
+SELECT register_proposal('evidence.cut', 'hash', '{id}', '{"modulus": 4}') AS cut, register_proposal('evidence.cut', 'hash', '{grp}', '{"modulus": 8}') AS grp \gset
+SELECT count(*) FROM create_shards(:cut);
+INSERT INTO evidence.cut SELECT g, g % 50 FROM generate_series(1, 10000) AS g;
+ANALYZE evidence.cut;
+SELECT declare_workload('[{"sql": "SELECT * FROM evidence.cut WHERE id = 7", "calls_per_second": 1, "mean_ms": 1}, {"sql": "SELECT count(*) FROM evidence.cut WHERE grp = 7", "calls_per_second": 1, "mean_ms": 1}]', 'of cut');
+SELECT p.name, statement, shards_before, shards_after, error FROM (VALUES ('cut', :cut), ('grp', :grp)) AS p (name, id), proposal_evidence(p.id)
+WHERE relation = 'evidence.cut' ORDER BY p.name, statement COLLATE "C";
 DROP SCHEMA evidence CASCADE;
 CALL tests.forget();

@@ -223,7 +223,18 @@ SELECT disarm('priv.t');
 RESET search_path;
 SELECT what FROM planted.log;
 
+-- Shards are created in the schema of their table, which the caller and the owner of the table must be free to do.
+CREATE SCHEMA closed;
+GRANT USAGE ON SCHEMA closed TO regress_owner;
+CREATE TABLE closed."T" (id int);
+ALTER TABLE closed."T" OWNER TO regress_owner;
+SELECT register_proposal('closed."T"', 'hash', '{id}', '{"modulus": 2}') AS closed \gset
+SELECT tests.outcome(format('SELECT create_shards(%s)', :closed));
+GRANT CREATE ON SCHEMA closed TO regress_owner;
+SELECT tests.outcome(format('SELECT create_shards(%s)', :closed));
+
 DISCARD TEMP;
+DROP SCHEMA closed CASCADE;
 DROP SCHEMA planted CASCADE;
 DROP SCHEMA priv CASCADE;
 CALL tests.forget();

@@ -18,7 +18,7 @@ SELECT tests.outcome($$SELECT profile_backup('/nonexistent/dump')$$);
 SELECT tests.outcome($$SELECT profile_backup('')$$);
 SELECT tests.outcome($$SELECT profile_backup('/nonexistent/dump', '')$$);
 SELECT tests.outcome($$SELECT profile_backup('/dev/null')$$);
-SELECT profile_backup(NULL) IS NULL AS strict, profile_backup('/nonexistent/dump', NULL) IS NULL AS strict_too;
+SELECT tests.outcome('SELECT profile_backup(NULL)'), tests.outcome($$SELECT profile_backup('/nonexistent/dump', NULL)$$);
 RESET ROLE;
 
 -- A name that somebody else has is refused before the file is looked at.

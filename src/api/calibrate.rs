@@ -6,6 +6,7 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::api::writes;
 use crate::catalog::arming::current_user;
 use crate::operations::calibrate;
 
@@ -19,6 +20,7 @@ fn calibrate() -> Result<
     >,
     ErrorReport,
 > {
+    writes("calibrate")?;
     let settled = calibrate::calibrate(&current_user()?)?;
     Ok(TableIterator::new(
         settled.into_iter().map(|one| (one.constant.to_owned(), one.value, one.unit.to_owned(), one.note)),

@@ -13,6 +13,7 @@ use crate::catalog::arming::current_user;
 use crate::catalog::proposals;
 use crate::operations::what_if;
 use crate::planning::proposal::evidence::Side;
+use crate::planning::proposal::evidence::without_constants;
 
 /// What is shown of a text that the caller may not read, as by
 /// pg_stat_statements.
@@ -51,6 +52,11 @@ fn proposal_evidence(
             continue;
         }
         for one in evidence {
+            let whole = shown || one.statement.is_empty();
+            let error = one
+                .error
+                .as_deref()
+                .map(|error| if whole { error } else { without_constants(error) }.to_owned());
             let shards = |side: Option<Side>| side.map(|side| side.shards.round() as i32);
             rows.push((
                 match one.statement {
@@ -67,7 +73,7 @@ fn proposal_evidence(
                 one.before.map(|side| side.cost),
                 one.after.map(|side| side.cost),
                 relation.to_string(),
-                one.error,
+                error,
             ));
         }
     }

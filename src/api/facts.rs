@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use crate::api::required;
 use crate::api::without_nulls;
+use crate::api::writes;
 use crate::catalog::arming::current_user;
 use crate::catalog::profiles;
 use crate::catalog::relations;
@@ -50,7 +51,7 @@ fn check_is_table(name: &QualifiedName) -> Result<(), ErrorReport> {
     match relations::find(name)? {
         Some(live) if !matches!(live.kind.as_str(), "r" | "p" | "f") => Err(error::new(
             SqlState::WrongObjectType,
-            format!("\"{name}\" is not a table"),
+            format!("\"{name:#}\" is not a table"),
             Some(format!("It is {}.", live.what())),
             None,
         )),
@@ -60,7 +61,12 @@ fn check_is_table(name: &QualifiedName) -> Result<(), ErrorReport> {
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn import_profile(profile: Document, name: default!(&str, "'imported'")) -> Result<String, ErrorReport> {
+fn import_profile(
+    profile: Option<Document>,
+    name: default!(Option<&str>, "'imported'"),
+) -> Result<String, ErrorReport> {
+    writes("import_profile")?;
+    let (profile, name) = (required(profile, "profile")?, required(name, "name")?);
     let user = current_user()?;
     profiles::check_name(name, &user)?;
     // What is stored is what was checked, not what was given.
@@ -208,7 +214,7 @@ fn with_declared(profile: &mut Profile, text: &str) -> Result<QualifiedName, Err
 }
 
 fn unknown_table(name: &QualifiedName, hint: &str) -> ErrorReport {
-    let message = format!("table \"{name}\" does not exist here or in the profile");
+    let message = format!("table \"{name:#}\" does not exist here or in the profile");
     error::new(SqlState::UndefinedTable, message, None, Some(hint.to_owned()))
 }
 
@@ -221,15 +227,19 @@ pub fn table_of<'a>(profile: &'a Profile, text: &str) -> Result<&'a Table, Error
     }
     check_is_table(&name)?;
     if let Some(live) = relations::find(&name)? {
+        let (detail, hint) = if live.partition {
+            ("It is a partition; its table stands for it.", "Name the table that it is a part of.")
+        } else if name.schema.starts_with("pg_temp") {
+            ("It is temporary: it ends with its session.", "Name a table that stays.")
+        } else {
+            ("It belongs to the system or to this extension.", "Name a table of your own.")
+        };
+        let message = format!("profiles leave out \"{text}\"");
         return Err(error::new(
             SqlState::WrongObjectType,
-            format!("profiles leave out \"{name}\""),
-            Some(if live.partition {
-                "It is a partition; its table stands for it.".to_owned()
-            } else {
-                "Temporary tables and those of the system and of this extension are not captured.".to_owned()
-            }),
-            None,
+            message,
+            Some(detail.to_owned()),
+            Some(hint.to_owned()),
         ));
     }
     Err(unknown_table(&name, "Import a profile of its source with import_profile(), or check the name."))
@@ -239,9 +249,9 @@ pub fn table_of<'a>(profile: &'a Profile, text: &str) -> Result<&'a Table, Error
 #[search_path(pg_catalog, pg_temp)]
 #[expect(clippy::type_complexity, reason = "the pinned columns")]
 fn forecast_series(
-    observed: Vec<Option<TimestampWithTimeZone>>,
-    value: Vec<Option<f64>>,
-    horizon: Interval,
+    observed: Option<Vec<Option<TimestampWithTimeZone>>>,
+    value: Option<Vec<Option<f64>>>,
+    horizon: Option<Interval>,
 ) -> Result<
     TableIterator<
         'static,
@@ -263,6 +273,8 @@ fn forecast_series(
             Some("Leave out the observations that are missing.".to_owned()),
         )
     };
+    let (observed, value) = (required(observed, "observed")?, required(value, "value")?);
+    let horizon = required(horizon, "horizon")?;
     let times = observed
         .into_iter()
         .map(|at| at.ok_or_else(no_nulls).and_then(moment::micros))

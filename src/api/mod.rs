@@ -31,13 +31,33 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::report::SqlState;
 use crate::pg::error;
+use crate::pg::server;
 
-/// An argument that must be given. A function with other arguments that may
-/// be null is not STRICT, so it has to look itself.
+/// An argument that must be given. No function with arguments is STRICT: an answer of
+/// NULL would hide the slip.
 fn required<T>(value: Option<T>, argument: &str) -> Result<T, ErrorReport> {
     value.ok_or_else(|| {
         error::new(SqlState::NullValueNotAllowed, format!("{argument} must not be null"), None, None)
     })
+}
+
+/// What every function that writes asks first: a transaction that may only
+/// read, or a standby, is told so before any work.
+///
+/// # Errors
+/// 25006, in PostgreSQL's words, with the name of the function.
+fn writes(function: &str) -> Result<(), ErrorReport> {
+    let refused = |when: &str, hint: &str| {
+        let message = format!("cannot execute {function}() {when}");
+        Err(error::new(SqlState::ReadOnlySqlTransaction, message, None, Some(hint.to_owned())))
+    };
+    if server::in_recovery() {
+        return refused("during recovery", "Connect to the primary server, or promote this one.");
+    }
+    if server::in_read_only_transaction() {
+        return refused("in a read-only transaction", "Call it in a transaction that is READ WRITE.");
+    }
+    Ok(())
 }
 
 /// The elements of an array argument, none of which may be null.

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::api::facts::table_of;
 use crate::api::required;
 use crate::api::without_nulls;
+use crate::api::writes;
 use crate::catalog::arming::current_user;
 use crate::catalog::proposals;
 use crate::catalog::proposals::Stored;
@@ -58,12 +59,15 @@ fn propose_shards(
     >,
     ErrorReport,
 > {
+    writes("propose_shards")?;
     let horizon = required(horizon, "horizon")?;
-    let profile = advise::meant(profile)?;
+    let (name, user) = (profile, current_user()?);
+    let profile = advise::meant(name)?;
     let only =
         relation.map(|text| table_of(&profile, text).map(crate::model::profile::Table::name)).transpose()?;
-    let proposal = what_if::proposed(&Facts::read(profile, horizon)?, only.as_ref())?;
-    let id = proposals::store(&proposal, &current_user()?)?;
+    let facts = Facts::read(profile, horizon)?.with_earlier(name, &user)?;
+    let proposal = what_if::proposed(&facts, only.as_ref())?;
+    let id = proposals::store_or_refresh(&proposal, name, &user)?;
     let rows = proposal.relations.into_iter().map(move |proposed| {
         let (key, count) = key_and_count(&proposed);
         (
@@ -122,7 +126,7 @@ fn one<'a>(stored: &'a Stored, text: &str) -> Result<&'a RelationProposal, Error
     stored.proposal.relations.iter().find(|relation| relation.relation == name).ok_or_else(|| {
         error::new(
             SqlState::UndefinedTable,
-            format!("proposal {} says nothing about table \"{name}\"", stored.proposal_id),
+            format!("proposal {} says nothing about table \"{name:#}\"", stored.proposal_id),
             None,
             Some(format!(
                 "SELECT relation FROM presplit.proposals WHERE proposal_id = {} lists its tables.",
@@ -185,7 +189,14 @@ fn explain_proposal(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn choose_alternative(proposal_id: i64, relation: &str, rank: i32) -> Result<i64, ErrorReport> {
+fn choose_alternative(
+    proposal_id: Option<i64>,
+    relation: Option<&str>,
+    rank: Option<i32>,
+) -> Result<i64, ErrorReport> {
+    writes("choose_alternative")?;
+    let (proposal_id, relation) = (required(proposal_id, "proposal_id")?, required(relation, "relation")?);
+    let rank = required(rank, "rank")?;
     let stored = load(proposal_id)?;
     let name = one(&stored, relation)?.relation.clone();
     let changed = stored.proposal.choose(&name, u32::try_from(rank).unwrap_or(0))?;
@@ -205,26 +216,30 @@ fn proposal_ddl(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn export_proposal(proposal_id: i64) -> Result<JsonB, ErrorReport> {
-    let stored = load(proposal_id)?;
+fn export_proposal(proposal_id: Option<i64>) -> Result<JsonB, ErrorReport> {
+    let stored = load(required(proposal_id, "proposal_id")?)?;
     Ok(JsonB(stored.proposal.without_evidence().to_json()))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn import_proposal(proposal: Document) -> Result<i64, ErrorReport> {
-    let read = Proposal::from_json(&proposal.read()?)?;
+fn import_proposal(proposal: Option<Document>) -> Result<i64, ErrorReport> {
+    writes("import_proposal")?;
+    let read = Proposal::from_json(&required(proposal, "proposal")?.read()?)?;
     proposals::store(&read, &current_user()?)
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn register_proposal(
-    relation: &str,
-    strategy: &str,
-    shard_key: Vec<Option<String>>,
-    bounds: Document,
+    relation: Option<&str>,
+    strategy: Option<&str>,
+    shard_key: Option<Vec<Option<String>>>,
+    bounds: Option<Document>,
 ) -> Result<i64, ErrorReport> {
+    writes("register_proposal")?;
+    let (relation, strategy) = (required(relation, "relation")?, required(strategy, "strategy")?);
+    let (shard_key, bounds) = (required(shard_key, "shard_key")?, required(bounds, "bounds")?);
     let Some(strategy) = Strategy::from_word(strategy) else {
         return Err(error::new(
             SqlState::InvalidParameterValue,
@@ -234,10 +249,11 @@ fn register_proposal(
         ));
     };
     let profile = advise::meant(None)?;
-    let name = table_of(&profile, relation)?.name();
+    let table = table_of(&profile, relation)?;
+    let name = table.name();
     let key = without_nulls(shard_key, "shard_key")?;
+    let bounds = values::read(table, strategy, &key, &bounds)?;
     let facts = Facts::read(profile, Interval::from_seconds(90.0 * 86_400.0))?;
-    let proposal = facts.by_hand(&name, strategy, &key, &bounds.read()?)?;
-    values::check(&facts.profile, &proposal)?;
+    let proposal = facts.by_hand(&name, strategy, &key, &bounds)?;
     proposals::store(&proposal, &current_user()?)
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::api::proposals::name_in;
 use crate::api::required;
 use crate::api::without_nulls;
+use crate::api::writes;
 use crate::catalog::arming;
 use crate::catalog::arming::current_user;
 use crate::catalog::proposals;
@@ -73,7 +74,12 @@ fn check_restore(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn restore_script(proposal_id: i64, schema_sql: &str) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+fn restore_script(
+    proposal_id: Option<i64>,
+    schema_sql: Option<&str>,
+) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+    let (proposal_id, schema_sql) =
+        (required(proposal_id, "proposal_id")?, required(schema_sql, "schema_sql")?);
     let stored = proposals::load(proposal_id, &current_user()?)?;
     let schema = archive::schema_in(schema_sql)?;
     Ok(SetOfIterator::new(rephrase::statements(&stored, &schema)?))
@@ -94,6 +100,7 @@ fn create_shards(
     >,
     ErrorReport,
 > {
+    writes("create_shards")?;
     let proposal_id = required(proposal_id, "proposal_id")?;
     let replace = required(replace, "replace")?;
     let valid_for = required(valid_for, "valid_for")?;
@@ -143,7 +150,9 @@ fn create_shards(
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn disarm(relation: &str) -> Result<bool, ErrorReport> {
+fn disarm(relation: Option<&str>) -> Result<bool, ErrorReport> {
+    writes("disarm")?;
+    let relation = required(relation, "relation")?;
     provision::check_may_arm_here()?;
     let armed = arming::names()?;
     let name = relations::resolve(relation, &armed)?;
@@ -178,28 +187,15 @@ const ROWS_PER_DAY_MAX: f64 = 1e15;
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn configure_shards(relation: &str, settings: Document) -> Result<JsonB, ErrorReport> {
+fn configure_shards(relation: Option<&str>, settings: Option<Document>) -> Result<JsonB, ErrorReport> {
+    writes("configure_shards")?;
+    let (relation, settings) = (required(relation, "relation")?, required(settings, "settings")?);
     let user = current_user()?;
     let name = relations::resolve(relation, &[])?;
-    match relations::find(&name)? {
-        Some(live) if !live.owned => {
-            return Err(error::new(
-                SqlState::InsufficientPrivilege,
-                format!("must be owner of table {}", name.name),
-                None,
-                None,
-            ));
-        }
-        Some(live) if !matches!(live.kind.as_str(), "r" | "p") => {
-            return Err(error::new(
-                SqlState::WrongObjectType,
-                format!("\"{name}\" is not a table"),
-                Some(format!("It is {}.", live.what())),
-                None,
-            ));
-        }
-        Some(_) => {}
-        None => provision::check_may_arm_here()?,
+    let live = relations::find(&name)?;
+    provision::check_own(live.as_ref(), &name, "configure")?;
+    if live.is_none() {
+        provision::check_may_arm_here()?;
     }
     let Value::Object(changes) = settings.read()? else {
         return Err(error::new(

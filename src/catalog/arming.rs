@@ -1,11 +1,17 @@
 //! Armed tables, and the log of what was rewritten for them.
 
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::rc::Rc;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::settings::UniquePolicy;
+use crate::pg::announced;
+use crate::pg::announced::State;
 use crate::pg::context::as_extension_owner;
 use crate::pg::spi;
 
@@ -19,20 +25,46 @@ pub struct Arming {
     pub unique_policy: UniquePolicy,
 }
 
-/// Whether any table of this database is armed; the cheap first question.
-pub fn any() -> Result<bool, ErrorReport> {
-    as_extension_owner(|| spi::one::<bool>("SELECT EXISTS (SELECT FROM presplit.armed_tables)", &[]))
-        .map(Option::unwrap_or_default)
+const TABLE: &CStr = c"armed_tables";
+
+/// The names of armed tables in one state of the table.
+type Known = Option<(State, Rc<[QualifiedName]>)>;
+
+thread_local! {
+    static KNOWN: RefCell<Known> = const { RefCell::new(None) };
+}
+
+/// The names of all armed tables, as far as they are known without looking:
+/// what is asked of every statement.
+pub fn known_names() -> Option<Rc<[QualifiedName]>> {
+    match announced::state(TABLE) {
+        Some(state) => KNOWN.with_borrow(|known| {
+            known.as_ref().filter(|(at, _)| *at == state).map(|(_, names)| Rc::clone(names))
+        }),
+        None => Some(Rc::new([])),
+    }
 }
 
 /// The names of all armed tables, valid or not.
-pub fn names() -> Result<Vec<QualifiedName>, ErrorReport> {
-    as_extension_owner(|| {
+pub fn names() -> Result<Rc<[QualifiedName]>, ErrorReport> {
+    if let Some(names) = known_names() {
+        return Ok(names);
+    }
+    let before = announced::state(TABLE);
+    let names: Rc<[_]> = as_extension_owner(|| {
         spi::rows::<QualifiedName>(
             "SELECT jsonb_build_object('schema', schema_name, 'name', table_name)::text FROM presplit.armed_tables",
             &[],
         )
-    })
+    })?
+    .into();
+    if let Some(state) = before
+        && announced::sees_latest()
+        && announced::state(TABLE) == before
+    {
+        KNOWN.set(Some((state, Rc::clone(&names))));
+    }
+    Ok(names)
 }
 
 /// The valid arming of a table.
@@ -60,6 +92,7 @@ pub fn arm(
     valid_for: pgrx::datum::Interval,
     armed_by: &str,
 ) -> Result<(), ErrorReport> {
+    announced::announce(TABLE);
     as_extension_owner(|| {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
         spi::run(
@@ -84,6 +117,7 @@ pub fn arm(
 
 /// Ends an arming; false if there was none.
 pub fn disarm(relation: &QualifiedName) -> Result<bool, ErrorReport> {
+    announced::announce(TABLE);
     as_extension_owner(|| {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
         spi::run(

@@ -1,5 +1,6 @@
 //! Profiles: captured live, stored under a name, and merged for an analysis.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 
 use pgrx::pg_sys::Oid;
@@ -42,7 +43,7 @@ pub fn verdict() -> &'static str {
 }
 
 /// The settings that the script's blocks rely on: its `SET LOCAL` lines.
-fn script_settings() -> Vec<(CString, CString)> {
+pub fn script_settings() -> Vec<(CString, CString)> {
     block("settings")
         .lines()
         .filter_map(|line| line.trim().strip_prefix("SET LOCAL ")?.trim_end_matches(';').split_once(" = "))
@@ -109,6 +110,7 @@ pub fn live() -> Result<Profile, ErrorReport> {
     profile.history = history::of::<SizeReading>(&names)?;
     readings::apply(&mut profile.workload)?;
     samples::add_to(&mut profile, &current_user()?)?;
+    profile.live = profile.tables.iter().map(|table| (table.name(), BTreeSet::new())).collect();
     Ok(profile)
 }
 

@@ -1,4 +1,8 @@
-//! Stored proposals: immutable, found by number, the same content only once.
+//! Stored proposals: found by number, the same decision only once.
+//!
+//! A decision never changes. What was estimated of it is brought up to date
+//! when it is made again, as long as it is only proposed: what a person chose,
+//! and what was armed or applied, stays as it was seen.
 
 use std::collections::BTreeMap;
 
@@ -55,16 +59,66 @@ pub fn shards_json(layout: Option<&Layout>) -> Value {
     )
 }
 
-/// Stores a proposal; the number of the one with the same content if the user
-/// has made it before.
+/// Stores a proposal; the number of the one with the same decision if the user
+/// has made it before, whose numbers are kept.
 pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
-    let mut settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
-                          "unique_policy": proposal.settings.unique_policy});
-    if let Some(search) = &proposal.search {
-        settings["search"] = json!(search);
+    Ok(store_new(proposal, &header(proposal), user)?.0)
+}
+
+/// The same for what was found from a profile of that name, or from what is
+/// here; with the numbers of this moment, if the proposal is not in use.
+pub fn store_or_refresh(proposal: &Proposal, profile: Option<&str>, user: &str) -> Result<i64, ErrorReport> {
+    let mut header = header(proposal);
+    header["found_from"] = json!({"profile": profile});
+    let (id, is_new) = store_new(proposal, &header, user)?;
+    if !is_new {
+        refresh(id, proposal, &header, user)?;
     }
-    let content: Vec<Value> = proposal.relations.iter().map(|relation| json!(relation)).collect();
-    let identity = json!([user, settings, proposal.without_evidence().relations]).to_string();
+    Ok(id)
+}
+
+/// The layouts that a user was proposed last for each table, from a profile of
+/// that name, under the same settings and for about as long; none = to leave
+/// the table whole.
+pub fn earlier(
+    user: &str,
+    profile: Option<&str>,
+    settings: &Settings,
+    horizon_micros: i64,
+) -> Result<BTreeMap<QualifiedName, Option<Layout>>, ErrorReport> {
+    #[derive(Deserialize)]
+    struct Proposed {
+        relation: QualifiedName,
+        layout: Option<Layout>,
+    }
+    let found = as_extension_owner(|| {
+        spi::rows::<Proposed>(
+            // A month may have 28 days or 31.
+            "SELECT DISTINCT ON (r.schema_name, r.table_name)
+                    jsonb_build_object('relation', r.content->'relation', 'layout', r.content->'layout')::text
+             FROM presplit.proposal_relations AS r
+             JOIN presplit.stored_proposals AS p USING (proposal_id)
+             WHERE p.created_by = $1
+               AND p.settings->'found_from' = $2::jsonb
+               AND p.settings->'settings' = $3::jsonb
+               AND abs((p.settings->>'horizon_micros')::float8 - $4) <= 0.1 * $4
+             ORDER BY r.schema_name, r.table_name, coalesce((p.settings->>'found_at')::timestamptz, p.created_at) DESC, r.proposal_id DESC",
+            &[
+                user.into(),
+                json!({"profile": profile}).to_string().as_str().into(),
+                json!(settings).to_string().as_str().into(),
+                (horizon_micros as f64).into(),
+            ],
+        )
+    })?;
+    Ok(found.into_iter().map(|proposed| (proposed.relation, proposed.layout)).collect())
+}
+
+/// Stores a proposal unless the user has the same decision; its number, and
+/// whether it is new.
+fn store_new(proposal: &Proposal, header: &Value, user: &str) -> Result<(i64, bool), ErrorReport> {
+    let identity = json!([user, proposal.identity()]).to_string();
+    let settings = header.to_string();
     as_extension_owner(|| {
         let digest = spi::one::<String>(
             "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')",
@@ -78,15 +132,16 @@ pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
             &[digest.as_str().into()],
         )?;
         if let Some(known) = known {
-            return Ok(known);
+            return Ok((known, false));
         }
         let id = spi::one::<i64>(
             "INSERT INTO presplit.stored_proposals (digest, settings, created_by)
              VALUES ($1, $2::jsonb, $3) RETURNING proposal_id",
-            &[digest.as_str().into(), settings.to_string().as_str().into(), user.into()],
+            &[digest.as_str().into(), settings.as_str().into(), user.into()],
         )?
         .unwrap_or_default();
-        for (position, (relation, content)) in (0_i32..).zip(proposal.relations.iter().zip(&content)) {
+        for (position, relation) in (0_i32..).zip(&proposal.relations) {
+            pgrx::check_for_interrupts!();
             spi::run(
                 "INSERT INTO presplit.proposal_relations
                      (proposal_id, position, schema_name, table_name, content, shards)
@@ -96,12 +151,61 @@ pub fn store(proposal: &Proposal, user: &str) -> Result<i64, ErrorReport> {
                     position.into(),
                     relation.relation.schema.as_str().into(),
                     relation.relation.name.as_str().into(),
-                    content.to_string().as_str().into(),
+                    json!(relation).to_string().as_str().into(),
                     shards_json(relation.layout.as_ref()).to_string().as_str().into(),
                 ],
             )?;
         }
-        Ok(id)
+        Ok((id, true))
+    })
+}
+
+/// What is stored once for all tables.
+fn header(proposal: &Proposal) -> Value {
+    let mut settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
+                          "unique_policy": proposal.settings.unique_policy});
+    if let Some(search) = &proposal.search {
+        settings["search"] = json!(search);
+    }
+    settings
+}
+
+/// Puts the numbers of this moment into a proposal that decides the same, if
+/// none of its tables has been armed or applied.
+fn refresh(id: i64, fresh: &Proposal, header: &Value, user: &str) -> Result<(), ErrorReport> {
+    let known = load(id, user)?.proposal;
+    let refreshed = known.refreshed(fresh);
+    as_extension_owner(|| {
+        // The lock of `store_new` is held: nobody else refreshes. Who arms one of
+        // the tables meanwhile finds the same decision, before or after.
+        let in_use = spi::one::<bool>(
+            "SELECT EXISTS (SELECT FROM presplit.proposal_relations WHERE proposal_id = $1 AND state <> 'proposed')
+                 OR EXISTS (SELECT FROM presplit.armed_tables WHERE proposal_id = $1)",
+            &[id.into()],
+        )?;
+        if in_use.unwrap_or(true) {
+            return Ok(());
+        }
+        spi::run(
+            "UPDATE presplit.stored_proposals
+             SET settings = $2::jsonb || jsonb_build_object('found_at', clock_timestamp())
+             WHERE proposal_id = $1",
+            &[id.into(), header.to_string().as_str().into()],
+        )?;
+        for (position, relation) in (0_i32..).zip(&refreshed.relations) {
+            pgrx::check_for_interrupts!();
+            spi::run(
+                "UPDATE presplit.proposal_relations SET content = $3::jsonb, shards = $4::jsonb
+                 WHERE proposal_id = $1 AND position = $2 AND state = 'proposed'",
+                &[
+                    id.into(),
+                    position.into(),
+                    json!(relation).to_string().as_str().into(),
+                    shards_json(relation.layout.as_ref()).to_string().as_str().into(),
+                ],
+            )?;
+        }
+        Ok(())
     })
 }
 
@@ -141,24 +245,6 @@ pub fn load(proposal_id: i64, user: &str) -> Result<Stored, ErrorReport> {
     let Header { settings, horizon_micros, search } = header;
     let proposal = Proposal { settings, horizon_micros, relations, search };
     Ok(Stored { proposal_id, proposal })
-}
-
-/// The layouts of the tables that were created in shards here and still
-/// exist under the name that they had.
-pub fn applied() -> Result<BTreeMap<QualifiedName, Layout>, ErrorReport> {
-    let relations = as_extension_owner(|| {
-        spi::rows::<RelationProposal>(
-            "SELECT r.content::text
-             FROM presplit.sharded_tables AS t
-             JOIN pg_class AS c ON c.oid = t.relation AND c.relkind = 'p'
-             JOIN pg_namespace AS n ON n.oid = c.relnamespace
-             JOIN presplit.proposal_relations AS r
-                  ON r.proposal_id = t.proposal_id AND r.schema_name = n.nspname AND r.table_name = c.relname
-             ORDER BY r.schema_name, r.table_name",
-            &[],
-        )
-    })?;
-    Ok(relations.into_iter().filter_map(|found| Some((found.relation, found.layout?))).collect())
 }
 
 /// Whether the user may read the texts of the statements that a proposal was

@@ -8,11 +8,19 @@ use crate::model::name::QualifiedName;
 use crate::model::name::WrittenName;
 use crate::model::name::derived_name;
 use crate::model::name::quote_identifier;
+use crate::model::profile::Column;
+use crate::model::profile::Table;
 use crate::model::report::SqlState;
 use crate::pg::context::in_subtransaction;
+use crate::pg::context::restricted_to;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::hash;
+use crate::pg::key_value;
+use crate::pg::key_value::ReadValue;
+use crate::pg::key_value::Unreadable;
+use crate::pg::key_value::ValueType;
+use crate::pg::rows;
 use crate::pg::spi;
 
 /// A relation that exists here.
@@ -64,22 +72,38 @@ pub fn find(name: &QualifiedName) -> Result<Option<LiveRelation>, ErrorReport> {
     Ok(found.into_iter().next())
 }
 
-/// Whether a table and all its shards have no page. A table whose rows were
-/// deleted but not yet vacuumed away counts as not empty.
-pub fn is_empty(name: &QualifiedName) -> Result<bool, ErrorReport> {
-    with_pinned_search_path(|| {
-        spi::one::<bool>(
-            "SELECT coalesce(sum(pg_relation_size(t.relid)), 0) = 0
+/// The tables that have pages among a table and all its shards; none if it is
+/// not there.
+fn with_pages(name: &QualifiedName) -> Result<Option<Vec<Oid>>, ErrorReport> {
+    let found = with_pinned_search_path(|| {
+        spi::rows::<Vec<u32>>(
+            "SELECT coalesce(jsonb_agg(t.relid::bigint) FILTER (WHERE pg_relation_size(t.relid) > 0), '[]')::text
              FROM pg_class AS c
              JOIN pg_namespace AS n ON n.oid = c.relnamespace
              CROSS JOIN LATERAL (SELECT c.oid AS relid WHERE c.relkind = 'r'
                                  UNION ALL
                                  SELECT p.relid FROM pg_partition_tree(c.oid) AS p WHERE c.relkind = 'p' AND p.isleaf) AS t
-             WHERE n.nspname = $1 AND c.relname = $2",
+             WHERE n.nspname = $1 AND c.relname = $2
+             GROUP BY c.oid",
             &[name.schema.as_str().into(), name.name.as_str().into()],
         )
-    })
-    .map(Option::unwrap_or_default)
+    })?;
+    Ok(found.into_iter().next().map(|oids| oids.into_iter().map(Oid::from).collect()))
+}
+
+/// Whether a table and all its shards have no page: nobody has put a row in,
+/// not even one that is not committed. Rows that were deleted or rolled back
+/// and not yet vacuumed away count.
+pub fn has_no_pages(name: &QualifiedName) -> Result<bool, ErrorReport> {
+    Ok(with_pages(name)?.is_some_and(|found| found.is_empty()))
+}
+
+/// Whether a table and all its shards have no row that is there now, whatever
+/// the snapshot of the transaction. What others have not committed is not seen
+/// without a lock.
+pub fn is_empty(name: &QualifiedName) -> Result<bool, ErrorReport> {
+    let Some(tables) = with_pages(name)? else { return Ok(false) };
+    Ok(!tables.into_iter().any(rows::any))
 }
 
 /// Whether the current user may truncate a table.
@@ -120,6 +144,11 @@ pub fn name_of(oid: Oid) -> Result<QualifiedName, ErrorReport> {
 pub fn resolve(text: &str, known: &[QualifiedName]) -> Result<QualifiedName, ErrorReport> {
     let written = WrittenName::parse(text)?;
     if let Some(schema) = written.schema {
+        // The schema of the temporary tables of this session has a number.
+        let schema = match schema.as_str() {
+            "pg_temp" => hidden(&written.name)?.filter(|found| found != "pg_catalog").unwrap_or(schema),
+            _ => schema,
+        };
         return Ok(QualifiedName { schema, name: written.name });
     }
     let mut found = with_pinned_search_path(|| {
@@ -134,7 +163,7 @@ pub fn resolve(text: &str, known: &[QualifiedName]) -> Result<QualifiedName, Err
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [] => Ok(QualifiedName::new("public", written.name)),
+        [] => Ok(QualifiedName::new(hidden(&written.name)?.as_deref().unwrap_or("public"), written.name)),
         [schema] => Ok(QualifiedName { schema: schema.clone(), name: written.name }),
         several => Err(error::new(
             SqlState::InvalidName,
@@ -143,6 +172,34 @@ pub fn resolve(text: &str, known: &[QualifiedName]) -> Result<QualifiedName, Err
             Some("Write it as schema.table.".to_owned()),
         )),
     }
+}
+
+/// The schema of a relation that nobody shards, so that it is refused as what
+/// it is: a temporary one of the session, or one of the system.
+fn hidden(name: &str) -> Result<Option<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<String>(
+            "SELECT n.nspname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE c.relname = $1 AND (n.oid = pg_my_temp_schema() OR n.nspname = 'pg_catalog')
+             ORDER BY n.nspname = 'pg_catalog'",
+            &[name.into()],
+        )
+    })
+}
+
+/// Who lacks the right to create tables in a schema: the caller, or the owner
+/// of a table in it, to whom its shards will belong.
+pub fn may_not_create(table: &QualifiedName) -> Result<Option<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<String>(
+            "SELECT r.role::text
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             CROSS JOIN LATERAL (VALUES (1, current_user), (2, pg_get_userbyid(c.relowner))) AS r (place, role)
+             WHERE n.nspname = $1 AND c.relname = $2 AND NOT has_schema_privilege(r.role, n.oid, 'CREATE')
+             ORDER BY r.place",
+            &[table.schema.as_str().into(), table.name.as_str().into()],
+        )
+    })
 }
 
 /// The leaf partitions of a partitioned table, in bound order as far as names
@@ -280,6 +337,78 @@ fn primary_key(table: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
             &[table.schema.as_str().into(), table.name.as_str().into()],
         )
     })
+}
+
+/// What values of a column are, and with whose rights they may be read.
+#[derive(Debug, Clone, Deserialize)]
+struct Readable {
+    type_oid: u32,
+    modifier: i32,
+    collation: u32,
+    /// The owner, if the values are read by functions of users' own.
+    owner: Option<u32>,
+}
+
+/// A column of a shard key whose values PostgreSQL can be asked about.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    of: ValueType,
+    owner: Option<Oid>,
+}
+
+impl Asked {
+    /// A column of a table. None if it is not to be asked: the functions of a
+    /// user's type run with the rights of the table's owner, so only those who
+    /// have them may; where the table is not here, only those of a superuser or
+    /// of the caller are run. Also none if the type is not here.
+    pub fn of(table: &Table, column: &Column) -> Result<Option<Self>, ErrorReport> {
+        let name = table.name();
+        if find(&name)?.is_some() {
+            return Self::live(&name, &column.name);
+        }
+        let own = &column.type_name;
+        let text = if own.schema == "pg_catalog" {
+            own.text.clone()
+        } else {
+            let brackets = if own.array { "[]" } else { "" };
+            format!("{}{brackets}", QualifiedName::new(&own.schema, &own.name))
+        };
+        let collation = column.collation.as_ref().map(|found| QualifiedName::new(&found.schema, &found.name));
+        let Some((type_oid, modifier)) = with_pinned_search_path(|| key_value::type_named(&text)) else {
+            return Ok(None);
+        };
+        Self::first(
+            include_str!("queries/value_of_type.sql"),
+            &[type_oid.into(), modifier.into(), collation.map(|name| name.to_string()).into()],
+        )
+    }
+
+    fn live(table: &QualifiedName, column: &str) -> Result<Option<Self>, ErrorReport> {
+        Self::first(
+            include_str!("queries/value_of_column.sql"),
+            &[table.schema.as_str().into(), table.name.as_str().into(), column.into()],
+        )
+    }
+
+    fn first(query: &str, arguments: &[spi::Argument<'_>]) -> Result<Option<Self>, ErrorReport> {
+        let found = with_pinned_search_path(|| spi::rows::<Readable>(query, arguments))?;
+        Ok(found.into_iter().next().map(|found| Self {
+            of: ValueType {
+                type_oid: found.type_oid.into(),
+                modifier: found.modifier,
+                collation: found.collation.into(),
+            },
+            owner: found.owner.map(Oid::from),
+        }))
+    }
+
+    /// Reads values, in their order.
+    pub fn read(&self, values: &[Option<&str>]) -> Result<Vec<ReadValue>, Unreadable> {
+        with_pinned_search_path(|| match self.owner {
+            Some(owner) => restricted_to(owner, || key_value::read(self.of, values)),
+            None => key_value::read(self.of, values),
+        })
+    }
 }
 
 /// PostgreSQL's own partition hash of each common value of a built-in type, so

@@ -31,12 +31,15 @@ impl RangeDatum {
     }
 
     /// The order of two bounds of one column; `None` where only PostgreSQL
-    /// knows it (text).
+    /// knows it: text, and numbers that are alike as floats.
     #[must_use]
     pub fn compare(&self, other: &Self, kind: KeyType) -> Option<Ordering> {
         match (self, other) {
             (Self::Value(a), Self::Value(b)) if a == b => Some(Ordering::Equal),
-            (Self::Value(a), Self::Value(b)) => kind.read(a)?.compare(&kind.read(b)?),
+            (Self::Value(a), Self::Value(b)) => {
+                let order = kind.read(a)?.compare(&kind.read(b)?)?;
+                (kind != KeyType::Numeric || order != Ordering::Equal).then_some(order)
+            }
             (a, b) => Some(a.rank().cmp(&b.rank())),
         }
     }
@@ -142,6 +145,17 @@ mod tests {
         ] {
             assert_eq!(bound.sql(), expected);
         }
+    }
+
+    #[test]
+    fn numbers_that_are_alike_as_floats_have_no_order_here() {
+        let order = |a: &str, b: &str| {
+            RangeDatum::Value(a.to_owned()).compare(&RangeDatum::Value(b.to_owned()), KeyType::Numeric)
+        };
+        assert_eq!(order("9007199254740992", "9007199254740993"), None);
+        assert_eq!(order("1", "1.00"), None);
+        assert_eq!(order("1", "1"), Some(Ordering::Equal));
+        assert_eq!(order("9007199254740992", "9007199254740994"), Some(Ordering::Less));
     }
 
     #[test]

@@ -5,10 +5,9 @@
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -79,6 +78,53 @@ impl KeyType {
         }
     }
 
+    /// The key type of a type of `pg_catalog` by the name that the catalog and
+    /// the parser have for it.
+    #[must_use]
+    pub fn of_internal(type_name: &str) -> Self {
+        Self::of_builtin(match type_name {
+            "int2" => "smallint",
+            "int4" => "integer",
+            "int8" => "bigint",
+            "float4" => "real",
+            "float8" => "double precision",
+            "timestamp" => "timestamp without time zone",
+            "timestamptz" => "timestamp with time zone",
+            "varchar" => "character varying",
+            "bpchar" => "character",
+            "char" => "\"char\"",
+            other => other,
+        })
+    }
+
+    /// Whether bounds that were made for this type are bounds of another one,
+    /// in the same order.
+    #[must_use]
+    pub const fn bounds_fit(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Integer, Self::Integer | Self::Numeric)
+                | (Self::Numeric, Self::Numeric)
+                | (Self::Uuid, Self::Uuid)
+                | (Self::Text, Self::Text)
+                | (Self::Other, _)
+        ) || self.is_time() && other.is_time()
+    }
+
+    /// The word for the type in messages.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Integer => "an integer",
+            Self::Numeric => "a number",
+            Self::Date => "a date",
+            Self::Timestamp | Self::TimestampTz => "a timestamp",
+            Self::Uuid => "a uuid",
+            Self::Text => "text",
+            Self::Other => "of another type",
+        }
+    }
+
     /// Whether values of the type are moments.
     #[must_use]
     pub const fn is_time(self) -> bool {
@@ -116,7 +162,7 @@ impl KeyType {
     /// if the type is not a time or the moment is outside the calendar.
     #[must_use]
     pub fn write_moment(self, micros: i64) -> Option<String> {
-        let at = Timestamp::from_microsecond(micros).ok()?.to_zoned(TimeZone::UTC).datetime();
+        let at = EPOCH.checked_add(SignedDuration::from_micros(micros)).ok()?;
         let text = match self {
             Self::Date => at.date().to_string(),
             Self::Timestamp | Self::TimestampTz => {
@@ -137,8 +183,13 @@ impl KeyType {
     }
 }
 
+/// The moment from which microseconds are counted.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Also of the last days of the year 9999, which are nobody's present but many
+/// a row's end.
 fn micros_of(at: DateTime) -> i64 {
-    at.to_zoned(TimeZone::UTC).map_or(0, |zoned| zoned.timestamp().as_microsecond())
+    i64::try_from(at.duration_since(EPOCH).as_micros()).unwrap_or(i64::MAX)
 }
 
 fn read_datetime(text: &str) -> Option<i64> {
@@ -216,9 +267,12 @@ mod tests {
             (KeyType::TimestampTz, "1970-01-02 05:30:00+05:30", day),
             (KeyType::TimestampTz, "1970-01-01 19:00:00-05", day),
             (KeyType::TimestampTz, "1970-01-02T00:00:00Z", day),
+            (KeyType::Date, "9999-12-31", 2_932_896 * day),
+            (KeyType::TimestampTz, "9999-12-31 23:59:59+00", 2_932_897 * day - 1_000_000),
         ] {
             assert_eq!(kind.read(text), Some(KeyValue::Micros(expected)), "{text}");
         }
+        assert_eq!(KeyType::Date.write_moment(2_932_896 * day).as_deref(), Some("9999-12-31"));
         for (kind, text) in [
             (KeyType::Date, "yesterday"),
             (KeyType::Date, "infinity"),

@@ -82,7 +82,12 @@ pub enum LayoutError {
     #[error("split points are not in ascending order")]
     NotAscending { first: String, second: String },
     #[error("shard \"{second}\" overlaps shard \"{first}\"")]
-    Overlap { first: String, second: String },
+    Overlap {
+        first: String,
+        second: String,
+        /// What both would take, in a sentence.
+        why: String,
+    },
     #[error("hash shards do not fill modulus {modulus}")]
     Remainders { modulus: u32, found: usize },
     #[error("shard key must have at least one column")]
@@ -106,6 +111,7 @@ impl Report for LayoutError {
         match self {
             Self::TooMany(_) => Some(format!("The limit is {SHARDS_MAX}.")),
             Self::NotAscending { first, second } => Some(format!("Bound {first} is followed by {second}.")),
+            Self::Overlap { why, .. } => Some(why.clone()),
             Self::Remainders { modulus, found } => {
                 Some(format!("{found} of {modulus} remainders have a shard."))
             }
@@ -126,6 +132,8 @@ impl Report for LayoutError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::TooMany(_) => Some("Name fewer split points, or a longer interval.".to_owned()),
+            Self::NotAscending { .. } => Some("Name each point once, the lowest first.".to_owned()),
+            Self::Overlap { .. } => Some("Every value belongs to one shard only.".to_owned()),
             _ => None,
         }
     }
@@ -263,6 +271,19 @@ impl Layout {
         let mut bare = self.clone();
         bare.shards.iter_mut().for_each(|shard| shard.tablespace = None);
         bare
+    }
+
+    /// Whether another one divides a table in the same way, whatever its
+    /// shards are named and expected to hold.
+    #[must_use]
+    pub fn divides_as(&self, other: &Self) -> bool {
+        let cut = |layout: &Self| {
+            let branches =
+                layout.branches.iter().map(|branch| (branch.bound.clone(), branch.shard_key.clone()));
+            let shards = layout.shards.iter().map(|shard| (shard.bound.clone(), shard.of));
+            (branches.collect::<Vec<_>>(), shards.collect::<Vec<_>>())
+        };
+        self.strategy == other.strategy && self.shard_key == other.shard_key && cut(self) == cut(other)
     }
 
     /// The branch that a shard of this layout is in.
@@ -404,7 +425,11 @@ fn check_ranges(parts: &[Part<'_>], kinds: &[KeyType]) -> Result<(), LayoutError
         if let Some((before, end)) = previous
             && compare_points(end, lower, kinds) == Some(Ordering::Greater)
         {
-            return Err(LayoutError::Overlap { first: before.to_owned(), second: part.name.to_owned() });
+            return Err(LayoutError::Overlap {
+                first: before.to_owned(),
+                second: part.name.to_owned(),
+                why: format!("One ends at {}, the other begins at {}.", write_point(end), write_point(lower)),
+            });
         }
         previous = Some((part.name, upper));
     }
@@ -420,9 +445,11 @@ fn check_lists(parts: &[Part<'_>], kinds: &[KeyType]) -> Result<(), LayoutError>
                 for value in values {
                     let same = value.as_deref().map(|value| same_form(value, kinds[0]));
                     if let Some(first) = seen.insert(same, part.name) {
+                        let value = value.as_deref().unwrap_or("null");
                         return Err(LayoutError::Overlap {
                             first: first.to_owned(),
                             second: part.name.to_owned(),
+                            why: format!("Both lists have value {value}."),
                         });
                     }
                 }
@@ -446,9 +473,11 @@ fn same_form(value: &str, kind: KeyType) -> String {
 fn one_default(parts: &[Part<'_>]) -> Result<(), LayoutError> {
     let mut defaults = parts.iter().filter(|part| *part.bound == Bound::Default);
     match (defaults.next(), defaults.next()) {
-        (Some(first), Some(second)) => {
-            Err(LayoutError::Overlap { first: first.name.to_owned(), second: second.name.to_owned() })
-        }
+        (Some(first), Some(second)) => Err(LayoutError::Overlap {
+            first: first.name.to_owned(),
+            second: second.name.to_owned(),
+            why: "Both are DEFAULT.".to_owned(),
+        }),
         _ => Ok(()),
     }
 }

@@ -27,3 +27,4 @@ pub mod size;
 pub mod statistics;
 pub mod utility;
 pub mod what_if;
+pub mod written_bound;

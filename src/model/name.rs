@@ -298,8 +298,12 @@ impl QualifiedName {
 }
 
 /// `schema.table`, quoted as in SQL.
+/// As SQL needs it; with `{:#}` as a message shows it between quotes of its own.
 impl fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return write!(f, "{}.{}", self.schema, self.name);
+        }
         write!(f, "{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
     }
 }

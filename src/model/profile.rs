@@ -8,6 +8,7 @@
 //! microseconds since 1970-01-01 UTC in Rust and ISO 8601 text in JSON.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -105,6 +106,11 @@ pub struct Profile {
     pub history: Vec<SizeReading>,
     #[serde(default)]
     pub workload: Workload,
+    /// Tables of this server itself, and of each the columns whose statistics
+    /// the role that reads them may not see. No part of the JSON: elsewhere no
+    /// table lives.
+    #[serde(skip)]
+    pub live: BTreeMap<QualifiedName, BTreeSet<String>>,
 }
 
 impl Profile {
@@ -140,6 +146,21 @@ impl Profile {
     #[must_use]
     pub fn captured_micros(&self) -> Option<i64> {
         self.captured_at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+    }
+
+    /// The type that a domain stands on; any other type is itself.
+    #[must_use]
+    pub fn below_domains(&self, of: &TypeName) -> TypeName {
+        let mut found = of.clone();
+        // A domain on a domain, and so on; a ring cannot be.
+        for _ in 0..self.types.len() {
+            let user = self.types.iter().find(|user| user.schema == found.schema && user.name == found.name);
+            match user.map(|user| &user.kind) {
+                Some(UserTypeKind::Domain { base, .. }) if !found.array => found = base.clone(),
+                _ => break,
+            }
+        }
+        found
     }
 
     /// The table of that name.
@@ -367,6 +388,10 @@ pub struct Constraint {
     pub deferrable: bool,
     #[serde(default = "yes")]
     pub validated: bool,
+    /// Only of exclusion constraints: what they compare with `=`; none if that
+    /// is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equal_columns: Option<Vec<String>>,
 }
 
 const fn yes() -> bool {

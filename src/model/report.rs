@@ -20,6 +20,8 @@ pub enum SqlState {
     SystemError,
     /// 22032
     InvalidJsonText,
+    /// 25001
+    ActiveSqlTransaction,
     /// 25006
     ReadOnlySqlTransaction,
     /// 3F000
@@ -69,6 +71,7 @@ impl SqlState {
             Self::ProtocolViolation => "08P01",
             Self::SystemError => "58000",
             Self::InvalidJsonText => "22032",
+            Self::ActiveSqlTransaction => "25001",
             Self::ReadOnlySqlTransaction => "25006",
             Self::InvalidSchemaName => "3F000",
             Self::InsufficientPrivilege => "42501",

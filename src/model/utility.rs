@@ -5,6 +5,7 @@
 //! `pg::hook` carries the decision out on the tree itself, so nothing is ever
 //! written back to text and parsed again.
 
+use crate::model::key::KeyType;
 use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
 
@@ -74,6 +75,8 @@ pub enum Utility {
 pub struct CreateTable {
     pub relation: QualifiedName,
     pub columns: Vec<String>,
+    /// Those of a type of `pg_catalog`, with what their order depends on.
+    pub built_in: Vec<(String, KeyType)>,
     /// Those that are computed.
     pub generated: Vec<String>,
     /// Those that are declared `NOT NULL`.
@@ -88,6 +91,8 @@ pub struct CreateTable {
     pub typed: bool,
     /// Has `PARTITION BY` or `PARTITION OF` of its own.
     pub partitioned: bool,
+    /// What it is a `PARTITION OF`.
+    pub partition_of: Option<QualifiedName>,
     /// Storage parameters as they are written, `toast.x = 'y'`.
     pub options: Vec<String>,
     pub access_method: Option<String>,

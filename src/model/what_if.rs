@@ -103,6 +103,9 @@ impl Touched {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Planned {
     pub cost: f64,
+    /// Where that was asked for: the cost if joins and aggregates went shard by
+    /// shard, as the server's settings do not let them.
+    pub shard_by_shard: Option<f64>,
     pub touched: BTreeMap<QualifiedName, Touched>,
 }
 
@@ -114,9 +117,13 @@ impl Planned {
         if total <= 0.0 {
             return None;
         }
-        let mut mean = Self::default();
+        let asked = draws.iter().all(|(_, planned)| planned.shard_by_shard.is_some());
+        let mut mean = Self { shard_by_shard: asked.then_some(0.0), ..Self::default() };
         for (weight, planned) in draws {
             mean.cost += planned.cost * weight / total;
+            if let (Some(sum), Some(cost)) = (&mut mean.shard_by_shard, planned.shard_by_shard) {
+                *sum += cost * weight / total;
+            }
             for (relation, touched) in &planned.touched {
                 mean.touched.entry(relation.clone()).or_default().add(*touched, weight / total);
             }
@@ -144,11 +151,14 @@ mod tests {
         let name = QualifiedName::new("app", "t");
         let one = |cost, shards| Planned {
             cost,
+            shard_by_shard: Some(cost / 2.0),
             touched: BTreeMap::from([(name.clone(), Touched { shards, planned: shards, rows: 10.0 })]),
         };
-        let none = Planned { cost: 1.0, touched: BTreeMap::new() };
+        let none = Planned { cost: 1.0, ..Planned::default() };
         let mean = Planned::mean(&[(1.0, one(10.0, 2.0)), (3.0, one(2.0, 4.0)), (4.0, none)]).unwrap();
-        assert_eq!(mean.cost, 2.5);
+        assert_eq!((mean.cost, mean.shard_by_shard), (2.5, None));
+        let asked = Planned::mean(&[(1.0, one(10.0, 2.0)), (3.0, one(2.0, 4.0))]).unwrap();
+        assert_eq!((asked.cost, asked.shard_by_shard), (4.0, Some(2.0)));
         assert_eq!(mean.touched[&name], Touched { shards: 1.75, planned: 1.75, rows: 5.0 });
         assert_eq!(Planned::mean(&[]), None);
     }

@@ -11,14 +11,20 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::calibration;
+use crate::catalog::layouts;
 use crate::catalog::profiles;
 use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::settings;
+use crate::catalog::statistics;
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
+use crate::model::profile::Column;
 use crate::model::profile::Profile;
+use crate::model::profile::TypeName;
+use crate::model::profile::UserType;
+use crate::model::profile::UserTypeKind;
 use crate::model::report::Report;
 use crate::model::retention::RetentionError;
 use crate::model::retention::RetentionPolicy;
@@ -29,6 +35,7 @@ use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::hook;
+use crate::pg::moment;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::threads::on_threads;
@@ -56,6 +63,15 @@ crate::pg::error::reports!(
     proposal::DocumentError,
     RetentionError
 );
+
+/// The statements of a profile, analysed, and its live tables with the
+/// statistics of all columns that may be a key.
+pub fn weighed(profile: &mut Profile) -> Result<AnalyzedWorkload, ErrorReport> {
+    let workload = analyzed(profile)?;
+    let columns = proposal::columns_weighed(profile, &workload);
+    statistics::complete(profile, &columns)?;
+    Ok(workload)
+}
 
 /// The statements of a profile, analysed against empty copies of its tables.
 pub fn analyzed(profile: &Profile) -> Result<AnalyzedWorkload, ErrorReport> {
@@ -106,6 +122,12 @@ pub fn existing() -> Result<Existing, ErrorReport> {
 
 /// An interval in microseconds, counted from the moment of the profile.
 pub fn micros(interval: Interval, profile: &Profile) -> Result<i64, ErrorReport> {
+    /// Twice the longest horizon: beyond it the calendar itself may end.
+    const COUNTED_MAX: i64 = 73_050 * 86_400_000_000;
+    let rough = moment::duration(&interval);
+    if rough.saturating_abs() > COUNTED_MAX {
+        return Ok(rough);
+    }
     let captured = profile.captured_at.as_str();
     // What is longer, even infinite, is refused by the forecast in its own words.
     let micros = with_pinned_search_path(|| {
@@ -124,19 +146,52 @@ pub fn hash_values(profile: &Profile) -> Result<proposal::HashValues, ErrorRepor
     for table in &profile.tables {
         for column in table.columns.iter().filter(|column| column.hashable && !column.type_name.array) {
             let Some(statistics) = &column.statistics else { continue };
-            if column.type_name.schema != "pg_catalog" || statistics.common_values.is_empty() {
+            if statistics.common_values.is_empty() {
                 continue;
             }
-            let type_name = crate::model::name::quote_identifier(&column.type_name.name);
-            let type_name = format!("pg_catalog.{type_name}");
-            let hashes = relations::partition_hashes(&type_name, &statistics.common_values)?
-                .or_else(|| travelled(&statistics.common_hashes));
+            let live = profile.live.contains_key(&table.name());
+            let computed = match hashed_as(profile, &column.type_name, live) {
+                Some(type_name) if is_deterministic(column)? => {
+                    relations::partition_hashes(&type_name, &statistics.common_values)?
+                }
+                _ => None,
+            };
+            let hashes = computed.or_else(|| travelled(&statistics.common_hashes));
             if let Some(hashes) = hashes {
                 values.insert((table.name(), column.name.clone()), hashes);
             }
         }
     }
     Ok(values)
+}
+
+/// The type whose hash values of a type have, where only PostgreSQL's own code
+/// runs to find it: a domain's base, and an enum of this server, which hashes
+/// oids.
+fn hashed_as(profile: &Profile, type_name: &TypeName, live: bool) -> Option<String> {
+    let below = profile.below_domains(type_name);
+    let of = |user: &&UserType| (&user.schema, &user.name) == (&below.schema, &below.name);
+    let user = profile.types.iter().find(of).map(|user| &user.kind);
+    let own = below.schema == "pg_catalog" || live && matches!(user, Some(UserTypeKind::Enum { .. }));
+    (own && !below.array).then(|| QualifiedName::new(&below.schema, &below.name).to_string())
+}
+
+/// Whether equal values are the same text: what hashes alike is not known
+/// otherwise.
+fn is_deterministic(column: &Column) -> Result<bool, ErrorReport> {
+    let Some(collation) = column.collation.as_ref().filter(|collation| collation.schema != "pg_catalog")
+    else {
+        return Ok(true);
+    };
+    let found = with_pinned_search_path(|| {
+        spi::one::<bool>(
+            "SELECT bool_and(c.collisdeterministic)
+             FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace
+             WHERE n.nspname = $1 AND c.collname = $2",
+            &[collation.schema.as_str().into(), collation.name.as_str().into()],
+        )
+    })?;
+    Ok(found.unwrap_or(false))
 }
 
 /// Hashes that the source computed, for values that this server does not read.
@@ -162,7 +217,7 @@ fn retention(profile: &Profile) -> Result<BTreeMap<QualifiedName, RetentionPolic
 fn unfit(name: &QualifiedName, cause: &RetentionError) -> ErrorReport {
     error::new(
         cause.sqlstate(),
-        format!("retention policy of table \"{name}\" cannot be followed"),
+        format!("retention policy of table \"{name:#}\" cannot be followed"),
         cause.detail(),
         Some("Set \"data_retention_policy\" of the table anew with configure_shards().".to_owned()),
     )
@@ -179,19 +234,34 @@ pub struct Facts {
     horizon_micros: i64,
     /// Tables that are cut here already.
     applied: BTreeMap<QualifiedName, Layout>,
+    /// What was proposed before.
+    earlier: BTreeMap<QualifiedName, Option<Layout>>,
 }
 
 impl Facts {
     /// Reads them.
-    pub fn read(profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
+    pub fn read(mut profile: Profile, horizon: Interval) -> Result<Self, ErrorReport> {
         let horizon_micros = micros(horizon, &profile)?;
         let growth = growth::all(&profile, horizon_micros)?;
         let retention = retention(&profile)?;
-        let workload = analyzed(&profile)?;
+        let workload = weighed(&mut profile)?;
         let hashes = hash_values(&profile)?;
         let constants = CostConstants::calibrated(&calibration::load()?);
-        let applied = proposals::applied()?;
-        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied })
+        let applied = layouts::present(&profile)?;
+        let earlier = BTreeMap::new();
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied, earlier })
+    }
+
+    /// The same with what the user was proposed before from a profile of that
+    /// name, or from what is here.
+    pub fn with_earlier(mut self, profile: Option<&str>, user: &str) -> Result<Self, ErrorReport> {
+        self.earlier = proposals::earlier(user, profile, &guc::settings(), self.horizon_micros)?;
+        Ok(self)
+    }
+
+    /// Tables that are divided here already, and how.
+    pub const fn applied(&self) -> &BTreeMap<QualifiedName, Layout> {
+        &self.applied
     }
 
     fn with_input<R>(
@@ -220,7 +290,16 @@ impl Facts {
             constants: &self.constants,
             disqualified,
             applied: &self.applied,
+            earlier: &self.earlier,
         })
+    }
+
+    /// Whether a proposal leaves the partitions of a table as they are.
+    pub fn keeps(&self, proposal: &Proposal, relation: &QualifiedName) -> bool {
+        let present = self.applied.get(relation);
+        let proposed = proposal.relations.iter().find(|one| one.relation == *relation);
+        let proposed = proposed.and_then(|one| one.layout.as_ref());
+        proposed.zip(present).is_some_and(|(proposed, present)| proposed.names().eq(present.names()))
     }
 
     /// Proposes shards for one table or for all, in other ways than those that

@@ -3,8 +3,11 @@
 //! `check_restore` asks the very rules that the hook obeys, so that what it
 //! passes goes through. Both only look.
 
+use std::collections::HashMap;
+
 use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::catalog::arming;
 use crate::catalog::proposals::Stored;
 use crate::catalog::relations;
 use crate::catalog::staging;
@@ -14,6 +17,7 @@ use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::operations::foresee;
+use crate::operations::later;
 use crate::operations::provision::library_loads;
 use crate::operations::provision::load_hint;
 use crate::operations::provision::roles_without_library;
@@ -38,6 +42,7 @@ pub fn restore(stored: &Stored, schema: Option<&str>) -> Result<Vec<Finding>, Er
             found.push(Finding::new(Severity::Info, object, warning.clone(), String::new()));
         }
     }
+    check_shard_names(stored, &mut found)?;
     if let Some(schema) = schema {
         match utility::read_statements(schema) {
             Ok(statements) => foresee::statements(stored, &statements, &mut found),
@@ -110,9 +115,39 @@ fn check_target(name: &QualifiedName, layout: &Layout, found: &mut Vec<Finding>)
             found.push(Finding::new(
                 Severity::Error,
                 shard.to_string(),
-                format!("a relation of that name exists, but shard of \"{name}\" would have it"),
+                format!("a relation of that name exists, but shard of \"{name:#}\" would have it"),
                 "Drop or rename it.",
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Long names of tables are cut for their shards, so that two tables may want
+/// the same: of the proposal, or one of it and one that is armed.
+fn check_shard_names(stored: &Stored, found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
+    let mut wanted: HashMap<QualifiedName, QualifiedName> = HashMap::new();
+    for armed in arming::names()?.iter() {
+        if stored.sharded().all(|(proposed, _)| proposed.relation != *armed)
+            && let Some(arming) = arming::find(armed)?
+        {
+            wanted.extend(arming.layout.names().map(|name| (armed.sibling(name), armed.clone())));
+        }
+    }
+    for (proposed, layout) in stored.sharded() {
+        let name = &proposed.relation;
+        for shard in layout.names().map(|shard| name.sibling(shard)) {
+            if let Some(other) = wanted.insert(shard.clone(), name.clone())
+                && other != *name
+            {
+                found.push(Finding::new(
+                    Severity::Error,
+                    shard.to_string(),
+                    format!("shards of \"{other}\" and of \"{name}\" would have the same name"),
+                    "Rename one of the tables before the dump is made, or leave it out of the proposal.",
+                ));
+                break;
+            }
         }
     }
     Ok(())
@@ -131,7 +166,7 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
         if sharded != Some(true) {
             return Err(error::new(
                 SqlState::WrongObjectType,
-                format!("\"{name}\" is not a sharded table"),
+                format!("\"{name:#}\" is not a sharded table"),
                 None,
                 Some("View \"presplit.sharded\" lists the tables that were created in shards.".to_owned()),
             ));
@@ -146,11 +181,12 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
             &[relation.map(i64::from).into(), works.into()],
         )
     })?;
+    found.extend(with_pinned_search_path(|| later::lacking(relation, None))?);
     if relation.is_none() {
         check_sampling(&mut found);
         check_leftovers(&mut found)?;
-        found.sort_by_key(|finding| finding.severity);
     }
+    found.sort_by_key(|finding| finding.severity);
     Ok(found)
 }
 

@@ -7,14 +7,15 @@
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::proposals::Stored;
-use crate::catalog::relations;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
+use crate::operations::provision::check_empty;
 use crate::operations::provision::server_major;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::context::with_settings;
 use crate::pg::error;
+use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::spi;
 use crate::pg::utility;
@@ -30,20 +31,15 @@ use crate::planning::provision::rewrite::Armed;
 pub fn shard_empty_table(name: &QualifiedName, layout: &Layout, stored: &Stored) -> Result<(), ErrorReport> {
     with_pinned_search_path(|| {
         hook::bypass(|| {
+            check_isolation()?;
             spi::run(&format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"), &[])?;
-            if !relations::is_empty(name)? {
-                return Err(error::new(
-                    SqlState::ObjectNotInPrerequisiteState,
-                    format!("table \"{name}\" has rows"),
-                    None,
-                    None,
-                ));
-            }
+            // Whoever had put rows in has committed them or not by now.
+            check_empty(name)?;
             let anatomy = dissect(name)?;
             if !anatomy.obstacles.is_empty() {
                 return Err(error::new(
                     SqlState::FeatureNotSupported,
-                    format!("cannot shard table \"{name}\" in place"),
+                    format!("cannot shard table \"{name:#}\" in place"),
                     Some(format!("These would be lost: {}.", anatomy.obstacles.join(", "))),
                     Some("Drop them first, or shard the table while it is restored.".to_owned()),
                 ));
@@ -59,6 +55,21 @@ pub fn shard_empty_table(name: &QualifiedName, layout: &Layout, stored: &Stored)
             })
         })
     })
+}
+
+/// A snapshot from before the lock would show the table as it was then: an
+/// index that was made meanwhile would be lost.
+fn check_isolation() -> Result<(), ErrorReport> {
+    let level = guc::core_text(c"transaction_isolation");
+    if level.starts_with("read ") {
+        return Ok(());
+    }
+    Err(error::new(
+        SqlState::ActiveSqlTransaction,
+        format!("create_shards() cannot divide a table that is here in a transaction of isolation {level}"),
+        Some("It must see what others have changed until it has locked the table.".to_owned()),
+        Some("Call it in a READ COMMITTED transaction.".to_owned()),
+    ))
 }
 
 /// The statements that would shard a table that is here, to be run by hand:
@@ -94,6 +105,6 @@ fn dissect(name: &QualifiedName) -> Result<Anatomy, ErrorReport> {
         &[name.schema.as_str().into(), name.name.as_str().into()],
     )?;
     found.into_iter().next().ok_or_else(|| {
-        error::new(SqlState::UndefinedTable, format!("relation \"{name}\" does not exist"), None, None)
+        error::new(SqlState::UndefinedTable, format!("relation \"{name:#}\" does not exist"), None, None)
     })
 }

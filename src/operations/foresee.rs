@@ -4,13 +4,17 @@
 //! The rules are those of the hook; what they leave to the server and the
 //! server would refuse is foretold here.
 
+use std::collections::HashSet;
+
 use crate::catalog::proposals::Stored;
 use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::name::QualifiedName;
+use crate::model::name::shard_name;
 use crate::model::report::Report;
 use crate::model::settings::UniquePolicy;
 use crate::model::utility::AlterCommand;
+use crate::model::utility::CreateTable;
 use crate::model::utility::Utility;
 use crate::operations::provision::server_major;
 use crate::pg::utility::Statement;
@@ -28,6 +32,7 @@ pub fn statements(stored: &Stored, read: &[Statement], found: &mut Vec<Finding>)
             Armed::empty(&proposed.relation, layout, stored.proposal.settings.unique_policy, server_major());
         let on_shards = check_table(&armed, &statements, found);
         check_names(&armed, &statements, found);
+        check_parts(&armed, &on_shards, &statements, found);
         check_references(&armed, &statements, found);
         check_identity(&armed, &statements, found);
         check_queries(&armed, &on_shards, &statements, read, found);
@@ -204,6 +209,51 @@ fn check_names(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Findin
                 "Rename it before the dump is made.",
             ));
         }
+    }
+}
+
+/// Names on the shards that are cut to fit may be those of something else.
+fn check_parts(armed: &Armed<'_>, on_shards: &[String], statements: &[Utility], found: &mut Vec<Finding>) {
+    let schema = &armed.relation.schema;
+    let mut taken: HashSet<String> = armed.layout.names().cloned().collect();
+    taken.extend(statements.iter().flat_map(|read| named(read, schema)));
+    for name in on_shards {
+        for number in 1..=armed.layout.shards().len() {
+            let part = shard_name(name, number);
+            if !taken.insert(part.clone()) {
+                found.push(Finding::new(
+                    Severity::Error,
+                    armed.relation.to_string(),
+                    format!("on shard {number}, \"{name}\" would be called \"{part}\", but something else is called so"),
+                    "Rename one of them before the dump is made.",
+                ));
+                break;
+            }
+        }
+    }
+}
+
+/// The names in a schema that a statement takes.
+fn named(read: &Utility, schema: &str) -> Vec<String> {
+    match read {
+        Utility::CreateTable(CreateTable { relation, .. }) | Utility::CreateOther { relation, .. }
+            if relation.schema == schema =>
+        {
+            vec![relation.name.clone()]
+        }
+        Utility::CreateIndex(index) if index.relation.schema == schema => {
+            index.name.clone().into_iter().collect()
+        }
+        Utility::AlterTable { relation, commands, .. } if relation.schema == schema => commands
+            .iter()
+            .filter_map(|command| match command {
+                AlterCommand::AddUnique { name, .. } | AlterCommand::AddExclusion { name, .. } => {
+                    name.clone()
+                }
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

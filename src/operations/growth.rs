@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use pgrx::pg_sys::panic::ErrorReport;
+use rayon::iter::IntoParallelIterator;
+use rayon::iter::ParallelIterator;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -16,10 +18,13 @@ use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
 use crate::model::profile::TableKind;
 use crate::pg::guc;
+use crate::pg::threads::on_threads;
 use crate::planning::forecast;
 use crate::planning::forecast::Declared;
+use crate::planning::forecast::ForecastError;
 use crate::planning::forecast::Growth;
 use crate::planning::forecast::Volume;
+use crate::planning::proposal::ProposalError;
 
 /// Settings of sizes are in megabytes.
 const MEGABYTE: f64 = 1_048_576.0;
@@ -28,23 +33,20 @@ const MEGABYTE: f64 = 1_048_576.0;
 pub fn all(profile: &Profile, horizon_micros: i64) -> Result<BTreeMap<QualifiedName, Growth>, ErrorReport> {
     let outlook = Outlook::read(profile, horizon_micros)?;
     let names: Vec<QualifiedName> = profile.tables.iter().map(Table::name).collect();
-    let mut found = BTreeMap::new();
-    for (name, table) in names.iter().zip(&profile.tables) {
-        pgrx::check_for_interrupts!();
-        found.insert(name.clone(), outlook.of(table, None)?);
+    let mut found = outlook.of_all(&profile.tables, |_| None)?;
+    if let Some(volume) = guc::settings().data_volume_bytes {
+        let own = |name| outlook.settings.get(name).and_then(|settings| own_volume(&settings.values));
+        let last = |growth: &Growth| growth.bytes.last().map_or(0.0, |point| point.value);
+        let sizes: Vec<(f64, Option<f64>)> =
+            names.iter().zip(&found).map(|(name, growth)| (last(growth), own(name))).collect();
+        let parts = forecast::divided(volume, &sizes);
+        // A table's own declared size goes before its part of this one.
+        found = outlook.of_all(&profile.tables, |at| {
+            let share = Volume { bytes: parts[at], of_all: Some(volume) };
+            sizes[at].1.is_none().then_some(share)
+        })?;
     }
-    let Some(volume) = guc::settings().data_volume_bytes else { return Ok(found) };
-    let own = |name| outlook.settings.get(name).and_then(|settings| own_volume(&settings.values));
-    let last = |name| found.get(name).and_then(|growth| growth.bytes.last()).map_or(0.0, |point| point.value);
-    let sizes: Vec<(f64, Option<f64>)> = names.iter().map(|name| (last(name), own(name))).collect();
-    let parts = forecast::divided(volume, &sizes);
-    for ((name, table), bytes) in names.iter().zip(&profile.tables).zip(parts) {
-        if own(name).is_none() {
-            let share = Volume { bytes, of_all: Some(volume) };
-            found.insert(name.clone(), outlook.of(table, Some(share))?);
-        }
-    }
-    Ok(found)
+    Ok(names.into_iter().zip(found).collect())
 }
 
 /// What is expected of one table of a profile.
@@ -55,7 +57,7 @@ pub fn of(profile: &Profile, table: &Table, horizon_micros: i64) -> Result<Growt
     {
         return Ok(growth);
     }
-    Outlook::read(profile, horizon_micros)?.of(table, None)
+    Ok(Outlook::read(profile, horizon_micros)?.of(table, None)?)
 }
 
 /// A table that nobody has seen yet, if somebody has declared what to expect
@@ -110,7 +112,22 @@ impl<'a> Outlook<'a> {
         Ok(Self { settings: settings::all()?, history, captured, horizon_micros })
     }
 
-    fn of(&self, table: &Table, share: Option<Volume>) -> Result<Growth, ErrorReport> {
+    /// What is expected of some tables, each with its part of a size of all;
+    /// on several threads.
+    fn of_all(
+        &self,
+        tables: &[Table],
+        share: impl Fn(usize) -> Option<Volume> + Sync,
+    ) -> Result<Vec<Growth>, ErrorReport> {
+        let one = |at: usize| self.of(&tables[at], share(at));
+        let found: Vec<Option<Result<Growth, ForecastError>>> = on_threads(|stop| {
+            (0..tables.len()).into_par_iter().map(|at| (!stop()).then(|| one(at))).collect()
+        });
+        let interrupted = || ErrorReport::from(ProposalError::Interrupted);
+        found.into_iter().map(|one| Ok(one.ok_or_else(interrupted)??)).collect()
+    }
+
+    fn of(&self, table: &Table, share: Option<Volume>) -> Result<Growth, ForecastError> {
         let found = self.settings.get(&table.name());
         let value = |key: &str| found.and_then(|found| found.values.get(key)).and_then(Value::as_f64);
         let own = found.and_then(|found| own_volume(&found.values));
@@ -121,6 +138,6 @@ impl<'a> Outlook<'a> {
         };
         let history =
             self.history.get(&(table.schema.as_str(), table.table.as_str())).map_or(&[][..], Vec::as_slice);
-        Ok(forecast::growth(table, history, self.captured, self.horizon_micros, &declared)?)
+        forecast::growth(table, history, self.captured, self.horizon_micros, &declared)
     }
 }

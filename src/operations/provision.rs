@@ -53,7 +53,7 @@ pub fn create_shards(request: &Request<'_>) -> Result<Vec<Provisioned>, ErrorRep
             if !stored.proposal.relations.iter().any(|relation| relation.relation == *name) {
                 return Err(error::new(
                     SqlState::UndefinedTable,
-                    format!("proposal {} says nothing about table \"{name}\"", request.proposal_id),
+                    format!("proposal {} says nothing about table \"{name:#}\"", request.proposal_id),
                     None,
                     Some(format!(
                         "SELECT relation FROM presplit.proposals WHERE proposal_id = {} lists its tables.",
@@ -107,24 +107,40 @@ fn provisioned(name: &QualifiedName, layout: &Layout, state: &'static str) -> Ve
         .collect()
 }
 
-fn check_kind(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
+/// What may be sharded, and so be configured: ordinary tables.
+/// None is one that is not here.
+pub fn check_kind(live: Option<&LiveRelation>, name: &QualifiedName, verb: &str) -> Result<(), ErrorReport> {
+    let refused = |name: &QualifiedName, what: &str, hint: &str| {
+        Err(error::new(
+            SqlState::WrongObjectType,
+            format!("cannot {verb} \"{name:#}\": it {what}"),
+            Some("Only ordinary tables can be sharded.".to_owned()),
+            Some(hint.to_owned()),
+        ))
+    };
+    if name.schema.starts_with("pg_temp") {
+        // Without the number of the session.
+        let name = QualifiedName::new("pg_temp", &name.name);
+        return refused(&name, "is temporary", "It ends with its session; name a table that stays.");
+    }
     if name.schema.starts_with("pg_") || ["information_schema", "presplit"].contains(&name.schema.as_str()) {
-        return Err(error::new(
-            SqlState::WrongObjectType,
-            format!("cannot shard \"{name}\": it belongs to the system"),
-            Some("Only ordinary tables can be sharded.".to_owned()),
-            None,
-        ));
+        return refused(name, "belongs to the system", "Name a table of your own.");
     }
-    if !matches!(live.kind.as_str(), "r" | "p") || live.partition {
-        return Err(error::new(
-            SqlState::WrongObjectType,
-            format!("cannot shard \"{name}\": it is {}", live.what()),
-            Some("Only ordinary tables can be sharded.".to_owned()),
-            None,
-        ));
+    let Some(live) = live else { return Ok(()) };
+    if live.partition {
+        return refused(name, "is a partition", "Name the table that it is a part of.");
     }
-    if !live.owned {
+    if !matches!(live.kind.as_str(), "r" | "p") {
+        let what = format!("is {}", live.what());
+        return refused(name, &what, "Name a table; of a view, one that it reads.");
+    }
+    Ok(())
+}
+
+/// The same, of one's own.
+pub fn check_own(live: Option<&LiveRelation>, name: &QualifiedName, verb: &str) -> Result<(), ErrorReport> {
+    check_kind(live, name, verb)?;
+    if live.is_some_and(|live| !live.owned) {
         return Err(error::new(
             SqlState::InsufficientPrivilege,
             format!("must be owner of table {}", name.name),
@@ -136,33 +152,50 @@ fn check_kind(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorRepo
 }
 
 fn check_convertible(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
-    check_kind(live, name)?;
+    check_own(Some(live), name, "shard")?;
     if live.is_partitioned() {
         return Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,
-            format!("table \"{name}\" is already partitioned"),
+            format!("table \"{name:#}\" is already partitioned"),
             None,
             Some(
                 "Pass replace => true if the restore drops and recreates it (pg_restore --clean).".to_owned(),
             ),
         ));
     }
-    if !relations::is_empty(name)? {
+    if let Some(role) = relations::may_not_create(name)? {
+        let (schema, role) = (quote_identifier(&name.schema), quote_identifier(&role));
         return Err(error::new(
-            SqlState::ObjectNotInPrerequisiteState,
-            format!("table \"{name}\" has rows"),
-            Some("create_shards() divides tables that are empty or not there yet.".to_owned()),
-            Some(
-                "Empty it, or pass replace => true if the restore drops and recreates it (pg_restore --clean)."
-                    .to_owned(),
-            ),
+            SqlState::InsufficientPrivilege,
+            format!("permission denied for schema {}", name.schema),
+            Some(format!(
+                "Shards of table {name} are created there, and role {role} may create nothing in it."
+            )),
+            Some(format!("GRANT CREATE ON SCHEMA {schema} TO {role};")),
         ));
     }
-    Ok(())
+    // Without a lock: it spares those who use a table with rows from waiting. The lock comes before the last look.
+    check_empty(name)
+}
+
+/// A table that has rows cannot be made anew.
+pub fn check_empty(name: &QualifiedName) -> Result<(), ErrorReport> {
+    if relations::is_empty(name)? {
+        return Ok(());
+    }
+    Err(error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("table \"{name:#}\" has rows"),
+        Some("create_shards() divides tables that are empty or not there yet.".to_owned()),
+        Some(
+            "Empty it, or pass replace => true if the restore drops and recreates it (pg_restore --clean)."
+                .to_owned(),
+        ),
+    ))
 }
 
 fn check_replaceable(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
-    check_kind(live, name)
+    check_own(Some(live), name, "shard")
 }
 
 /// Arming changes what everybody's statements do in this database: it is for

@@ -19,6 +19,7 @@ use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::operations::later;
 use crate::operations::load;
 use crate::operations::provision::server_major;
 use crate::pg::error;
@@ -37,7 +38,23 @@ crate::pg::error::reports!(rewrite::Refusal);
 
 /// Registers the handler; called once, from `_PG_init`.
 pub fn install() {
-    hook::install(Handler { decide, finished });
+    hook::install(Handler { idle, may_concern, decide, finished });
+}
+
+fn idle() -> bool {
+    arming::known_names().is_some_and(|names| names.is_empty())
+}
+
+fn may_concern(statement: &Utility) -> bool {
+    let Some(armed) = arming::known_names() else { return true };
+    let named = |table: &QualifiedName| statement.relations().contains(&table);
+    match statement {
+        Utility::CreateTable(create) if create.partition_of.is_some() => true,
+        // Also of tables that are armed no more.
+        Utility::CopyFrom { .. } => true,
+        Utility::OnIndex { index, .. } => armed.iter().any(|table| table.schema == index.schema),
+        _ => armed.iter().any(|table| named(table) || statement.takes_all_of(&table.schema)),
+    }
 }
 
 /// An armed table that a statement concerns, and what it is now.
@@ -53,11 +70,9 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
     if let Utility::CopyFrom { relation, .. } = statement {
         return load::decide(relation);
     }
-    if !arming::any()? {
-        return Ok(None);
-    }
+    let names = arming::names()?;
     let mut concerned = Vec::new();
-    for relation in meant(statement)? {
+    for relation in meant(statement, &names)? {
         if let Some(arming) = arming::find(&relation)?
             && concerns(statement, &relation, &arming)?
         {
@@ -65,7 +80,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         }
     }
     if concerned.is_empty() {
-        return Ok(None);
+        // Heard of when it is done.
+        return Ok(later::is_awaited(statement)?.then(|| vec![Work::unchanged()]));
     }
     let mut all: Vec<Work> = Vec::new();
     // An index needs a tablespace that a partitioned one may have.
@@ -79,7 +95,7 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             server: server_major(),
             // Only who may truncate may have it left out; others get the server's own answer.
             empty: matches!(statement, Utility::Truncate { .. })
-                && relations::is_empty(&table.relation)?
+                && relations::has_no_pages(&table.relation)?
                 && relations::may_truncate(&table.relation)?,
             on_shards: &on_shards,
             violated: is_violated(statement, &table.relation)?,
@@ -95,21 +111,21 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
 
 /// The relations that a statement may be about: those that it names, and armed
 /// ones that it takes along, or whose shards have the index that it names.
-fn meant(statement: &Utility) -> Result<Vec<QualifiedName>, ErrorReport> {
-    let mut meant: Vec<_> = statement.relations().into_iter().cloned().collect();
+fn meant(statement: &Utility, armed: &[QualifiedName]) -> Result<Vec<QualifiedName>, ErrorReport> {
+    let named = statement.relations().into_iter().filter(|relation| armed.contains(relation));
+    let mut meant: Vec<_> = named.cloned().collect();
     match statement {
         Utility::OnIndex { index, .. } => {
-            for table in arming::names()?.into_iter().filter(|table| table.schema == index.schema) {
-                if !relations::parts(&table, &index.name)?.is_empty() {
-                    meant.push(table);
+            for table in armed.iter().filter(|table| table.schema == index.schema) {
+                if !relations::parts(table, &index.name)?.is_empty() {
+                    meant.push(table.clone());
                 }
             }
         }
         Utility::Publish { .. } => {
-            let taken = arming::names()?.into_iter().filter(|table| statement.takes_all_of(&table.schema));
-            for table in taken {
-                if !meant.contains(&table) {
-                    meant.push(table);
+            for table in armed.iter().filter(|table| statement.takes_all_of(&table.schema)) {
+                if !meant.contains(table) {
+                    meant.push(table.clone());
                 }
             }
         }
@@ -261,7 +277,7 @@ fn parts_of(table: &QualifiedName, index: &str) -> Result<Vec<IndexPart>, ErrorR
     if parts.is_empty() {
         return Err(error::new(
             SqlState::UndefinedObject,
-            format!("index \"{index}\" of table \"{table}\" does not exist"),
+            format!("index \"{index}\" of table \"{table:#}\" does not exist"),
             None,
             Some("Create the index in a statement of its own first.".to_owned()),
         ));
@@ -351,6 +367,7 @@ fn rendered(original: &str, edits: &[Edit], table: &Concerned) -> String {
 
 fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), ErrorReport> {
     match statement {
+        Utility::CreateTable(create) if create.partition_of.is_some() => later::complete(create, original),
         Utility::CreateTable(create) => {
             if let Some(arming) = arming::find(&create.relation)? {
                 arming::mark_sharded(&create.relation, arming.proposal_id)?;

@@ -2,18 +2,23 @@
 //! to be run by hand, in order, as they are.
 //!
 //! A table that is here is made anew as `create_shards` would; one that is
-//! known from a profile only is written down from that. Reads only.
+//! known from a profile only is written down from that; one that is partitioned
+//! already is refused. Reads only.
 
 use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::catalog::proposals;
 use crate::catalog::proposals::Stored;
 use crate::catalog::relations;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::report::SqlState;
 use crate::operations::advise;
 use crate::operations::convert;
+use crate::operations::provision;
 use crate::operations::provision::server_major;
+use crate::pg::error;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::provision::blank;
 use crate::planning::provision::ddl;
@@ -23,14 +28,22 @@ use crate::planning::provision::rewrite::Armed;
 /// The statements for some tables of a proposal, each with its semicolon.
 pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<String>, ErrorReport> {
     let mut all = Vec::new();
+    let applied = proposals::applied()?;
     let mut absent: Option<Profile> = None;
     let mut written: Vec<&QualifiedName> = Vec::new();
     let mut references = Vec::new();
     for proposed in chosen {
         let Some(layout) = &proposed.layout else { continue };
         let name = &proposed.relation;
-        if relations::find(name)?.is_some_and(|live| live.kind == "r" && !live.partition) {
-            all.extend(convert::printed(name, layout, stored)?);
+        if let Some(live) = relations::find(name)? {
+            provision::check_kind(Some(&live), name, "shard")?;
+            if !live.is_partitioned() {
+                all.extend(convert::printed(name, layout, stored)?);
+            } else if applied.get(name).is_some_and(|applied| applied.divides_as(layout)) {
+                all.push(format!("-- Table {} has these shards.", one_line(&name.to_string())));
+            } else {
+                return Err(already_partitioned(name));
+            }
             continue;
         }
         if absent.is_none() {
@@ -54,6 +67,20 @@ pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<S
         }
     }
     Ok(all.into_iter().map(|statement| format!("{statement};")).collect())
+}
+
+/// No statements of this release put the rows of shards into others.
+fn already_partitioned(name: &QualifiedName) -> ErrorReport {
+    error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("table \"{name:#}\" is already partitioned"),
+        Some("There are no statements that divide its rows anew.".to_owned()),
+        Some(
+            "Restore it: create_shards() with replace => true, then pg_restore --clean; if it is empty, drop it \
+             and create it whole first. Or leave it out with relations => '{...}'."
+                .to_owned(),
+        ),
+    )
 }
 
 /// For a table of which nothing is known here.

@@ -3,6 +3,7 @@
 //! A log is read as a stream, in pieces, up to the length that it has when it
 //! is opened; a server that goes on writing it does not keep the reader busy.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -105,6 +106,7 @@ pub fn import_log(path: &str, format: &str, name: &str) -> Result<u64, ErrorRepo
         views: Vec::new(),
         history: Vec::new(),
         workload,
+        live: BTreeMap::new(),
     };
     profiles::store(name, &profile, &user)?;
     Ok(executions)

@@ -90,6 +90,14 @@ pub fn as_extension_owner<R>(work: impl FnOnce() -> R) -> R {
     with_pinned_search_path(work)
 }
 
+/// Runs `work` with the rights of a role and without the right to change
+/// roles, settings or temporary objects, as the server runs the functions of
+/// an index: for what the owner of a table had run, whoever asks.
+pub fn restricted_to<R>(role: pg_sys::Oid, work: impl FnOnce() -> R) -> R {
+    let _guard = RoleGuard::restricted(role);
+    work()
+}
+
 struct RoleGuard {
     role: pg_sys::Oid,
     flags: i32,
@@ -110,6 +118,21 @@ impl RoleGuard {
                     guard.flags | (pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32),
                 );
             }
+            guard
+        }
+    }
+}
+
+impl RoleGuard {
+    fn restricted(role: pg_sys::Oid) -> Self {
+        // SAFETY: plain reads and writes of the backend's user id.
+        unsafe {
+            let mut guard = Self { role: pg_sys::InvalidOid, flags: 0 };
+            pg_sys::GetUserIdAndSecContext(&mut guard.role, &mut guard.flags);
+            pg_sys::SetUserIdAndSecContext(
+                role,
+                guard.flags | (pg_sys::SECURITY_RESTRICTED_OPERATION as i32),
+            );
             guard
         }
     }

@@ -35,7 +35,7 @@ impl Document {
                 SqlState::InvalidParameterValue,
                 "JSON value cannot be read",
                 Some(format!("The reader says: {cause}.")),
-                None,
+                Some("Nest it less deep, and write long numbers as strings.".to_owned()),
             )
         })
     }

@@ -48,6 +48,14 @@ pub fn notice(message: String, hint: String) {
         .report(pgrx::PgLogLevel::NOTICE);
 }
 
+/// Tells the client of something that failed without harm to the rest.
+pub fn warning(message: String, detail: String, hint: String) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "pg_presplit")
+        .set_detail(detail)
+        .set_hint(hint)
+        .report(pgrx::PgLogLevel::WARNING);
+}
+
 /// Ends the transaction with the report, where a function cannot return it
 /// (a hook).
 pub fn raise(error: ErrorReport) -> ! {
@@ -66,6 +74,7 @@ const fn code(state: SqlState) -> PgSqlErrorCode {
         SqlState::SystemError => PgSqlErrorCode::ERRCODE_SYSTEM_ERROR,
         SqlState::BadCopyFileFormat => PgSqlErrorCode::ERRCODE_BAD_COPY_FILE_FORMAT,
         SqlState::InvalidJsonText => PgSqlErrorCode::ERRCODE_INVALID_JSON_TEXT,
+        SqlState::ActiveSqlTransaction => PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
         SqlState::ReadOnlySqlTransaction => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
         SqlState::InvalidSchemaName => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
         SqlState::InsufficientPrivilege => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,

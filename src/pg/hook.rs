@@ -28,6 +28,7 @@ use crate::pg::edit;
 use crate::pg::error::raise;
 use crate::pg::load_worker::attempt;
 use crate::pg::load_worker::attempt::Outcome;
+use crate::pg::load_worker::target::copy_into;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
@@ -48,11 +49,24 @@ pub enum Work {
     Load,
 }
 
+impl Work {
+    /// The statement as it is.
+    pub const fn unchanged() -> Self {
+        Self::Statement { command: None, edits: Vec::new() }
+    }
+}
+
 /// What to run in place of a statement; none = the statement as it is.
 pub type Decision = Result<Option<Vec<Work>>, ErrorReport>;
 
 /// The floor above.
 pub struct Handler {
+    /// Whether no statement can be wanted but one that makes a partition;
+    /// asked of each, so cheap.
+    pub idle: fn() -> bool,
+    /// Whether this one can be wanted, as far as can be told without looking;
+    /// asked of each while others are wanted.
+    pub may_concern: fn(&Utility) -> bool,
     /// What to run in place of the statement; none = leave it alone.
     pub decide: fn(&Utility, &str) -> Decision,
     /// Told after a statement that was decided on, with the rows it processed.
@@ -295,6 +309,17 @@ const fn concerns_relations(tag: NodeTag) -> bool {
     )
 }
 
+/// Whether a statement makes a partition of another table.
+///
+/// # Safety
+/// A utility statement's node.
+unsafe fn makes_partition(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: the cast follows the tag.
+    unsafe {
+        (*node).type_ == NodeTag::T_CreateStmt && !(*node.cast::<pg_sys::CreateStmt>()).partbound.is_null()
+    }
+}
+
 /// A statement that the handler wants to change or to hear of.
 struct Decided {
     utility: Utility,
@@ -323,17 +348,20 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
             return None;
         }
         let handler = HANDLER.get()?;
+        // Rows also come into tables that are armed no more.
+        if (handler.idle)() && !makes_partition(node) && copy_into(node).is_none() {
+            return None;
+        }
         let _guard = Inside::enter();
         // A database without the extension, or with one being installed, and a
         // server in binary upgrade have nothing armed; a standby creates nothing.
-        if pg_sys::IsBinaryUpgrade
-            || server::in_recovery()
-            || pg_sys::creating_extension
-            || !extension_stays()
-        {
+        if pg_sys::IsBinaryUpgrade || server::in_recovery() || pg_sys::creating_extension {
             return None;
         }
         let utility = utility::read_node(node, utility::Names::Resolved)?;
+        if !(handler.may_concern)(&utility) || !extension_stays() {
+            return None;
+        }
         let query = utility::text_of(query).unwrap_or_default();
         let original = utility::slice(&query, (*statement).stmt_location, (*statement).stmt_len);
         match (handler.decide)(&utility, &original) {

@@ -5,6 +5,7 @@
 //! says which obligation it meets.
 
 pub mod analyze;
+pub mod announced;
 pub mod clock;
 pub mod context;
 pub mod copy;
@@ -17,9 +18,11 @@ pub mod error;
 pub mod guc;
 pub mod hash;
 pub mod hook;
+pub mod key_value;
 pub mod load_worker;
 pub mod moment;
 pub mod parse;
+pub mod rows;
 pub mod sample;
 pub mod server;
 pub mod spi;

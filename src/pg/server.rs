@@ -21,6 +21,13 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
+/// Whether the transaction may only read.
+#[must_use]
+pub fn in_read_only_transaction() -> bool {
+    // SAFETY: reads a variable of the process.
+    unsafe { pg_sys::XactReadOnly }
+}
+
 /// Whether a parallel plan is being run: no transaction id can be had.
 #[must_use]
 pub fn in_parallel_mode() -> bool {

@@ -56,12 +56,13 @@ SELECT import_proposal(jsonb_build_object('format', 'pg_presplit proposal', 'ver
         'layout', jsonb_build_object('strategy', 'hash', 'shard_key', '["c1"]'::jsonb, 'key_types', '["integer"]'::jsonb, 'shards',
             (SELECT jsonb_agg(jsonb_build_object('name', format('t%s_s%s', t, s), 'bound', jsonb_build_object('hash', jsonb_build_object('modulus', 64, 'remainder', s)),
                 'rows', 1, 'bytes', 1)) FROM generate_series(0, 63) AS s)))) FROM generate_series(1, :tables) AS t)))) AS id \gset
-SELECT clock_timestamp() AS start \gset
+SELECT clock_timestamp() AS start, split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::float8 AS busy \gset
 SELECT count(*) AS lines, count(DISTINCT statement) AS statements, count(error) AS errors FROM proposal_evidence(:id) \gset
-SELECT round(extract(epoch FROM clock_timestamp() - :'start'::timestamptz)::numeric, 2) AS seconds \gset
+SELECT round(extract(epoch FROM clock_timestamp() - :'start'::timestamptz)::numeric, 2) AS seconds,
+    round(((split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::float8 - :busy) / 1e9)::numeric, 2) AS core \gset
 SELECT clock_timestamp() AS start \gset
 SELECT count(*) FILTER (WHERE strategy <> 'none') AS sharded FROM propose_shards(profile => 'imported') \gset
 SELECT round(extract(epoch FROM clock_timestamp() - :'start'::timestamptz)::numeric, 2) AS whole \gset
-\echo :tables tables of 64 shards, :statements statements (:lines lines, :errors errors): :seconds s; propose_shards with all its rounds (:sharded sharded): :whole s
+\echo :tables tables of 64 shards, :statements statements (:lines lines, :errors errors): :seconds s, of which :core s on a core; propose_shards with all its rounds (:sharded sharded): :whole s
 SQL
 done

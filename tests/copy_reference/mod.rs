@@ -189,7 +189,8 @@ impl Input<'_> {
                     if !old && !before.is_empty() {
                         return Err(FaultKind::MarkerNotAlone);
                     }
-                    if old && self.file && self.style.is_none() && !before.is_empty() {
+                    let header = self.format.header && self.line == 1;
+                    if old && self.file && self.style.is_none() && !header && !before.is_empty() {
                         // The documented difference.
                         return Err(FaultKind::MarkerCorrupt);
                     }

@@ -46,6 +46,7 @@ pub struct Schema {
     pub server: ServerFacts,
     retention: BTreeMap<QualifiedName, pg_presplit::model::retention::RetentionPolicy>,
     applied: BTreeMap<QualifiedName, pg_presplit::model::layout::Layout>,
+    earlier: BTreeMap<QualifiedName, Option<pg_presplit::model::layout::Layout>>,
 }
 
 /// One table as it is drawn.
@@ -102,6 +103,7 @@ impl Schema {
             },
             retention: BTreeMap::new(),
             applied: BTreeMap::new(),
+            earlier: BTreeMap::new(),
         }
     }
 
@@ -122,6 +124,7 @@ impl Schema {
             constants: &self.constants,
             disqualified: &[],
             applied: &self.applied,
+            earlier: &self.earlier,
         }
     }
 }

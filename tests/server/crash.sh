@@ -57,11 +57,46 @@ same "after the client was killed: all shards and no rows" "13|0" "$(psql -qAtX 
     "SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 'app.orders'::regclass), (SELECT count(*) FROM app.orders)")"
 
 # No room for a file of more than 17 MB, which June's shard would have.
+limited=0
 if command -v prlimit >/dev/null && prlimit --pid "$(head -n 1 "${CLUSTER_DIR[crash]}/data/postmaster.pid")" --fsize=17825792:; then
+    limited=1
     fails_with "a restore without room" 'could not (extend|write)' pg_restore --clean --if-exists -d target "$tmp/shop.dump"
     same "after it: all shards and no rows" "13|0" "$(psql -qAtX -d target -c \
         "SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 'app.orders'::regclass), (SELECT count(*) FROM app.orders)")"
     prlimit --pid "$(head -n 1 "${CLUSTER_DIR[crash]}/data/postmaster.pid")" --fsize=unlimited:
+fi
+
+# A database in a tablespace that fills up: while rows come in, and once more while indexes are built.
+small=${CLUSTER_DIR[crash]}/small
+unmount() { ! mountpoint -q "$small" || umount -l "$small"; }
+trap 'unmount; cluster_exit' EXIT
+mkdir "$small"
+if [[ $(id -u) == 0 ]] && mount -t tmpfs -o size=32m,mode=0700,uid="$(id -u "$CLUSTER_USER")" presplit "$small" 2>/dev/null; then
+    psql -qX -d postgres -c "CREATE TABLESPACE small LOCATION '$small'" -c 'CREATE DATABASE filled TABLESPACE small'
+    psql -qX -v ON_ERROR_STOP=1 -d filled -c 'CREATE EXTENSION pg_presplit' -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/p.json" >/dev/null
+    psql -qX -v ON_ERROR_STOP=1 -d filled -c "SELECT count(*) FROM create_shards(register_proposal('app.orders', 'range', '{created_at}',
+        '{\"interval\": \"1 month\", \"from\": \"2024-01-01\", \"to\": \"2025-01-01\"}'))" >/dev/null
+    state='SELECT (SELECT count(*) FROM pg_inherits AS i WHERE i.inhparent = to_regclass($$app.orders$$)),
+                  (SELECT count(*) FROM pg_index WHERE NOT indisvalid)'
+    fails_with "a restore into a full tablespace" 'No space left on device' pg_restore -d filled "$tmp/shop.dump"
+    same "after it: all shards, nothing invalid" "13|0" "$(psql -qAtX -d filled -c "$state")"
+    same "after it: no rows" 0 "$(psql -qAtX -d filled -c 'SELECT count(*) FROM app.orders')"
+    fails_with "and at once" 'No space left on device' pg_restore --clean --if-exists --single-transaction -d filled "$tmp/shop.dump"
+    same "after that: as before" "13|0" "$(psql -qAtX -d filled -c "$state")"
+    # What was given up still fills files until a checkpoint.
+    mount -o remount,size=56m "$small"
+    psql -qX -d filled -c CHECKPOINT
+    fails_with "a restore without room for the indexes" 'No space left on device' pg_restore --clean --if-exists -j2 -d filled "$tmp/shop.dump"
+    same "after it: all rows or none, nothing invalid" "13|0|t" "$(psql -qAtX -F '|' -d filled -c "$state" -c 'SELECT count(*) IN (0, 420001) FROM app.orders' | paste -sd '|')"
+    mount -o remount,size=400m "$small"
+    succeeds "with room the restore replaces what is there" pg_restore --clean --if-exists -j2 -d filled "$tmp/shop.dump"
+    same "a full tablespace: the same content" "$expected" "$(psql -qAtX -d filled -c 'SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM app.orders AS t')"
+    same "a full tablespace: nothing wrong" 0 "$(psql -qAtX -d filled -c "SELECT count(*) FROM check_shards() WHERE severity = 'error'")"
+    psql -qX -d postgres -c 'DROP DATABASE filled' -c 'DROP TABLESPACE small'
+    unmount
+else
+    echo "# NOT TESTED: no file system can be mounted here, so no tablespace fills up; a limit on files stands for it"
+    same "a limit on files stands for a full disk" 1 "$limited"
 fi
 
 succeeds "the restore can be repeated" pg_restore --clean --if-exists -j2 -d target "$tmp/shop.dump"

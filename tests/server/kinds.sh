@@ -14,15 +14,12 @@ tmp=$(cluster_tmp kinds)
 fixtures=$PRESPLIT_ROOT/tests/fixtures
 run() { psql -qAtX -v ON_ERROR_STOP=1 "$@"; }
 
-long=app.a234567890b234567890c234567890d234567890e234567890f234567890abc
-sharded='{app.orders,app.lines,app.carts,app.bookings,app.readings,app.orphans,'"$long"
-[[ $version -lt 18 ]] || sharded+=,app.modern,app.periods
-# The last one is the only one in its schema.
-sharded+=',"\"Odd Schema\".\"Or.der'"'"'s \"\"x\""}'
-describe() { psql -X -v ON_ERROR_STOP=1 -v sharded="$sharded" -v fk="$version" -d "$1" -f "$PRESPLIT_ROOT/tests/lib/compare_catalog.sql"; }
+. "$PRESPLIT_ROOT/tests/lib/kinds.sh"
+sharded=$(kinds_tables "$version")
+describe() { kinds_describe "$1" "$version" "$sharded"; }
 
-run -d postgres -c 'CREATE ROLE kinds_owner' -c 'CREATE ROLE kinds_home' -c 'CREATE ROLE kinds_writer IN ROLE kinds_home' -c 'CREATE ROLE kinds_reader' -c 'CREATE ROLE kinds_super SUPERUSER' \
-    -c "CREATE TABLESPACE kinds_space LOCATION ''" -c 'CREATE DATABASE source'
+kinds_cluster ''
+run -d postgres -c 'CREATE DATABASE source'
 run -d source -f "$fixtures/kinds.sql" >/dev/null
 [[ $version -lt 18 ]] || run -d source -f "$fixtures/kinds_18.sql"
 describe source >"$tmp/source.txt"
@@ -40,29 +37,11 @@ dump schema.sql -Fp --schema-only &
 dump data.sql -Fp --data-only --disable-triggers 2>/dev/null &
 [[ $version -lt 18 ]] || dump statistics -Fc --statistics &
 wait
-# Proposals avoid exclusion constraints before PostgreSQL 17, a restore makes those right that compare the key with =.
-run -d source -f "$PRESPLIT_ROOT/sql/capture_profile.sql" 2>/dev/null | sed -E 's/("kind" ?: ?)"exclusion"/\1"check"/g' >"$tmp/profile.json"
+kinds_profile source >"$tmp/profile.json"
 
 # A database in which all tables are armed; every way of restoring gets a copy of it.
-arm() { # DATABASE
-    run -d "$1" -c 'CREATE EXTENSION pg_presplit' -f "$PRESPLIT_ROOT/sql/import_profile.sql" <"$tmp/profile.json" >/dev/null
-    {
-        echo "CREATE TEMP TABLE p AS SELECT * FROM (VALUES
-            ('app.orders', 'range', '{created_at}', '{\"interval\": \"1 month\", \"from\": \"2024-01-01\", \"to\": \"2024-06-01\"}'),
-            ('app.lines', 'range_hash', '{created_at,order_id}', '{\"interval\": \"3 months\", \"from\": \"2024-01-01\", \"to\": \"2024-07-01\", \"modulus\": 2}'),
-            ('app.carts', 'hash', '{id}', '{\"modulus\": 3}'),
-            ('app.bookings', 'hash', '{room}', '{\"modulus\": 3}'),
-            ('app.readings', 'hash', '{sensor}', '{\"modulus\": 2}'),
-            ('app.orphans', 'hash', '{id}', '{\"modulus\": 2}'),
-            ('$long', 'range', '{k2345678901234567890123456789012345678901234567890123456789012}', '{\"split_points\": [\"-10\", \"10\"]}'),
-            ('\"Odd Schema\".\"Or.der''s \"\"x\"', 'list', '{\"Key \\\"x\"}', '{\"lists\": [[\"it''s\", null], [\"b\", \"c\\\\\"]]}')
-            $([[ $version -lt 18 ]] || echo ", ('app.modern', 'hash', '{id}', '{\"modulus\": 2}'), ('app.periods', 'hash', '{room}', '{\"modulus\": 2}')")
-            ) AS v (relation, strategy, shard_key, bounds);"
-        echo "SELECT count(*) FROM p, LATERAL create_shards(register_proposal(relation, strategy, shard_key::text[], bounds::jsonb));"
-    } | run -d "$1" >/dev/null
-}
 run -d postgres -c 'CREATE DATABASE armed' -c "ALTER DATABASE armed SET client_min_messages = warning"
-arm armed
+kinds_arm armed "$tmp/profile.json" "$sharded"
 run -d postgres -c 'ALTER DATABASE armed ALLOW_CONNECTIONS false'
 
 # Ways ---------------------------------------------------------------------------------------------------------------
@@ -146,16 +125,24 @@ over_whole_tables() {
     succeeds "--clean over whole tables" again replaced
     verify "--clean over whole tables" replaced "$tmp/source.txt"
 }
+# Statistics of the whole table are nowhere in a dump; 18 can bring along those of a table without parts.
+analyzed() { # DATABASE FUNCTION
+    as_source "$1" "$2"
+    same "$1: ANALYZE is named, of every sharded table" "$(run -d "$1" -c 'SELECT count(*) FROM presplit.sharded')" \
+        "$(run -d "$1" -c "SELECT count(DISTINCT object) FROM check_shards() WHERE remedy LIKE 'ANALYZE %'")"
+    run -d "$1" <<<"SELECT remedy FROM check_shards() WHERE remedy LIKE 'ANALYZE %' \gexec"
+    same "$1: and not after it" 0 "$(run -d "$1" -c "SELECT count(*) FROM check_shards() WHERE remedy LIKE 'ANALYZE %'")"
+}
 way three_times plain
 way over_whole_tables replaced
-way as_source jobs jobs_of_three
+way analyzed jobs jobs_of_three
 way as_source single single_transaction
 way as_source sections sections
 way as_source psql by_psql
 way as_source psql_at_once by_psql_at_once
 way as_source inserts inserts
 way as_source inserts_psql inserts_by_psql
-[[ $version -lt 18 ]] || way as_source statistics with_statistics
+[[ $version -lt 18 ]] || way analyzed statistics with_statistics
 way as_whole schema_data schema_then_data
 way as_whole schema_data_psql schema_and_data_by_psql
 way as_whole no_owner no_owner

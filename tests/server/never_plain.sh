@@ -28,6 +28,8 @@ succeeds "arming after ALTER DATABASE" psql -qX -v ON_ERROR_STOP=1 -d "Tar get" 
 psql -qX -d postgres -c 'ALTER DATABASE "Tar get" RESET session_preload_libraries'
 fails_with "a restore without the library is refused" 'armed for sharding but would be created whole' \
     pg_restore --exit-on-error -d "Tar get" "$tmp/t.dump"
+# Of a parallel restore, whose connections are several, none makes it either, and no row moves.
+fails_with "so is one with -j2" 'armed for sharding but would be created whole' pg_restore -j2 -d "Tar get" "$tmp/t.dump"
 same "and left no table" "0" "$(psql -qAtX -d "Tar get" -c "SELECT count(*) FROM pg_class WHERE relname = 't'")"
 
 psql -qX -d postgres -c "ALTER DATABASE \"Tar get\" SET session_preload_libraries = 'pg_stat_statements', '\$libdir/pg_presplit'"

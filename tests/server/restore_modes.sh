@@ -178,6 +178,26 @@ same "two levels: all shards have rows" "5|8" "$(psql -qAtX -d m_levels -c \
 succeeds "two levels: --clean over shards" pg_restore --clean --if-exists --single-transaction -d m_levels "$tmp/shop.custom"
 verify "two levels: --clean over shards" m_levels "$levels_anatomy"
 
+# The same written down, for a server without the extension.
+written() {
+    pg_restore -s -f "$tmp/shop_schema.sql" "$tmp/shop.custom"
+    (cd "$tmp" && psql -qAtX -v ON_ERROR_STOP=1 -d m_levels) >"$tmp/levels.sql" <<'SQL' || return
+\set schema `cat shop_schema.sql`
+WITH exported AS (SELECT export_proposal(proposal_id) AS x FROM presplit.proposals)
+SELECT import_proposal(jsonb_set((SELECT x FROM exported LIMIT 1), '{proposal,relations}',
+    (SELECT jsonb_agg(r) FROM exported, jsonb_array_elements(x->'proposal'->'relations') AS r))) AS everything \gset
+SELECT restore_script(:everything, :'schema');
+SQL
+    psql -qX -d postgres -c 'CREATE DATABASE m_written'
+    sed '/^-- The data goes here/,$d' "$tmp/levels.sql" | psql -qAtX -v ON_ERROR_STOP=1 -d m_written >/dev/null \
+        && pg_restore --data-only -d m_written "$tmp/shop.custom" \
+        && sed -n '/^-- The data goes here/,$p' "$tmp/levels.sql" | psql -qAtX -v ON_ERROR_STOP=1 -d m_written >/dev/null \
+        && psql -qX -d m_written -c 'REFRESH MATERIALIZED VIEW app.best'
+}
+succeeds "two levels: written down" written
+same "two levels: written down, content" "$expected" "$(content m_written)"
+same "two levels: written down, anatomy" "$levels_anatomy" "$(anatomy m_written)"
+
 # Not armed: as if the extension were not there.
 psql -qX -d postgres -c 'CREATE DATABASE m_none'
 psql -qX -d m_none -c 'CREATE EXTENSION pg_presplit'

@@ -31,7 +31,14 @@ WITH roots AS (
     FROM shards AS s WHERE s.relowner <> s.root_owner
     UNION ALL
     SELECT 'warning', s.shard, 'replica identity differs from that of its table',
-           'ALTER TABLE ... REPLICA IDENTITY ... on the shard as on the table.'
+           format('ALTER TABLE %s REPLICA IDENTITY %s;', s.shard,
+                  CASE s.root_identity WHEN 'd' THEN 'DEFAULT' WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+                       ELSE (SELECT format('USING INDEX %I', x.relname)
+                             FROM pg_index AS i
+                             CROSS JOIN LATERAL pg_partition_tree(i.indexrelid) AS t
+                             JOIN pg_index AS p ON p.indexrelid = t.relid AND p.indrelid = s.oid
+                             JOIN pg_class AS x ON x.oid = p.indexrelid
+                             WHERE i.indrelid = s.root_oid AND i.indisreplident) END)
     -- An index that only the shards have identifies only them.
     FROM shards AS s WHERE s.relreplident <> s.root_identity AND NOT (s.root_identity = 'd' AND s.relreplident = 'i')
     UNION ALL

@@ -19,6 +19,7 @@ use crate::model::report::SqlState;
 use crate::operations::archive::file::Dump;
 use crate::operations::archive::program::Program;
 use crate::pg::error;
+use crate::planning::backup::quotes::Quotes;
 
 /// Longest schema text that is read.
 const SCHEMA_BYTES_MAX: usize = 256 << 20;
@@ -66,20 +67,24 @@ fn ddl_of(mut reader: impl BufRead, name: &str, with_data: bool) -> Result<Strin
     let mut text = String::new();
     let mut in_data = false;
     let mut insert = InsertScan::default();
+    let mut quotes = Quotes::default();
     let mut line = Vec::new();
     while next_line(&mut reader, &mut line, name)? {
         if in_data {
             in_data = line != b"\\.";
             continue;
         }
-        if (with_data && insert.skips(&line)) || is_for_psql(&line) {
-            continue;
+        if quotes.in_sql() {
+            if (with_data && insert.skips(&line)) || is_for_psql(&line) {
+                continue;
+            }
+            if with_data && line.starts_with(b"COPY ") && line.trim_ascii_end().ends_with(b"FROM stdin;") {
+                in_data = true;
+                continue;
+            }
         }
+        quotes.line(&line);
         let line = String::from_utf8_lossy(&line);
-        if with_data && line.starts_with("COPY ") && line.trim_end().ends_with("FROM stdin;") {
-            in_data = true;
-            continue;
-        }
         if text.len() + line.len() > SCHEMA_BYTES_MAX {
             return Err(too_long(name));
         }
@@ -89,8 +94,7 @@ fn ddl_of(mut reader: impl BufRead, name: &str, with_data: bool) -> Result<Strin
     Ok(text)
 }
 
-/// The commands to psql itself that `pg_dump` writes. Other lines that begin
-/// so are within strings.
+/// The commands to psql itself that `pg_dump` writes.
 fn is_for_psql(line: &[u8]) -> bool {
     [&b"\\restrict "[..], b"\\unrestrict ", b"\\connect "].iter().any(|command| line.starts_with(command))
 }

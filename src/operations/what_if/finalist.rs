@@ -56,6 +56,7 @@ pub struct Ground {
     existing: Existing,
     /// Index method and type of the default operator classes of users' own.
     foreign_classes: BTreeSet<(String, String, String)>,
+    /// Locks for which there is room beside those that are held.
     lock_slots: f64,
 }
 
@@ -70,10 +71,14 @@ impl Ground {
                 &[],
             )
         })?;
+        // Locks of the fast path take no room.
+        let held = with_pinned_search_path(|| {
+            spi::one::<i64>("SELECT count(*) FROM pg_lock_status() WHERE NOT fastpath", &[])
+        })?;
         Ok(Self {
             existing: advise::existing()?,
             foreign_classes: foreign_classes.into_iter().collect(),
-            lock_slots: advise::server_facts().lock_slots,
+            lock_slots: (advise::server_facts().lock_slots - held.unwrap_or(0) as f64).max(0.0),
         })
     }
 
@@ -273,24 +278,10 @@ impl Builder<'_> {
     }
 }
 
-/// A type, or what a domain is based on: the planner looks at a domain's
-/// checks where a column is not given a value, and bounds of shards are
-/// checked by them.
-fn below_domains(profile: &Profile, of: &TypeName) -> TypeName {
-    let mut found = of.clone();
-    // A domain on a domain, and so on; a ring cannot be.
-    for _ in 0..profile.types.len() {
-        let user = profile.types.iter().find(|user| user.schema == found.schema && user.name == found.name);
-        match user.map(|user| &user.kind) {
-            Some(UserTypeKind::Domain { base, .. }) if !found.array => found = base.clone(),
-            _ => break,
-        }
-    }
-    found
-}
-
-/// The part of a profile that some statements and layouts need, its columns
-/// without domains.
+/// The part of a profile that some statements and layouts need. In place of
+/// domains its columns have what these are based on: the planner looks at a
+/// domain's checks where a column is not given a value, and bounds of shards
+/// are checked by them.
 pub fn part_of(
     profile: &Profile,
     workload: &AnalyzedWorkload,
@@ -309,7 +300,7 @@ pub fn part_of(
         ..profile.clone()
     };
     for column in part.tables.iter_mut().flat_map(|table| &mut table.columns) {
-        column.type_name = below_domains(profile, &column.type_name);
+        column.type_name = profile.below_domains(&column.type_name);
     }
     part.workload.statements = statements.iter().map(|at| profile.workload.statements[*at].clone()).collect();
     // Views on other tables could not be made, and are not needed.

@@ -16,10 +16,12 @@ use std::collections::BTreeMap;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::calibration;
+use crate::catalog::proposals;
 use crate::model::access::Analysis;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
+use crate::model::profile::Table;
 use crate::model::what_if::NotPlanned;
 use crate::model::what_if::Parameter;
 use crate::model::what_if::Planned;
@@ -36,6 +38,7 @@ use crate::planning::proposal::Disqualification;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::evidence;
+use crate::planning::proposal::evidence::ByShard;
 use crate::planning::proposal::evidence::Evidence;
 use crate::planning::proposal::evidence::draw;
 use crate::planning::proposal::evidence::draw::Source;
@@ -57,11 +60,13 @@ const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 
 /// Proposes shards that the planner has no objection to.
 pub fn proposed(facts: &Facts, only: Option<&QualifiedName>) -> Result<Proposal, ErrorReport> {
-    let mut trial = Trial::new(&facts.profile, &facts.workload, &facts.hashes)?;
+    let mut trial = Trial::new(&facts.profile, &facts.workload, &facts.hashes, facts.applied())?;
     let mut disqualified: Vec<Disqualification> = Vec::new();
     loop {
         let mut proposal = facts.propose(only.cloned(), &disqualified)?;
-        let objections = trial.judge(&mut proposal);
+        let mut objections = trial.judge(&mut proposal);
+        // What is there already is not compared with the table as if it were whole.
+        objections.retain(|one| !facts.keeps(&proposal, &one.relation));
         if objections.is_empty() {
             return Ok(proposal);
         }
@@ -81,11 +86,12 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
     let missing = proposal.relations.iter().any(|one| one.layout.is_some() && one.evidence.is_empty());
     let mut proposal = proposal.clone();
     if missing {
-        let profile = advise::meant(None)?;
-        let workload = advise::analyzed(&profile)?;
+        let mut profile = advise::meant(None)?;
+        let workload = advise::weighed(&mut profile)?;
         let hashes = advise::hash_values(&profile)?;
         let mut fresh = proposal.clone();
-        Trial::new(&profile, &workload, &hashes)?.judge(&mut fresh);
+        let applied = proposals::applied()?;
+        Trial::new(&profile, &workload, &hashes, &applied)?.judge(&mut fresh);
         for (old, new) in proposal.relations.iter_mut().zip(fresh.relations) {
             if old.evidence.is_empty() {
                 // Why there is none is told in place of it.
@@ -100,6 +106,23 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
     Ok(proposal.relations.into_iter().map(|one| (one.relation, one.evidence)).collect())
 }
 
+/// Tables and how they are divided.
+type Layouts = Vec<(QualifiedName, Layout)>;
+
+/// Layouts of so few shards that there are locks for them.
+fn represent_all(
+    layouts: &[(QualifiedName, Layout)],
+    most: usize,
+) -> Result<Vec<(QualifiedName, Represented)>, String> {
+    let one = |(name, layout): &(QualifiedName, Layout)| {
+        let fewer = represent(layout, most).ok_or_else(|| {
+            format!("{most} shards, for which there are locks, cannot stand for those of table {name}")
+        })?;
+        Ok((name.clone(), fewer))
+    };
+    layouts.iter().map(one).collect()
+}
+
 /// What became of a group of tables.
 type Outcome = Result<BTreeMap<QualifiedName, Judged>, String>;
 
@@ -109,6 +132,8 @@ struct Judged {
     evidence: Vec<Evidence>,
     /// Shards that the planner was asked about in place of all.
     stood_for: Option<(usize, usize)>,
+    /// What settings would gain that are off.
+    forgone: Option<String>,
 }
 
 /// Tables that were judged together, and the statements by which.
@@ -124,9 +149,13 @@ struct Trial<'f> {
     profile: &'f Profile,
     workload: &'f AnalyzedWorkload,
     hashes: &'f crate::planning::proposal::HashValues,
+    /// How tables are divided today.
+    applied: &'f BTreeMap<QualifiedName, Layout>,
     texts: Vec<(String, Vec<String>)>,
     ground: Ground,
     constants: CostConstants,
+    /// Settings that are off and would let statements go shard by shard.
+    off: Vec<&'static str>,
     today: BTreeMap<usize, Result<Planned, NotPlanned>>,
     groups: Vec<Group>,
     rounds: usize,
@@ -137,14 +166,17 @@ impl<'f> Trial<'f> {
         profile: &'f Profile,
         workload: &'f AnalyzedWorkload,
         hashes: &'f crate::planning::proposal::HashValues,
+        applied: &'f BTreeMap<QualifiedName, Layout>,
     ) -> Result<Self, ErrorReport> {
         Ok(Self {
             profile,
             workload,
             hashes,
+            applied,
             texts: workload::prepared(&profile.workload),
             ground: Ground::read()?,
             constants: CostConstants::calibrated(&calibration::load()?),
+            off: advise::server_facts().off(),
             today: BTreeMap::new(),
             groups: Vec::new(),
             rounds: 0,
@@ -201,6 +233,7 @@ impl<'f> Trial<'f> {
                         "PostgreSQL's planner was asked with {made} shards in place of {all}."
                     ));
                 }
+                one.warnings.extend(judged.forgone.clone());
                 let reason = evidence::objection(&judged.evidence, &self.constants)?;
                 if self.outgrows_today(one) && evidence::failure(&judged.evidence).is_none() {
                     one.warnings.push(format!("At the size of today: {reason}"));
@@ -251,40 +284,61 @@ impl<'f> Trial<'f> {
             return Ok(BTreeMap::new());
         }
         let part = finalist::part_of(self.profile, self.workload, statements, layouts);
-        let most = self.ground.shards_max(&part, layouts, &self.constants)?;
-        let mut represented: Vec<(QualifiedName, Represented)> = Vec::new();
-        for (name, layout) in layouts {
-            let fewer = represent(layout, most).ok_or_else(|| {
-                format!("{most} shards, for which there are locks, cannot stand for those of table {name}")
-            })?;
-            represented.push((name.clone(), fewer));
-        }
+        let (today, others) = self.as_today(&part, layouts);
+        let all = [layouts, others.as_slice()].concat();
+        let most = self.ground.shards_max(&part, &all, &self.constants)?;
+        let represented = represent_all(layouts, most)?;
+        let today = represent_all(&today, most)?;
         let unplanned: Vec<usize> =
             statements.iter().filter(|at| !self.today.contains_key(at)).copied().collect();
         if !unplanned.is_empty() {
-            let plans = self.plans(&part, &[], &unplanned, unique)?;
+            let plans = self.plans(&part, &today, &unplanned, unique)?;
             self.today.extend(unplanned.into_iter().zip(plans));
         }
-        let plans = self.plans(&part, &represented, statements, unique)?;
+        let divided = [represented.as_slice(), &represent_all(&others, most)?].concat();
+        let plans = self.plans(&part, &divided, statements, unique)?;
         let mut judged = BTreeMap::new();
         for (name, represented) in &represented {
-            let mut found = Vec::new();
+            let (mut found, mut by_shard) = (Vec::new(), Vec::new());
             for (at, after) in statements.iter().zip(&plans) {
                 let statement = &self.workload.statements[*at];
                 let Analysis::Facts(facts) = &statement.analysis else { continue };
                 if facts.mentions.iter().any(|mention| mention.relation == *name)
                     && let Some(before) = self.today.get(at)
                 {
-                    found.push(Evidence::of(statement, name, before, after, |shards| {
-                        represented.scaled(shards)
+                    by_shard.extend(after.as_ref().ok().and_then(|after| {
+                        Some(ByShard {
+                            calls: statement.calls,
+                            cost: after.cost,
+                            then: after.shard_by_shard?,
+                        })
                     }));
+                    let before_of = today.iter().find(|(of, _)| of == name).map(|(_, layout)| layout);
+                    found.push(Evidence::of(
+                        statement,
+                        name,
+                        (before, |shards| before_of.map_or(shards, |layout| layout.scaled(shards))),
+                        (after, |shards| represented.scaled(shards)),
+                    ));
                 }
             }
             let made = represented.layout.shards().len();
             let stood_for = (!represented.is_whole()).then_some((made, represented.shards));
-            judged.insert(name.clone(), Judged { evidence: found, stood_for });
+            let forgone = evidence::forgone(&by_shard, &self.off, &self.constants);
+            judged.insert(name.clone(), Judged { evidence: found, stood_for, forgone });
         }
         Ok(judged)
+    }
+
+    /// How tables of a part are divided today: all, and those that are not of
+    /// the group.
+    fn as_today(&self, part: &Profile, layouts: &[(QualifiedName, Layout)]) -> (Layouts, Layouts) {
+        let divided = part.tables.iter().map(Table::name);
+        let today: Layouts =
+            divided.filter_map(|name| Some((name.clone(), self.applied.get(&name)?.clone()))).collect();
+        let other = |(name, _): &&(QualifiedName, Layout)| !layouts.iter().any(|(of, _)| of == name);
+        let others = today.iter().filter(other).cloned().collect();
+        (today, others)
     }
 
     /// Has the planner plan statements on a part of the profile, some of whose
@@ -317,12 +371,18 @@ impl<'f> Trial<'f> {
             };
             draw::draws(&source, parameters)
         };
+        let names: Vec<&QualifiedName> = divided.iter().map(|(name, _)| name).collect();
+        let by_shard = |at: usize| {
+            let analysis = &self.workload.statements[statements[at]].analysis;
+            !self.off.is_empty() && evidence::could_go_by_shard(analysis, &names)
+        };
         let question = Question {
             shadow: &shadow,
             supposed: &supposed,
             statements: &texts,
             moment: self.profile.captured_micros().unwrap_or(0),
             draws: &draws,
+            shard_by_shard: &by_shard,
         };
         hook::bypass(|| what_if::plans(&question)).map_err(|failure| {
             let reason = failure.reason.trim_end_matches('.').to_owned();

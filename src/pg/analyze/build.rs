@@ -24,9 +24,9 @@ use crate::pg::analyze::read::pointers;
 use crate::pg::context;
 use crate::pg::context::Caught;
 
-/// The SQLSTATE of a command that would write in a read-only transaction or
-/// during recovery.
-const READ_ONLY: &str = "25006";
+/// The SQLSTATEs of a command that would write in a read-only transaction or
+/// during recovery, and of one for which rights are missing.
+const UNABLE: [&str; 2] = ["25006", "42501"];
 
 /// What came of it.
 #[derive(Default)]
@@ -40,7 +40,7 @@ pub struct Shadow {
     pub promises: HashMap<u32, Volatility>,
     pub foreign: Foreign,
     /// Whether nothing can be made here at all: then what exists is looked up.
-    pub read_only: bool,
+    pub unable: bool,
 }
 
 /// Makes the shadow. What fails is left out, with the reason.
@@ -59,7 +59,7 @@ pub fn build(plan: &ShadowPlan) -> Result<Shadow, Caught> {
         let made = context::in_subtransaction(|| define(&step.sql));
         match (&step.makes, made) {
             (ShadowPart::Schema, Err(caught)) => {
-                shadow.read_only |= caught.sqlstate == READ_ONLY;
+                shadow.unable |= UNABLE.contains(&caught.sqlstate.as_str());
                 without_schema = Some(caught.message);
             }
             // The first cause says more than what follows from it.

@@ -86,8 +86,14 @@ pub fn in_shadow<R>(
     let mut memory = PgMemoryContexts::new("pg_presplit shadow");
     let result = context::in_rolled_back_subtransaction(|| {
         let _hook = HookGuard::new();
-        // Bodies of stubs need not be looked at.
-        let settings = [(c"DateStyle", c"ISO"), (c"check_function_bodies", c"off")];
+        // Bodies of stubs need not be looked at; tables are made as anywhere,
+        // whatever the session would have them be.
+        let settings = [
+            (c"DateStyle", c"ISO"),
+            (c"check_function_bodies", c"off"),
+            (c"default_tablespace", c""),
+            (c"default_table_access_method", c"heap"),
+        ];
         let work = || Ok(work(&Analyzer::new(plan, build::build(plan)?, reach)));
         // SAFETY: what comes out is made of owned values.
         unsafe { memory.switch_to(|_| context::with_settings(&settings, work)) }
@@ -136,7 +142,9 @@ pub struct Analyzer<'a> {
     failed_functions: BTreeMap<QualifiedName, String>,
     promises: HashMap<u32, Volatility>,
     foreign: Foreign,
-    read_only: bool,
+    /// Whether no shadow can be made here: statements are then read against
+    /// what exists.
+    unable: bool,
     lookups: RefCell<Lookups>,
     /// Shadow schema → the schema that it stands for.
     originals: BTreeMap<String, String>,
@@ -181,7 +189,7 @@ impl<'a> Analyzer<'a> {
             failed_functions: shadow.failed_functions,
             promises: shadow.promises,
             foreign: shadow.foreign,
-            read_only: shadow.read_only,
+            unable: shadow.unable,
             lookups: RefCell::default(),
             originals: plan.schemas.iter().map(|(schema, shadow)| (shadow.clone(), schema.clone())).collect(),
             reach,
@@ -349,7 +357,7 @@ impl<'a> Analyzer<'a> {
             }
             let mut qualified =
                 attempt.named.iter().filter(|named| named.schema.is_some() && !named.function);
-            if !self.read_only
+            if !self.unable
                 && let Some(reason) = qualified.find_map(|named| self.reason(named, &[]))
             {
                 return refuse("42P01", &reason);

@@ -293,6 +293,7 @@ unsafe fn trigger(statement: &pg_sys::CreateTrigStmt) -> Option<Definition> {
                 references: None,
                 deferrable: statement.deferrable,
                 validated: true,
+                equal_columns: None,
             }),
             trigger: Trigger {
                 name,

@@ -190,6 +190,7 @@ unsafe fn constraint(
         let or_own = |list| Some(strings(list)).filter(|names| !names.is_empty()).unwrap_or_else(own);
         let mut method = "btree".to_owned();
         let mut index_columns = None;
+        let mut equal_columns = None;
         let mut references = None;
         let (kind, suffix, columns) = match written.contype {
             ConstrType::CONSTR_NOTNULL => return or_own(written.keys).pop().map(Change::NotNull),
@@ -216,6 +217,12 @@ unsafe fn constraint(
                     })
                     .collect();
                 let named = columns.iter().flatten().cloned().collect();
+                let by_equality = pairs.iter_ptr().map(|pair| {
+                    let operator = PgList::<pg_sys::List>::from_pg(pair).get_ptr(1);
+                    operator.is_some_and(|operator| strings(operator).last().is_some_and(|name| name == "="))
+                });
+                let equal = columns.iter().zip(by_equality).filter(|(_, equal)| *equal);
+                equal_columns = Some(equal.filter_map(|(name, _)| name.clone()).collect());
                 index_columns = Some(columns);
                 (ConstraintKind::Exclusion, "excl", named)
             }
@@ -244,6 +251,7 @@ unsafe fn constraint(
                 references,
                 deferrable: written.deferrable,
                 validated: !written.skip_validation,
+                equal_columns,
             },
             index,
             inheritable: !written.is_no_inherit,

@@ -24,6 +24,7 @@ mod tuple;
 mod value;
 mod world;
 
+use std::ffi::CStr;
 use std::ffi::CString;
 
 use pgrx::PgMemoryContexts;
@@ -48,6 +49,10 @@ use crate::pg::context;
 use crate::pg::what_if::safe::Safe;
 use crate::pg::what_if::world::World;
 
+/// What lets the planner join and aggregate shard by shard.
+const SHARD_BY_SHARD: [(&CStr, &CStr); 2] =
+    [(c"enable_partitionwise_join", c"on"), (c"enable_partitionwise_aggregate", c"on")];
+
 /// What is to be planned.
 pub struct Question<'a> {
     pub shadow: &'a ShadowPlan,
@@ -58,6 +63,9 @@ pub struct Question<'a> {
     pub moment: i64,
     /// Values for the parameters of the statement of that number.
     pub draws: &'a dyn Fn(usize, &[Parameter]) -> Vec<Draw>,
+    /// Whether the statement of that number is planned a second time, with
+    /// joins and aggregates shard by shard.
+    pub shard_by_shard: &'a dyn Fn(usize) -> bool,
 }
 
 /// Why nothing could be planned at all, or for a table.
@@ -108,7 +116,14 @@ fn planned(
         let mut found = Vec::new();
         for draw in (question.draws)(at, &parameters) {
             pgrx::check_for_interrupts!();
-            found.push((draw.weight, one_draw(question, analyzer, world, rewritten, &draw)?));
+            let plan = || one_draw(question, analyzer, world, rewritten, &draw);
+            let mut planned = plan()?;
+            if (question.shard_by_shard)(at) {
+                // Costs alone are wanted; scans are told apart anew.
+                world.forget();
+                planned.shard_by_shard = Some(context::with_settings(&SHARD_BY_SHARD, plan)?.cost);
+            }
+            found.push((draw.weight, planned));
         }
         Planned::mean(&found).ok_or_else(|| Refusal::new("XX000", "no values were drawn"))
     };

@@ -58,7 +58,8 @@ pub unsafe fn read(world: &World<'_>, statement: *mut pg_sys::PlannedStmt) -> Pl
         let once = Run { loops: 1.0, pulled: 1.0, processes: 1.0, reached: 1.0 };
         reader.node((*statement).planTree, once);
         reader.written();
-        Planned { cost: (*(*statement).planTree).total_cost, touched: reader.touched() }
+        let cost = (*(*statement).planTree).total_cost;
+        Planned { cost, shard_by_shard: None, touched: reader.touched() }
     }
 }
 

@@ -91,8 +91,14 @@ mod tests {
         let (shadow, supposed) = (shadow(), supposed(common));
         let statements: Vec<_> =
             statements.iter().map(|sql| ((*sql).to_owned(), vec!["app".to_owned()])).collect();
-        let question =
-            Question { shadow: &shadow, supposed: &supposed, statements: &statements, moment: 0, draws };
+        let question = Question {
+            shadow: &shadow,
+            supposed: &supposed,
+            statements: &statements,
+            moment: 0,
+            draws,
+            shard_by_shard: &|at| at == 1,
+        };
         plans(&question).map_err(|failure| failure.reason).expect("the shadow is made")
     }
 
@@ -170,5 +176,17 @@ mod tests {
         });
         assert!(caught.is_err());
         assert_eq!(hook(), before);
+    }
+
+    #[pg_test]
+    fn what_if_joins_go_shard_by_shard_where_that_is_asked_for() {
+        let join = "SELECT count(*) FROM t AS a JOIN t AS b ON b.id = a.id";
+        let plans = planned("7", &[join, join], &without_values);
+        let [first, second] = [0, 1].map(|at| plans[at].as_ref().expect("it is planned"));
+        assert_eq!((first.shard_by_shard, first.cost), (None, second.cost));
+        assert!(second.shard_by_shard.is_some_and(|cost| cost > 0.0 && cost <= second.cost));
+        assert_eq!(first.touched, second.touched);
+        let setting = Spi::get_one::<String>("SHOW enable_partitionwise_join").expect("it is shown");
+        assert_eq!(setting.as_deref(), Some("off"));
     }
 }

@@ -1,5 +1,6 @@
 //! The profile of a dump, from its schema and what was found of its rows.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::model::dump::DefinedColumn;
@@ -92,6 +93,7 @@ pub fn profile(draft: &Draft, collected: &Collected, origin: Origin) -> Profile 
             search_paths: [(String::new(), vec!["$user".to_owned(), "public".to_owned()])].into(),
             ..Workload::default()
         },
+        live: BTreeMap::new(),
     }
 }
 

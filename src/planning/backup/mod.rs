@@ -15,6 +15,7 @@ pub mod collect;
 pub mod draft;
 pub mod insert;
 pub mod order;
+pub mod quotes;
 pub mod reader;
 pub mod reservoir;
 pub mod restored;

@@ -102,6 +102,7 @@ fn primary_key(of: &str, columns: &[&str]) -> Definition {
         references: None,
         deferrable: false,
         validated: true,
+        equal_columns: None,
     };
     Definition::AlterTable {
         relation: QualifiedName::new("public", of),

@@ -44,6 +44,10 @@ impl Report for ForecastError {
             Self::NotFinite { value, .. } => {
                 format!("The value is {value}; values lie between -{VALUE_MAX:e} and {VALUE_MAX:e}.")
             }
+            // What is longer than the calendar was not counted.
+            Self::Horizon(micros) if micros.saturating_abs() > 1000 * HORIZON_MAX => {
+                format!("It must be more than zero and at most {} days (100 years).", HORIZON_MAX / DAY)
+            }
             Self::Horizon(micros) => format!(
                 "The horizon is {} days; it must be more than zero and at most {} days (100 years).",
                 *micros as f64 / DAY as f64,

@@ -16,9 +16,9 @@ use crate::planning::proposal::Proposal;
 pub enum AlternativeError {
     #[error("proposal says nothing about table \"{0}\"")]
     UndefinedTable(QualifiedName),
-    #[error("table \"{relation}\" has no alternative {rank}")]
+    #[error("table \"{relation:#}\" has no alternative {rank}")]
     UndefinedRank { relation: QualifiedName, rank: u32, ranks: usize },
-    #[error("alternative {rank} of table \"{relation}\" is not legal")]
+    #[error("alternative {rank} of table \"{relation:#}\" is not legal")]
     Illegal { relation: QualifiedName, rank: u32, reason: String },
 }
 

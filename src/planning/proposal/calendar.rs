@@ -3,6 +3,8 @@
 //! Not here: which unit suits a table. Invariant: `floor` never lies after
 //! its argument, and the argument lies before the next boundary.
 
+use std::fmt;
+
 use jiff::Span;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -142,11 +144,23 @@ impl Interval {
         (count > 0).then_some(Self { count, unit })
     }
 
+    /// Whether it is a number of whole days.
+    #[must_use]
+    pub const fn is_of_days(self) -> bool {
+        !matches!(self.unit, CalendarUnit::Hour) || self.count % 24 == 0
+    }
+
     /// `number` intervals after `micros`, in one step so that ends of months
     /// do not drift.
     #[must_use]
     pub fn after(self, micros: i64, number: i64) -> Option<i64> {
         self.unit.add(micros, self.count.checked_mul(number)?)
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}{}", self.count, self.unit.word(), if self.count == 1 { "" } else { "s" })
     }
 }
 

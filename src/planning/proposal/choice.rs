@@ -6,9 +6,12 @@
 
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::candidate::never_sharded;
+use crate::planning::proposal::earlier::Earlier;
 use crate::planning::proposal::option;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::present;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 
 /// Why a table stays whole.
@@ -73,20 +76,26 @@ pub struct Ways {
     pub other: Vec<Weighed>,
     /// How the table is cut now, as far as that is known.
     pub present: Option<Weighed>,
+    /// What was proposed before.
+    pub earlier: Earlier,
     /// Why it is not to be cut whatever that costs.
     pub stays: Option<Whole>,
 }
 
 impl Ways {
     /// Weighs every candidate of a table.
-    pub fn of(input: &ProposalInput, subject: &Subject) -> Self {
+    ///
+    /// # Errors
+    /// [`Interrupted`] if `stop` said so.
+    pub fn of(input: &ProposalInput, subject: &Subject, stop: Stop<'_>) -> Result<Self, Interrupted> {
         let whole = option::whole(input, subject);
         if let Some(reason) = never_sharded(subject) {
             let stays = Some(Whole::Never(reason));
-            return Self { whole, cut: Vec::new(), other: Vec::new(), present: None, stays };
+            let (cut, other) = (Vec::new(), Vec::new());
+            return Ok(Self { whole, cut, other, present: None, earlier: Earlier::Nothing, stays });
         }
         let (mut cut, mut other): (Vec<Weighed>, Vec<Weighed>) = (Vec::new(), Vec::new());
-        for one in option::options(input, subject) {
+        for one in option::options(input, subject, stop)? {
             // Ways by one key stand side by side, the one for the table alone first.
             let known = cut.last().is_some_and(|last| same_key(last, &one));
             if known { other.push(one) } else { cut.push(one) }
@@ -103,7 +112,8 @@ impl Ways {
             Some(Standing::Illegal | Standing::Impossible) => Some(Whole::NoLegalKey),
         };
         let present = present::of(input, subject, &cut);
-        Self { whole, cut, other, present, stays }
+        let earlier = Earlier::of(input, subject, &cut, &other);
+        Ok(Self { whole, cut, other, present, earlier, stays })
     }
 
     /// The best way of good standing, if it is worth it by itself.

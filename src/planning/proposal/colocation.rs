@@ -10,42 +10,56 @@ use std::collections::BTreeMap;
 
 use crate::model::name::QualifiedName;
 use crate::planning::proposal::ProposalInput;
-use crate::planning::proposal::choice::Standing;
 use crate::planning::proposal::choice::Ways;
-use crate::planning::proposal::choice::Whole;
 use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::follower;
 use crate::planning::proposal::link::Link;
-use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Wanted;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::range_plan;
 use crate::planning::proposal::option::replanned;
 use crate::planning::proposal::range::RangePlan;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::variant::find;
 
 /// Lets written tables follow their group and ends its ranges where its rows
 /// end; the group of each table that is in one, numbered from 1 by its first
 /// table.
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
 pub fn settle(
     input: &ProposalInput,
     subjects: &[Subject],
     ways: &[Ways],
     links: &[Link],
     taken: &mut [Option<Weighed>],
-) -> BTreeMap<QualifiedName, u32> {
+    stop: Stop<'_>,
+) -> Result<BTreeMap<QualifiedName, u32>, Interrupted> {
     for members in components(links, taken) {
         shrink(input, subjects, ways, &members, taken);
     }
-    while let Some((table, way)) = next_follower(input, subjects, ways, links, taken) {
+    let mut follow: Vec<Vec<&Weighed>> = Vec::with_capacity(ways.len());
+    for (subject, ways) in subjects.iter().zip(ways) {
+        if stop() {
+            return Err(Interrupted);
+        }
+        follow.push(follower::ways(input, subject, ways));
+    }
+    while let Some((table, way)) = next_follower(input, subjects, &follow, links, taken) {
+        if stop() {
+            return Err(Interrupted);
+        }
         taken[table] = Some(way);
     }
     let groups = components(links, taken);
     let numbered = groups.iter().zip(1..);
-    numbered
+    Ok(numbered
         .flat_map(|(members, number)| members.iter().map(move |at| (subjects[*at].name.clone(), number)))
-        .collect()
+        .collect())
 }
 
 /// Sets of at least two tables that are cut alike by linked keys, by the
@@ -54,7 +68,7 @@ fn components(links: &[Link], taken: &[Option<Weighed>]) -> Vec<Vec<usize>> {
     let mut root: Vec<usize> = (0..taken.len()).collect();
     for link in links {
         let (Some(a), Some(b)) = (&taken[link.a], &taken[link.b]) else { continue };
-        if link.joins(a, b) && same_bounds(&a.division, &b.division) {
+        if link.joins(a, b) && a.division.same_bounds(&b.division) {
             let (one, other) = (find(&root, link.a), find(&root, link.b));
             root[one.max(other)] = one.min(other);
         }
@@ -77,6 +91,10 @@ fn shrink(
     taken: &mut [Option<Weighed>],
 ) {
     let chosen: Vec<&Weighed> = members.iter().filter_map(|at| taken[*at].as_ref()).collect();
+    // What is there already stays as it is, and the others with it.
+    if chosen.iter().any(|one| one.existing.is_some()) {
+        return;
+    }
     let first = chosen.first().filter(|one| one.division.key.single().is_some());
     let Some(unit) = first.and_then(|one| range_plan(&one.division)).map(|plan| plan.unit) else {
         return;
@@ -113,26 +131,16 @@ fn shrink(
 fn next_follower(
     input: &ProposalInput,
     subjects: &[Subject],
-    ways: &[Ways],
+    follow: &[Vec<&Weighed>],
     links: &[Link],
     taken: &[Option<Weighed>],
 ) -> Option<(usize, Weighed)> {
-    for (table, subject) in subjects.iter().enumerate() {
-        let may = taken[table].is_none()
-            && ways[table].present.is_none()
-            && matches!(ways[table].stays, None | Some(Whole::Small));
-        let written = subject.traffic.uses.iter().any(|one| one.inserts || one.updates || one.deletes);
-        if !may || !written || subject.traffic.assumed {
-            continue;
-        }
-        let fitting =
-            ways[table].cut.iter().filter(|way| Standing::of(input, subject, way) == Standing::Good);
-        let single = fitting.filter(|way| way.division.key.single().is_some());
-        for way in single.filter(|way| always_named(input, subject, way)) {
+    for (table, subject) in subjects.iter().enumerate().filter(|(table, _)| taken[*table].is_none()) {
+        for way in &follow[table] {
             for (other, joined) in neighbours(links, table, way, taken) {
                 let Some(wanted) = wanted_of(joined) else { continue };
                 let found = replanned(input, subject, way, wanted);
-                let fits = found.filter(|found| same_bounds(&found.division, &joined.division));
+                let fits = found.filter(|found| found.division.same_bounds(&joined.division));
                 if let Some(found) = fits.filter(|_| other != table) {
                     return Some((table, found));
                 }
@@ -161,16 +169,6 @@ fn neighbours<'a>(
         let joins = if link.a == table { link.joins(way, joined) } else { link.joins(joined, way) };
         joins.then_some((other, joined))
     })
-}
-
-/// Whether every statement that looks for rows of the table names the key.
-fn always_named(input: &ProposalInput, subject: &Subject, way: &Weighed) -> bool {
-    let Some(candidate) = &way.candidate else { return false };
-    let key = candidate.key.columns();
-    let named = subject.traffic.share_of_reads(|one| {
-        key.iter().all(|column| one.narrowings.get(column).is_some_and(|found| found.prunable))
-    });
-    named.is_none_or(|share| share >= 1.0 - input.constants.hot_share)
 }
 
 fn wanted_of(weighed: &Weighed) -> Option<Wanted> {

@@ -164,6 +164,15 @@ pub struct CostConstants {
     pub colocation_tolerance: f64,
     /// Share of the cost of the present way that another one must save; policy.
     pub change_gain_min: f64,
+    /// Share of the cost of what was proposed before that another way must save
+    /// to be proposed instead; policy: less is noise of the statistics.
+    pub drift_tolerance: f64,
+    /// By how much more an earlier proposal's shards may differ in size (largest
+    /// over mean) than those of a new one; policy, as `rebalance_threshold`.
+    pub drift_skew: f64,
+    /// Share of the size by which it may pass the border to twice as many shards
+    /// before these are proposed; policy.
+    pub drift_size: f64,
     /// Milliseconds to move one row into new shards, with its index entries
     /// (100,000 rows per second); prior.
     pub change_row_ms: f64,
@@ -181,6 +190,12 @@ pub struct CostConstants {
     pub outlier_share: f64,
     /// How many times the span of the other rows makes them outliers; policy.
     pub outlier_stretch: f64,
+    /// Microseconds that part a common value which stands for "never" from all
+    /// others: 20 years; policy.
+    pub sentinel_gap: f64,
+    /// Share of rows that are in no range of time from which such ranges are
+    /// not made; policy.
+    pub outside_share_max: f64,
     /// Share of a column's span that its newest value may be away from the
     /// present for the column to count as following time; policy.
     pub follow_share: f64,
@@ -280,12 +295,17 @@ impl Default for CostConstants {
             unit_saving_tolerance: 0.02,
             colocation_tolerance: 0.15,
             change_gain_min: 0.15,
+            drift_tolerance: 0.02,
+            drift_skew: 0.5,
+            drift_size: 0.25,
             change_row_ms: 0.01,
             change_payback_seconds: 30.0 * 86_400.0,
             colocation_share: 0.05,
             colocation_gain: 0.001,
             outlier_share: 0.005,
             outlier_stretch: 4.0,
+            sentinel_gap: 20.0 * 365.25 * 86_400e6,
+            outside_share_max: 0.5,
             follow_share: 0.1,
             distinct_per_shard: 2.0,
             calls_trusted: 1000.0,

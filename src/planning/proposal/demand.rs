@@ -8,7 +8,6 @@ use crate::model::profile::Column;
 use crate::model::sample::Access;
 use crate::model::sample::SampledValues;
 use crate::planning::proposal::constants::CostConstants;
-use crate::planning::proposal::edge::Edge;
 use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::spread::Spread;
 
@@ -56,9 +55,9 @@ impl Demand {
         Some(Self { frequent, others, others_share: (1.0 - counted * scaled).clamp(0.0, 1.0) })
     }
 
-    /// Chance of each range, DEFAULT last; `rows` are the shares of rows.
-    pub fn in_ranges(&self, edges: &[Edge], rows: &[f64]) -> Vec<f64> {
-        let positions: Vec<f64> = edges.iter().map(Edge::position).collect();
+    /// Chance of each range between two positions, DEFAULT last; `rows` are the
+    /// shares of rows.
+    pub fn in_ranges(&self, positions: &[f64], rows: &[f64]) -> Vec<f64> {
         let mut asked = match &self.others {
             Some(others) => {
                 let mut asked: Vec<f64> =
@@ -71,7 +70,7 @@ impl Demand {
         asked.iter_mut().for_each(|share| *share = share.clamp(0.0, 1.0) * self.others_share);
         let last = asked.len().saturating_sub(1);
         for (_, position, share) in &self.frequent {
-            let cell = position.and_then(|position| cell(&positions, position)).unwrap_or(last);
+            let cell = position.and_then(|position| cell(positions, position)).unwrap_or(last);
             if let Some(place) = asked.get_mut(cell) {
                 *place += share;
             }
@@ -102,8 +101,10 @@ impl Demand {
     }
 }
 
-/// The range of a position; none = DEFAULT.
+/// The range of a position; none = DEFAULT. Infinity lies in a range that has
+/// no end.
 pub fn cell(positions: &[f64], value: f64) -> Option<usize> {
+    let value = value.min(f64::MAX);
     let after = positions.partition_point(|edge| *edge <= value);
     (after >= 1 && after < positions.len()).then(|| after - 1)
 }

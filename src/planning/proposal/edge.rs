@@ -85,6 +85,16 @@ fn written_uuid(value: u128) -> String {
     parts.join("-")
 }
 
+/// Where a value lies on the line of its type.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    /// Before every position: `-infinity`, years before the first.
+    Below,
+    At(f64),
+    /// After every position: `infinity`, `NaN`, years of five digits.
+    Beyond,
+}
+
 /// How the texts of a column's values become positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scale {
@@ -123,6 +133,19 @@ impl Scale {
         }
     }
 
+    /// The place of a value that PostgreSQL orders; `None` if the text is none.
+    pub fn place(&self, text: &str) -> Option<Place> {
+        match (self, self.position(text)) {
+            (_, Some(at)) => Some(Place::At(at)),
+            (Self::Typed(KeyType::Numeric), None) => match text.trim().parse::<f64>().ok()? {
+                least if least == f64::NEG_INFINITY => Some(Place::Below),
+                _ => Some(Place::Beyond),
+            },
+            (Self::Typed(typed), None) if typed.is_time() => of_no_calendar(text.trim()),
+            _ => None,
+        }
+    }
+
     /// Whether a position is a value, so that an edge may lie between two
     /// values that are known.
     pub const fn is_continuous(&self) -> bool {
@@ -132,6 +155,28 @@ impl Scale {
                 KeyType::Integer | KeyType::Uuid | KeyType::Date | KeyType::Timestamp | KeyType::TimestampTz
             )
         )
+    }
+}
+
+/// The position of a value of a type, infinite for one that lies before or
+/// after all others.
+pub fn position_of(key_type: KeyType, text: &str) -> Option<f64> {
+    Some(match Scale::Typed(key_type).place(text)? {
+        Place::Below => f64::NEG_INFINITY,
+        Place::At(at) => at,
+        Place::Beyond => f64::INFINITY,
+    })
+}
+
+/// A time that PostgreSQL knows and our calendar does not.
+fn of_no_calendar(text: &str) -> Option<Place> {
+    let year = text.split('-').next().unwrap_or_default();
+    match text {
+        "infinity" => Some(Place::Beyond),
+        "-infinity" => Some(Place::Below),
+        _ if text.ends_with(" BC") => Some(Place::Below),
+        _ if year.len() > 4 && year.bytes().all(|byte| byte.is_ascii_digit()) => Some(Place::Beyond),
+        _ => None,
     }
 }
 
@@ -173,6 +218,30 @@ pub fn greatest_integer(column: &Column) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_without_a_position_lie_before_or_after_all_others() {
+        let place = |key_type, text| Scale::Typed(key_type).place(text);
+        for (key_type, text, expected) in [
+            (KeyType::Date, "infinity", Some(Place::Beyond)),
+            (KeyType::TimestampTz, "-infinity", Some(Place::Below)),
+            (KeyType::Date, "0044-03-15 BC", Some(Place::Below)),
+            (KeyType::TimestampTz, "0044-03-15 00:00:00+00 BC", Some(Place::Below)),
+            (KeyType::Timestamp, "294276-12-31 23:59:59", Some(Place::Beyond)),
+            (KeyType::Date, "1970-01-01", Some(Place::At(0.0))),
+            (KeyType::Date, "9999-12-31", Some(Place::At(253_402_214_400e6))),
+            (KeyType::Date, "never", None),
+            (KeyType::Numeric, "NaN", Some(Place::Beyond)),
+            (KeyType::Numeric, "Infinity", Some(Place::Beyond)),
+            (KeyType::Numeric, "-Infinity", Some(Place::Below)),
+            (KeyType::Numeric, "1.5", Some(Place::At(1.5))),
+            (KeyType::Numeric, "x", None),
+            (KeyType::Integer, "NaN", None),
+            (KeyType::Uuid, "infinity", None),
+        ] {
+            assert_eq!(place(key_type, text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn edges_are_written_in_their_type() {

@@ -18,22 +18,35 @@ use crate::planning::proposal::search::Interrupted;
 /// A question that has no answer, or a proposal by hand that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProposalError {
-    #[error("table \"{relation}\" does not exist in the profile")]
+    #[error("table \"{relation:#}\" does not exist in the profile")]
     UndefinedTable { relation: QualifiedName, similar: Option<QualifiedName> },
-    #[error("column \"{column}\" of table \"{relation}\" does not exist")]
+    #[error("column \"{column}\" of table \"{relation:#}\" does not exist")]
     UndefinedColumn { relation: QualifiedName, column: String, columns: Vec<String> },
-    #[error("cannot shard table \"{relation}\"")]
+    #[error("cannot shard table \"{relation:#}\"")]
     NotShardable { relation: QualifiedName, reason: String },
-    #[error("shard key of table \"{relation}\" does not fit strategy \"{}\"", .strategy.word())]
+    #[error("shard key of table \"{relation:#}\" does not fit strategy \"{}\"", .strategy.word())]
     Key { relation: QualifiedName, strategy: Strategy, reason: String },
-    #[error("shard key is not legal for table \"{relation}\"")]
+    #[error("shard key is not legal for table \"{relation:#}\"")]
     Illegal { relation: QualifiedName, obstacles: Vec<String> },
     #[error("bounds do not fit strategy \"{}\"", .strategy.word())]
     Bounds { strategy: Strategy, reason: String },
     #[error("interval \"{0}\" is not valid")]
     Interval(String),
     #[error("value \"{value}\" is not valid for shard key column \"{column}\"")]
-    Value { value: String, column: String, type_text: String },
+    Value {
+        value: String,
+        column: String,
+        type_text: String,
+        /// By PostgreSQL, if it was asked.
+        said: Option<String>,
+    },
+    #[error("lists of the bounds share a value")]
+    Shared {
+        /// Their numbers, from one.
+        lists: (usize, usize),
+        /// As they are written in each; none is NULL.
+        values: (Option<String>, Option<String>),
+    },
     #[error("proposal would create {count} shards")]
     TooMany { count: usize, limit: usize },
     #[error("canceling proposal due to user request")]
@@ -82,7 +95,9 @@ impl Report for ProposalError {
             Self::UndefinedColumn { .. } => SqlState::UndefinedColumn,
             Self::NotShardable { .. } => SqlState::WrongObjectType,
             Self::Key { .. } | Self::Illegal { .. } => SqlState::InvalidObjectDefinition,
-            Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } => SqlState::InvalidParameterValue,
+            Self::Bounds { .. } | Self::Interval(_) | Self::Value { .. } | Self::Shared { .. } => {
+                SqlState::InvalidParameterValue
+            }
             Self::TooMany { .. } => SqlState::ProgramLimitExceeded,
             Self::Interrupted => SqlState::QueryCanceled,
             Self::Layout(error) => error.sqlstate(),
@@ -99,7 +114,20 @@ impl Report for ProposalError {
                 "An interval is a positive whole number and a unit: hour, day, week, month, quarter or year."
                     .to_owned(),
             ),
-            Self::Value { type_text, .. } => Some(format!("The column has type {type_text}.")),
+            Self::Value { type_text, said: None, .. } => Some(format!("The column has type {type_text}.")),
+            Self::Value { type_text, said: Some(said), .. } => Some(format!(
+                "The column has type {type_text}. PostgreSQL says: {}.",
+                said.trim_end_matches('.')
+            )),
+            Self::Shared { lists: (first, second), values: (one, other) } => {
+                let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
+                let (one, other) = (shown(one), shown(other));
+                Some(if one == other {
+                    format!("Value {one} is in list {first} and in list {second}.")
+                } else {
+                    format!("Value {other} of list {second} equals value {one} of list {first}.")
+                })
+            }
             Self::TooMany { limit, .. } => Some(format!("The limit is {limit}.")),
             Self::Layout(error) => error.detail(),
             Self::UndefinedTable { .. } | Self::UndefinedColumn { .. } | Self::Interrupted => None,
@@ -109,7 +137,7 @@ impl Report for ProposalError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::UndefinedTable { similar: Some(similar), .. } => {
-                Some(format!("Perhaps you meant \"{similar}\"."))
+                Some(format!("Perhaps you meant \"{similar:#}\"."))
             }
             Self::UndefinedTable { similar: None, .. } => Some(
                 "Name a table that the profile has, as schema.table, or capture the profile again."
@@ -129,11 +157,14 @@ impl Report for ProposalError {
                 "Write values of column {} as strings in the text form of its type, ISO date style.",
                 quote_identifier(column)
             )),
+            Self::Shared { .. } => Some("Name each value in one list only.".to_owned()),
             Self::TooMany { .. } => {
                 Some("Name fewer shards, or raise presplit.max_shards_per_table.".to_owned())
             }
             Self::Layout(error) => error.hint(),
-            Self::NotShardable { .. } | Self::Key { .. } | Self::Interrupted => None,
+            Self::Key { strategy, .. } => Some(key_hint(*strategy)),
+            Self::NotShardable { .. } => Some("Only ordinary tables of your own can be sharded.".to_owned()),
+            Self::Interrupted => None,
         }
     }
 }
@@ -142,6 +173,23 @@ impl From<Interrupted> for ProposalError {
     fn from(_: Interrupted) -> Self {
         Self::Interrupted
     }
+}
+
+fn key_hint(strategy: Strategy) -> String {
+    match strategy {
+        Strategy::Hash => "A shard key of hash is one or more columns that can be hashed.",
+        Strategy::List => "A shard key of list is one column whose values can be ordered.",
+        Strategy::RangeHash => {
+            "A shard key of range_hash is the column of the ranges, then the column that they are hashed by."
+        }
+        Strategy::ListHash => {
+            "A shard key of list_hash is the column of the lists, then those that \"sub\" divides them by."
+        }
+        Strategy::Range | Strategy::None => {
+            "A shard key of range is one or more columns that can be ordered."
+        }
+    }
+    .to_owned()
 }
 
 fn bounds_hint(strategy: Strategy) -> String {

@@ -151,19 +151,14 @@ pub fn divide(input: &ProposalInput, subject: &Subject, columns: &[&Column], mod
         [one] => asked(input, subject, one, &placed),
         _ => placed.clone(),
     };
-    Division {
-        key: ShardKey { first: columns.iter().map(|column| (*column).into()).collect(), second: Vec::new() },
-        cells: Cells::Hash {
-            modulus,
-            skew: skew.min(count - 1.0),
-            apart: found.unplaced_squares * (1.0 - 1.0 / count),
-        },
-        rows: placed.into_iter().map(|share| share * rows_total).collect(),
-        default_rows: 0.0,
-        asked,
-        moduli: Vec::new(),
-        inner_skew: 0.0,
-    }
+    let key = ShardKey { first: columns.iter().map(|column| (*column).into()).collect(), second: Vec::new() };
+    let cells = Cells::Hash {
+        modulus,
+        skew: skew.min(count - 1.0),
+        apart: found.unplaced_squares * (1.0 - 1.0 / count),
+    };
+    let rows = placed.into_iter().map(|share| share * rows_total).collect();
+    Division { asked, ..Division::of(key, cells, rows) }
 }
 
 fn hashes<'a>(input: &ProposalInput<'a>, subject: &Subject, column: &Column) -> Option<&'a Vec<u64>> {

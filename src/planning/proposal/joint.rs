@@ -15,9 +15,9 @@ use crate::planning::proposal::SearchSummary;
 use crate::planning::proposal::choice::Ways;
 use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::cost::join_gain;
+use crate::planning::proposal::earlier::Earlier;
 use crate::planning::proposal::explain::rounded;
 use crate::planning::proposal::link::Link;
-use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::present;
 use crate::planning::proposal::search::Effort;
@@ -47,7 +47,7 @@ pub fn choose(
     links: &[Link],
     stop: Stop<'_>,
 ) -> Result<Joint, Interrupted> {
-    let open = variant::open(input, subjects, ways, links);
+    let open = variant::open(input, subjects, ways, links, stop)?;
     let costs = subjects
         .iter()
         .zip(ways)
@@ -92,17 +92,25 @@ fn prices(input: &ProposalInput, subject: &Subject, ways: &Ways, open: &[Open]) 
         }
         None => (0.0, whole * input.constants.gain_min),
     };
+    // What was proposed before is proposed again unless another way is clearly better.
+    let inertia = ways.earlier.inertia(input, whole);
+    let again = open.iter().any(|one| one.role == Role::Earlier);
+    let is_earlier = |one: &Open| {
+        one.role == Role::Earlier || !again && one.role == Role::Present && ways.earlier.cut().is_some()
+    };
     let cut = open.iter().map(|one| {
         let columns = one.weighed.candidate.as_ref().map_or(1, |candidate| candidate.key.columns().len());
         let simpler = if columns > 1 { whole * input.constants.second_column_gain_min } else { 0.0 };
-        let cost = one.weighed.cost.total() + simpler;
-        let own = open.iter().find(|other| other.role == Role::Own && same_key(&other.weighed, &one.weighed));
+        let cost = one.weighed.cost.total() + simpler + if is_earlier(one) { 0.0 } else { inertia };
+        let own = ways.cut.iter().find(|own| same_key(own, &one.weighed));
         match one.role {
             Role::Present => cost,
             Role::Own => cost + to_cut,
-            Role::Variant => to_cut + own.map_or(cost, |own| cost.max(own.weighed.cost.total())),
+            Role::Earlier => cost + to_cut - ways.earlier.noise(),
+            Role::Variant => to_cut + own.map_or(cost, |own| cost.max(own.cost.total() + inertia)),
         }
     });
+    let to_whole = if ways.earlier == Earlier::Whole { to_whole } else { to_whole + inertia };
     std::iter::once(whole + to_whole).chain(cut).collect()
 }
 
@@ -114,7 +122,7 @@ fn gains(input: &ProposalInput, subjects: &[Subject], open: &[Vec<Open>], link: 
     for (i, a) in open[link.a].iter().enumerate() {
         for (j, b) in open[link.b].iter().enumerate() {
             let (left, right) = (&a.weighed.division, &b.weighed.division);
-            if link.joins(&a.weighed, &b.weighed) && same_bounds(left, right) {
+            if link.joins(&a.weighed, &b.weighed) && left.same_bounds(right) {
                 let gain = join_gain(input, &subjects[link.a], left, &subjects[link.b], right);
                 found.push((i, j, gain));
             }

@@ -11,8 +11,6 @@ use std::collections::BTreeSet;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ConstraintKind;
-use crate::planning::proposal::division::Cells;
-use crate::planning::proposal::division::Division;
 use crate::planning::proposal::key::KeyColumn;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::subject::Subject;
@@ -45,17 +43,6 @@ impl Link {
     }
 }
 
-/// Whether two divisions have the same bounds.
-pub fn same_bounds(a: &Division, b: &Division) -> bool {
-    let first = match (&a.cells, &b.cells) {
-        (Cells::Hash { modulus, .. }, Cells::Hash { modulus: other, .. }) => modulus == other,
-        (Cells::Range { edges, .. }, Cells::Range { edges: other, .. }) => edges == other,
-        (Cells::List { groups }, Cells::List { groups: other }) => groups == other,
-        _ => false,
-    };
-    first && a.moduli == b.moduli
-}
-
 /// The links between the subjects, ascending.
 pub fn links(subjects: &[Subject]) -> Vec<Link> {
     let places: BTreeMap<&QualifiedName, usize> =
@@ -84,6 +71,19 @@ pub fn links(subjects: &[Subject]) -> Vec<Link> {
         }
     }
     found.into_iter().map(|((a, b), columns)| Link { a, b, columns }).collect()
+}
+
+/// The same links and one more, between a column of each of two tables.
+pub fn with(mut links: Vec<Link>, one: (usize, &str), other: (usize, &str)) -> Vec<Link> {
+    let (a, b) = if one.0 < other.0 { (one, other) } else { (other, one) };
+    let pair = (a.1.to_owned(), b.1.to_owned());
+    match links.binary_search_by_key(&(a.0, b.0), |link| (link.a, link.b)) {
+        Ok(at) => {
+            links[at].columns.insert(pair);
+        }
+        Err(at) => links.insert(at, Link { a: a.0, b: b.0, columns: BTreeSet::from([pair]) }),
+    }
+    links
 }
 
 fn same_type(a: &Column, b: &Column) -> bool {

@@ -15,6 +15,7 @@ use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::unknown;
 
 /// Values that the profile knows, with their shares of the rows, the heaviest
 /// first.
@@ -72,7 +73,11 @@ pub fn divisions(
     let most = values.len().min(limit.saturating_sub(1));
     if most < 2 {
         let shown = quote_identifier(&column.name);
-        return Err(format!("The profile has {} values of {shown} for lists.", values.len()));
+        return Err(match values.len() {
+            0 => unknown::values(subject, column),
+            1 => format!("One value of {shown} alone is frequent: lists need two."),
+            _ => format!("Lists of {shown} need two shards and DEFAULT, which are more than {limit}."),
+        });
     }
     let wanted =
         (subject.size.bytes_p90 / constants.shard_bytes_target).clamp(2.0, most as f64).ceil() as usize;
@@ -116,15 +121,9 @@ pub fn divide(
     // Damaged statistics may count more than all rows.
     let scaled = 1.0 / shares.iter().sum::<f64>().max(1.0);
     let rows: Vec<f64> = shares.iter().map(|share| share * scaled * subject.size.rows).collect();
-    let mut division = Division {
-        key: ShardKey::of(column),
-        default_rows: (subject.size.rows - rows.iter().sum::<f64>()).max(0.0),
-        cells: Cells::List { groups },
-        rows,
-        asked: Vec::new(),
-        moduli: Vec::new(),
-        inner_skew: 0.0,
-    };
+    let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
+    let cells = Cells::List { groups };
+    let mut division = Division { default_rows, ..Division::of(ShardKey::of(column), cells, rows) };
     let shares: Vec<f64> = division.cell_rows().iter().map(|rows| division.share(*rows)).collect();
     let Cells::List { groups } = &division.cells else { return division };
     let default = groups.len();

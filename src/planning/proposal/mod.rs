@@ -5,7 +5,7 @@
 //!                                        │            │
 //!                            range, list, hash ─→ touch ─→ cost ─→ option ─→ choice
 //!                                                                              │
-//!                                 link, variant ─→ joint (search) ─→ colocation ─→ explain
+//!                                 link, follower, variant ─→ joint (search) ─→ colocation ─→ explain
 //! ```
 //!
 //! Here are the values that come in and go out, and the order of the steps.
@@ -27,11 +27,14 @@ mod cost;
 mod demand;
 mod division;
 mod document;
+mod earlier;
 mod edge;
 mod error;
 pub mod evidence;
 mod explain;
+mod follower;
 mod hash;
+mod identity;
 mod joint;
 mod key;
 mod legality;
@@ -52,7 +55,9 @@ mod tests;
 mod touch;
 mod traffic;
 mod two_level;
+mod unknown;
 mod variant;
+mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -91,9 +96,11 @@ pub use crate::planning::proposal::legality::Price;
 pub use crate::planning::proposal::legality::Weakened;
 pub use crate::planning::proposal::legality::WidenedKey;
 pub use crate::planning::proposal::register::by_hand;
+pub use crate::planning::proposal::register::inexact_number;
 pub use crate::planning::proposal::search::Method;
 pub use crate::planning::proposal::search::Stop;
 pub use crate::planning::proposal::server::ServerFacts;
+pub use crate::planning::proposal::wanted::columns_weighed;
 
 /// Hash values of the most common values of columns, in the order of
 /// `common_values`: PostgreSQL's own extended hash, combined as a partition
@@ -130,8 +137,11 @@ pub struct ProposalInput<'a> {
     /// Ways that are listed but not chosen.
     pub disqualified: &'a [Disqualification],
     /// How tables are cut already; a table without an entry is whole, or cut
-    /// by someone else.
+    /// in a way that is none of ours.
     pub applied: &'a BTreeMap<QualifiedName, Layout>,
+    /// What was proposed before from the same kind of facts; none = to leave the
+    /// table whole.
+    pub earlier: &'a BTreeMap<QualifiedName, Option<Layout>>,
 }
 
 /// A way to cut a table that PostgreSQL's planner showed to be worse than it
@@ -145,8 +155,8 @@ pub struct Disqualification {
     pub reason: String,
 }
 
-/// What is proposed for some tables. Its JSON is what is stored; the digest
-/// of the JSON is its identity.
+/// What is proposed for some tables. Its JSON is what is stored; what of it is
+/// its identity, `identity` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     /// The settings that it was made under; restores obey these.
@@ -179,8 +189,7 @@ pub struct SearchSummary {
 }
 
 impl Proposal {
-    /// The same without what the planner made of it, which is no part of its
-    /// identity: the same layout at another moment is the same proposal.
+    /// The same without what the planner made of it.
     #[must_use]
     pub fn without_evidence(&self) -> Self {
         let mut bare = self.clone();
@@ -315,27 +324,22 @@ pub fn propose_unless(input: &ProposalInput, stop: Stop<'_>) -> Result<Proposal,
         return Err(ProposalError::undefined_table(only, input.profile));
     }
     let stems = stem::stems(input.profile);
-    let subjects = subject::subjects(input, &stems);
-    let ways: Vec<Ways> = subjects
-        .par_iter()
-        .map(|subject| if stop() { Err(Interrupted) } else { Ok(Ways::of(input, subject)) })
-        .collect::<Result<_, _>>()?;
+    let subjects = subject::subjects(input, &stems, stop)?;
+    let ways: Vec<Ways> =
+        subjects.par_iter().map(|subject| Ways::of(input, subject, stop)).collect::<Result<_, _>>()?;
     let links = link::links(&subjects);
-    let mut found = joint::choose(input, &subjects, &ways, &links, stop)?;
-    let groups = colocation::settle(input, &subjects, &ways, &links, &mut found.taken);
-    let choices: Vec<Choice> = ways
-        .into_iter()
-        .zip(found.taken)
-        .zip(&subjects)
-        .map(|((ways, taken), subject)| Choice::of(input, subject, ways, taken))
-        .collect();
+    let carried = follower::carried(input, &subjects, &ways, &links, stop)?;
+    let mut found = joint::choose(input, &subjects, &ways, &carried, stop)?;
+    let groups = colocation::settle(input, &subjects, &ways, &links, &mut found.taken, stop)?;
     let relations: Result<Vec<_>, Interrupted> = subjects
         .par_iter()
-        .zip(choices)
-        .map(|(subject, choice)| {
+        .zip(ways)
+        .zip(found.taken)
+        .map(|((subject, ways), taken)| {
             if stop() {
                 return Err(Interrupted);
             }
+            let choice = Choice::of(input, subject, ways, taken);
             let group = groups.get(&subject.name).copied();
             Ok(explain::relation_proposal(input, subject, choice, group, &found.summary))
         })

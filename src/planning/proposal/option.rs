@@ -6,6 +6,7 @@
 //! says why in a full sentence.
 
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::quote_identifier;
 use crate::model::profile::Column;
 use crate::planning::proposal::ProposalInput;
@@ -25,7 +26,10 @@ use crate::planning::proposal::list;
 use crate::planning::proposal::range;
 use crate::planning::proposal::range::RangePlan;
 use crate::planning::proposal::range::id;
+use crate::planning::proposal::range::pair;
 use crate::planning::proposal::range::quantile;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::traffic::Use;
@@ -41,6 +45,9 @@ pub struct Weighed {
     pub verdict: Verdict,
     /// Why no shards could be laid out; `division` is then whole.
     pub impossible: Option<String>,
+    /// The layout of a way that is there, or was proposed before, with the rows
+    /// of today.
+    pub existing: Option<Layout>,
 }
 
 impl Weighed {
@@ -50,6 +57,16 @@ impl Weighed {
 
     pub fn strategy(&self) -> Strategy {
         self.candidate.as_ref().map_or(Strategy::None, |candidate| candidate.strategy)
+    }
+
+    /// The layout, with the names that it has already or is to get.
+    pub fn layout(&self, subject: &Subject) -> Option<Layout> {
+        self.existing.clone().or_else(|| self.division.layout(subject))
+    }
+
+    /// Shards with DEFAULT; 1 for the whole table.
+    pub fn shard_count(&self) -> usize {
+        self.existing.as_ref().map_or_else(|| self.division.shard_count(), |layout| layout.shards().len())
     }
 
     /// The column of a key of one level and one column; else empty.
@@ -67,27 +84,38 @@ pub fn whole(input: &ProposalInput, subject: &Subject) -> Weighed {
         division,
         verdict: Verdict::default(),
         impossible: None,
+        existing: None,
     }
 }
 
 /// Every way but the whole table: by candidates, the most used first; of each
 /// candidate first the way that suits the table alone, then the others that
 /// tables may agree on, by their number of shards.
-pub fn options(input: &ProposalInput, subject: &Subject) -> Vec<Weighed> {
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
+pub fn options(
+    input: &ProposalInput,
+    subject: &Subject,
+    stop: Stop<'_>,
+) -> Result<Vec<Weighed>, Interrupted> {
     let rules = Rules::of(input);
-    candidates(input, subject)
-        .into_iter()
-        .flat_map(|candidate| weigh(input, subject, &rules, candidate))
-        .collect()
+    let mut found = Vec::new();
+    for candidate in candidates(input, subject) {
+        found.extend(weigh(input, subject, &rules, candidate, stop)?);
+    }
+    Ok(found)
 }
 
-fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Candidate) -> Vec<Weighed> {
+fn weigh(
+    input: &ProposalInput,
+    subject: &Subject,
+    rules: &Rules,
+    candidate: Candidate,
+    stop: Stop<'_>,
+) -> Result<Vec<Weighed>, Interrupted> {
     let mut verdict = rules.judge(subject, &candidate.key.columns(), candidate.strategy);
-    if let Some(present) = subject.table.partition_key.as_ref() {
-        verdict.warnings.push(format!(
-            "The table is partitioned by {present} today: the shards would replace its partitions."
-        ));
-    }
+    verdict.warnings.extend(replaces_partitions(subject));
     if let Some(time) = &candidate.stands_for {
         let (id, time) = (quote_identifier(candidate.key.leading()), quote_identifier(time));
         verdict.warnings.push(format!(
@@ -96,34 +124,48 @@ fn weigh(input: &ProposalInput, subject: &Subject, rules: &Rules, candidate: Can
         ));
     }
     let limit = shards_max(input, subject, &candidate.key, candidate.strategy);
-    let weighed = |division: Division, impossible: Option<String>| Weighed {
-        cost: Cost::of(input, subject, &division),
-        candidate: Some(candidate.clone()),
-        division,
-        verdict: verdict.clone(),
-        impossible,
+    // What takes long is to go through all statements, once for each division.
+    let weighed = |division: Division, impossible: Option<String>| {
+        if stop() {
+            return Err(Interrupted);
+        }
+        Ok(Weighed {
+            cost: Cost::of(input, subject, &division),
+            candidate: Some(candidate.clone()),
+            division,
+            verdict: verdict.clone(),
+            impossible,
+            existing: None,
+        })
     };
     let whole = || Division::whole(subject.size.rows);
     let divided = match divisions(input, subject, &candidate, limit) {
         Ok(divided) => divided,
-        Err(reason) => return vec![weighed(whole(), Some(reason))],
+        Err(reason) => return Ok(vec![weighed(whole(), Some(reason))?]),
     };
     let writable = divided.into_iter().filter(|division| division.is_writable());
-    let mut found: Vec<Weighed> = writable.map(|division| weighed(division, None)).collect();
+    let mut found: Vec<Weighed> =
+        writable.map(|division| weighed(division, None)).collect::<Result<_, _>>()?;
     if found.is_empty() {
         let reason = "A bound lies outside the calendar of the key's type.".to_owned();
-        return vec![weighed(whole(), Some(reason))];
+        return Ok(vec![weighed(whole(), Some(reason))?]);
     }
     if candidate.strategy == Strategy::RangeHash || is_of_calendar(&candidate) {
-        let whole = weighed(whole(), None).cost.total();
+        let whole = weighed(whole(), None)?.cost.total();
         cheapest_first(input, whole, &mut found);
     }
     found[1..].sort_by_key(|one| one.division.shard_count());
-    found
+    Ok(found)
+}
+
+/// What another way than the present one would do.
+pub fn replaces_partitions(subject: &Subject) -> Option<String> {
+    let present = subject.table.partition_key.as_ref()?;
+    Some(format!("The table is partitioned by {present} today: the shards would replace its partitions."))
 }
 
 fn is_of_calendar(candidate: &Candidate) -> bool {
-    let is_time = || candidate.key.first.iter().any(|column| column.key_type.is_time());
+    let is_time = || candidate.key.first.first().is_some_and(|column| column.key_type.is_time());
     candidate.strategy == Strategy::Range && (candidate.stands_for.is_some() || is_time())
 }
 
@@ -148,6 +190,7 @@ fn divisions(
             }
             None => quantile::divisions(subject, column, limit, constants),
         },
+        (Strategy::Range, [first, second], []) => pair::divisions(subject, first, second, limit, constants),
         (Strategy::List, [column], []) => list::divisions(subject, column, limit, constants),
         (Strategy::Hash, columns, []) => hash::divisions(input, subject, columns, limit),
         (Strategy::RangeHash, [time], [column]) => {
@@ -239,7 +282,7 @@ pub fn replanned(
         Wanted::Modulus(_) | Wanted::Range(_) => return None,
     };
     let cost = Cost::of(input, subject, &division);
-    Some(Weighed { division, cost, ..weighed.clone() })
+    Some(Weighed { division, cost, existing: None, ..weighed.clone() })
 }
 
 /// What a group wants of each of its tables.
@@ -249,15 +292,18 @@ pub enum Wanted {
     Range(RangePlan),
 }
 
-/// Unit and ends of a range division.
+/// Unit and ends of a range division, as far as it is there.
 pub fn range_plan(division: &Division) -> Option<RangePlan> {
     match &division.cells {
         Cells::Range { unit, edges, .. } => {
             let unit: CalendarUnit = (*unit)?;
+            let count = edges.len().checked_sub(1 + division.to_come)?;
             // Ids that stand for moments have none of their own.
-            let (first, end) = (edges.first()?.micros()?, edges.last()?.micros()?);
-            Some(RangePlan { unit, first, end })
+            let (first, end) = (edges.first()?.micros()?, edges.get(count)?.micros()?);
+            // What someone made need not follow the calendar all along.
+            let regular = unit.add(first, count as i64) == Some(end);
+            regular.then_some(RangePlan { unit, first, end })
         }
-        Cells::Whole | Cells::List { .. } | Cells::Hash { .. } => None,
+        Cells::Spans { .. } | Cells::Whole | Cells::List { .. } | Cells::Hash { .. } => None,
     }
 }

@@ -1,57 +1,56 @@
 //! How a table is cut now, and what another way has to gain to replace it.
 //!
-//! Not here: words (`explain`). Invariant: the present way is priced at the
-//! horizon as any other, with the ranges that will be made ahead of it until
-//! then.
+//! Not here: words (`explain`); how a layout becomes a division
+//! (`division::of_layout`). Invariant: the present way is priced at the horizon
+//! as any other, by its own bounds, with the ranges that will be made ahead of
+//! it until then; what comes back of it has its own names.
 
-use crate::model::bound::Bound;
-use crate::model::bound::RangeDatum;
-use crate::model::key::KeyValue;
-use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::planning::proposal::ProposalInput;
-use crate::planning::proposal::calendar::CalendarUnit;
 use crate::planning::proposal::candidate::Candidate;
 use crate::planning::proposal::candidate::Generator;
-use crate::planning::proposal::key::ShardKey;
+use crate::planning::proposal::cost::Cost;
+use crate::planning::proposal::division::of_layout::Laid;
+use crate::planning::proposal::division::of_layout::of_layout;
 use crate::planning::proposal::legality::Verdict;
-use crate::planning::proposal::option::Wanted;
 use crate::planning::proposal::option::Weighed;
-use crate::planning::proposal::option::range_plan;
-use crate::planning::proposal::option::replanned;
-use crate::planning::proposal::range::RangePlan;
+use crate::planning::proposal::option::replaces_partitions;
 use crate::planning::proposal::subject::Subject;
 
-/// The present way of a table, if it has shards of a form that is priced
-/// here: hash by one column, calendar ranges, or exactly one of `cut`.
+/// The present way of a table, as it is; one that is not known bound by bound
+/// is taken for that of `cut` with its key.
 pub fn of(input: &ProposalInput, subject: &Subject, cut: &[Weighed]) -> Option<Weighed> {
-    let Some(layout) = input.applied.get(&subject.name) else { return by_someone_else(cut) };
+    let laid = input.applied.get(&subject.name).and_then(|layout| weighed(input, subject, layout, cut));
+    laid.or_else(|| by_someone_else(cut)).map(|found| accepted(subject, found))
+}
+
+/// A layout as a way to cut the table, with its own bounds and names.
+pub fn weighed(
+    input: &ProposalInput,
+    subject: &Subject,
+    layout: &Layout,
+    cut: &[Weighed],
+) -> Option<Weighed> {
+    let Laid { division, layout } = of_layout(input, subject, layout)?;
     let known = cut.iter().find(|one| {
-        let key = one.candidate.as_ref().map(|candidate| candidate.key.columns());
-        one.strategy() == layout.strategy() && key.as_deref() == Some(layout.key_columns().as_slice())
+        let candidate = one.candidate.as_ref();
+        candidate.is_some_and(|found| found.strategy == layout.strategy() && found.key == division.key)
     });
-    let same = known.filter(|known| {
-        let cut = known.division.layout(subject);
-        cut.is_some_and(|cut| {
-            cut.shards().iter().map(|shard| &shard.bound).eq(layout.shards().iter().map(|shard| &shard.bound))
-        })
-    });
-    if let Some(same) = same {
-        return Some(accepted(same.clone()));
-    }
-    let [column] = layout.shard_key() else { return None };
-    let column = subject.table.column(column)?;
-    let wanted = match layout.strategy() {
-        Strategy::Hash => Wanted::Modulus(u32::try_from(layout.shards().len()).ok()?),
-        Strategy::Range => Wanted::Range(continued(known, calendar_plan(layout)?)),
-        _ => return None,
+    // A key that nothing suggests but its being there.
+    let unsuggested = || Candidate {
+        strategy: layout.strategy(),
+        key: division.key.clone(),
+        generators: vec![Generator::PresentKey],
+        stands_for: None,
     };
-    let way = known.cloned().unwrap_or_else(|| {
-        let mut whole = crate::planning::proposal::option::whole(input, subject);
-        whole.candidate = Some(unsuggested(layout.strategy(), ShardKey::of(column)));
-        whole
-    });
-    replanned(input, subject, &way, wanted).map(accepted)
+    Some(Weighed {
+        candidate: Some(known.and_then(|known| known.candidate.clone()).unwrap_or_else(unsuggested)),
+        cost: Cost::of(input, subject, &division),
+        division,
+        verdict: known.map_or_else(Verdict::default, |known| known.verdict.clone()),
+        impossible: None,
+        existing: Some(layout),
+    })
 }
 
 /// A table that is partitioned without us is taken to be cut as we would by
@@ -61,54 +60,15 @@ fn by_someone_else(cut: &[Weighed]) -> Option<Weighed> {
         let candidate = one.candidate.as_ref();
         candidate.is_some_and(|found| found.generators.contains(&Generator::PresentKey))
     });
-    there.filter(|one| one.impossible.is_none()).cloned().map(accepted)
+    there.filter(|one| one.impossible.is_none()).cloned()
 }
 
-/// A key that nothing suggests but its being there.
-fn unsuggested(strategy: Strategy, key: ShardKey) -> Candidate {
-    Candidate { strategy, key, generators: vec![Generator::PresentKey], stands_for: None }
-}
-
-/// What is there is legal.
-fn accepted(weighed: Weighed) -> Weighed {
-    let verdict = Verdict { warnings: weighed.verdict.warnings.clone(), ..Verdict::default() };
-    Weighed { verdict, impossible: None, ..weighed }
-}
-
-/// The unit and ends of ranges that follow each other by the calendar.
-fn calendar_plan(layout: &Layout) -> Option<RangePlan> {
-    let kind = layout.key_types().first().copied()?;
-    let point = |point: &[RangeDatum]| match point {
-        [RangeDatum::Value(text)] => match kind.read(text)? {
-            KeyValue::Micros(micros) => Some(micros),
-            _ => None,
-        },
-        _ => None,
-    };
-    let mut edges: Vec<(i64, i64)> = Vec::new();
-    for shard in layout.shards() {
-        match &shard.bound {
-            Bound::Range { lower, upper } => edges.push((point(lower)?, point(upper)?)),
-            Bound::Default => {}
-            _ => return None,
-        }
-    }
-    let (first, end) = (edges.first()?.0, edges.last()?.1);
-    let follows = |unit: &CalendarUnit| {
-        unit.floor(first) == Some(first)
-            && edges.iter().zip(0_i64..).all(|((lower, upper), at)| {
-                unit.add(first, at) == Some(*lower) && unit.add(first, at + 1) == Some(*upper)
-            })
-    };
-    let unit = CalendarUnit::ALL.into_iter().find(follows)?;
-    Some(RangePlan { unit, first, end })
-}
-
-/// The plan with the ranges that the table will need until the horizon.
-fn continued(known: Option<&Weighed>, plan: RangePlan) -> RangePlan {
-    let own = known.and_then(|known| range_plan(&known.division));
-    let end = own.and_then(|own| plan.unit.ceil(own.end)).unwrap_or(plan.end);
-    RangePlan { end: plan.end.max(end), ..plan }
+/// What is there is legal, and replaces nothing.
+fn accepted(subject: &Subject, weighed: Weighed) -> Weighed {
+    let replaces = replaces_partitions(subject);
+    let mut warnings = weighed.verdict.warnings.clone();
+    warnings.retain(|warning| Some(warning) != replaces.as_ref());
+    Weighed { verdict: Verdict { warnings, ..Verdict::default() }, impossible: None, ..weighed }
 }
 
 /// What another way has to save at least, milliseconds per second: a share of

@@ -25,6 +25,18 @@ pub struct ServerFacts {
     pub parallel_workers: u32,
 }
 
+impl ServerFacts {
+    /// The settings that let joins and aggregates go shard by shard and are off.
+    #[must_use]
+    pub fn off(&self) -> Vec<&'static str> {
+        let settings = [
+            (self.partitionwise_join, "enable_partitionwise_join"),
+            (self.partitionwise_aggregate, "enable_partitionwise_aggregate"),
+        ];
+        settings.into_iter().filter(|(on, _)| !on).map(|(_, name)| name).collect()
+    }
+}
+
 impl Default for ServerFacts {
     fn default() -> Self {
         const WORK_MEM: f64 = 4.0 * 1024.0 * 1024.0;

@@ -1,7 +1,8 @@
 //! One table with everything that is known of it.
 //!
-//! Here are sizes at the horizon, a declared volume spread over the tables,
-//! and the spreads of columns. Not here: what statements do (`traffic`).
+//! Here are sizes at the horizon and the spreads of columns. Not here: what
+//! statements do (`traffic`); how a declared volume is divided among the tables
+//! (`forecast`).
 //! Invariant: sizes are finite and not negative.
 
 use std::collections::BTreeMap;
@@ -12,12 +13,16 @@ use rayon::iter::ParallelIterator;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
+use crate::model::profile::Profile;
 use crate::model::profile::Table;
 use crate::model::retention::RetentionPolicy;
 use crate::model::retention::Span;
 use crate::planning::forecast::Growth;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::edge::Scale;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
+use crate::planning::proposal::spread::Outside;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::traffic::Traffic;
 
@@ -45,15 +50,6 @@ impl Size {
         if self.rows > 0.0 { self.bytes / self.rows } else { 0.0 }
     }
 
-    fn scaled(mut self, factor: f64) -> Self {
-        self.rows_past *= factor;
-        self.rows *= factor;
-        self.bytes *= factor;
-        self.bytes_p90 = self.bytes;
-        self.declared = true;
-        self
-    }
-
     fn of(table: &Table, growth: Option<&Growth>) -> Self {
         let total = table.total_bytes();
         let heap_share = if total > 0.0 { 1.0 - table.index_bytes / total } else { 1.0 };
@@ -65,11 +61,13 @@ impl Size {
         let bytes = positive(last.map_or(bytes_now, |point| point.value));
         let rows = positive(rows);
         let scale = growth.and_then(|growth| growth.scale).filter(|scale| scale.is_finite());
+        let upper =
+            if scale.is_some() { bytes } else { positive(last.map_or(bytes_now, |point| point.upper)) };
         Self {
             rows_past: positive(now * scale.unwrap_or(1.0)).min(rows),
             rows,
             bytes,
-            bytes_p90: positive(last.map_or(bytes_now, |point| point.upper)).max(bytes),
+            bytes_p90: upper.max(bytes),
             heap_share,
             declared: scale.is_some(),
         }
@@ -81,6 +79,8 @@ impl Size {
 pub struct Subject<'a> {
     pub name: QualifiedName,
     pub table: &'a Table,
+    /// Of which the table is a part.
+    pub profile: &'a Profile,
     pub growth: Option<&'a Growth>,
     /// What shard names begin with.
     pub stem: &'a str,
@@ -134,29 +134,27 @@ impl<'a> Subject<'a> {
 }
 
 /// The subjects asked for, sorted by name.
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
 pub fn subjects<'a>(
     input: &ProposalInput<'a>,
     stems: &'a BTreeMap<QualifiedName, String>,
-) -> Vec<Subject<'a>> {
+    stop: Stop<'_>,
+) -> Result<Vec<Subject<'a>>, Interrupted> {
     let mut tables: Vec<&Table> = input.profile.tables.iter().collect();
     tables.sort_by_key(|table| table.name());
-    let sizes: Vec<Size> =
-        tables.iter().map(|table| Size::of(table, input.growth.get(&table.name()))).collect();
-    let total: f64 = sizes.iter().map(|size| size.bytes).sum();
-    let factor = input.settings.data_volume_bytes.filter(|_| total > 0.0).map(|volume| volume / total);
-    let asked_for: Vec<(&Table, Size)> = tables
+    let asked_for: Vec<&Table> = tables
         .into_iter()
-        .zip(sizes)
-        .filter(|(table, _)| input.only.as_ref().is_none_or(|only| *only == table.name()))
+        .filter(|table| input.only.as_ref().is_none_or(|only| *only == table.name()))
         .collect();
     asked_for
         .into_par_iter()
-        .map(|(table, size)| {
-            let size = match factor {
-                Some(factor) => size.scaled(factor),
-                None => size,
-            };
-            subject(input, stems, table, size)
+        .map(|table| {
+            if stop() {
+                return Err(Interrupted);
+            }
+            Ok(subject(input, stems, table))
         })
         .collect()
 }
@@ -165,18 +163,19 @@ fn subject<'a>(
     input: &ProposalInput<'a>,
     stems: &'a BTreeMap<QualifiedName, String>,
     table: &'a Table,
-    size: Size,
 ) -> Subject<'a> {
     let name = table.name();
     let growth = input.growth.get(&name);
+    let size = Size::of(table, growth);
     let origin = growth.map(|growth| growth.origin).or_else(|| input.profile.captured_micros()).unwrap_or(0);
     let stem = stems.get(&name).map_or(table.table.as_str(), String::as_str);
     let horizon_seconds = input.horizon_micros as f64 / 1e6;
     let grown = if horizon_seconds > 0.0 { (size.rows - size.rows_past) / horizon_seconds } else { 0.0 };
     let mut subject = Subject {
-        spreads: spreads(table, growth),
+        spreads: spreads(table, growth, input.constants.sentinel_gap),
         name,
         table,
+        profile: input.profile,
         growth,
         stem,
         size,
@@ -199,17 +198,25 @@ fn kept(input: &ProposalInput, name: &QualifiedName) -> Option<Span> {
     }
 }
 
-fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>) -> BTreeMap<&'a str, Spread> {
+fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>, sentinel_gap: f64) -> BTreeMap<&'a str, Spread> {
     let event_time = growth.and_then(|growth| growth.event_time.as_ref());
     let mut spreads = BTreeMap::new();
     for column in &table.columns {
+        let known = || column.statistics.as_ref().zip(Scale::of(column));
         let spread = match event_time.filter(|time| time.column == column.name) {
-            Some(time) => Spread::of_curve(&time.curve),
+            Some(time) => Spread::of_curve(&time.curve).and_then(|spread| match known() {
+                // A curve has the moments alone.
+                Some((found, scale)) => spread.beside(Outside::of_statistics(found, &scale)),
+                None => Some(spread),
+            }),
             None => None,
         };
-        let of_statistics = || Spread::of_statistics(column.statistics.as_ref()?, &Scale::of(column)?);
+        let of_statistics = || known().and_then(|(found, scale)| Spread::of_statistics(found, &scale));
         let found = spread.or_else(of_statistics);
-        if let Some(found) = found {
+        if let Some(mut found) = found {
+            if column.type_name.key_type().is_time() {
+                found = found.without_sentinels(sentinel_gap);
+            }
             spreads.insert(column.name.as_str(), found);
         }
     }

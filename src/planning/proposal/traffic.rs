@@ -16,7 +16,6 @@ use crate::model::access::AccessKind;
 use crate::model::access::Analysis;
 use crate::model::access::Mention;
 use crate::model::access::StatementFacts;
-use crate::model::key::KeyValue;
 use crate::model::key::Strategy;
 use crate::model::name::QualifiedName;
 use crate::model::name::WrittenName;
@@ -24,6 +23,7 @@ use crate::model::profile::ConstraintKind;
 use crate::model::sample::Access as Sampled;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::demand;
+use crate::planning::proposal::edge::position_of;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::workload::AnalyzedStatement;
 
@@ -386,8 +386,7 @@ fn narrowing(
 ) -> Narrowing {
     let constants = input.constants;
     let key_type = subject.table.column(column).map(|found| found.type_name.key_type());
-    let read =
-        |text: &String| key_type.and_then(|kind| kind.read(text)).map(|value: KeyValue| value.position());
+    let read = |text: &String| key_type.and_then(|kind| position_of(kind, text));
     let of = |kind| accesses.iter().copied().find(move |access| access.kind == kind);
     let per_value = 1.0 / subject.distinct(column, constants.distinct_values);
     if let Some(access) = of(AccessKind::Equality).or_else(|| of(AccessKind::InList)) {

@@ -16,12 +16,13 @@ use crate::planning::proposal::choice::same_key;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::link::Link;
-use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Wanted;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::range_plan;
 use crate::planning::proposal::option::replanned;
 use crate::planning::proposal::range::RangePlan;
+use crate::planning::proposal::search::Interrupted;
+use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 
 /// Why a way may be taken.
@@ -29,6 +30,8 @@ use crate::planning::proposal::subject::Subject;
 pub enum Role {
     /// The table is cut so now.
     Present,
+    /// It was proposed before.
+    Earlier,
     /// It suits the table.
     Own,
     /// It is there for the sake of other tables.
@@ -43,13 +46,25 @@ pub struct Open {
 }
 
 /// The ways of each table that may be taken, with variants.
-pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &[Link]) -> Vec<Vec<Open>> {
+///
+/// # Errors
+/// [`Interrupted`] if `stop` said so.
+pub fn open(
+    input: &ProposalInput,
+    subjects: &[Subject],
+    ways: &[Ways],
+    links: &[Link],
+    stop: Stop<'_>,
+) -> Result<Vec<Vec<Open>>, Interrupted> {
     let mut open: Vec<Vec<Open>> =
         subjects.iter().zip(ways).map(|(subject, ways)| own(input, subject, ways)).collect();
-    for kin in kindred(&open, links) {
+    for kin in kindred(&open, links, stop)? {
         let measures = measures(&open, &kin);
         let wanted = wanted(&open, &kin);
         for (table, at) in kin {
+            if stop() {
+                return Err(Interrupted);
+            }
             // Variants stand behind all other ways, so the places of those stay.
             let way = open[table][at].weighed.clone();
             open[table].retain(|one| {
@@ -68,7 +83,7 @@ pub fn open(input: &ProposalInput, subjects: &[Subject], ways: &[Ways], links: &
             }
         }
     }
-    open
+    Ok(open)
 }
 
 /// What tables that are aligned have in common, whatever rows they have.
@@ -86,7 +101,7 @@ impl Measure {
         let mut found = Self { modulus: None, unit: None, groups: None, inner: None };
         match &division.cells {
             Cells::Hash { modulus, .. } => found.modulus = Some(*modulus),
-            Cells::Range { unit, .. } => found.unit = *unit,
+            Cells::Range { unit, .. } | Cells::Spans { unit, .. } => found.unit = *unit,
             Cells::List { groups } => found.groups = Some(groups.clone()),
             Cells::Whole => {}
         }
@@ -118,6 +133,9 @@ fn own_ways(list: &[Open], at: usize) -> impl Iterator<Item = &Open> {
 fn own(input: &ProposalInput, subject: &Subject, ways: &Ways) -> Vec<Open> {
     let mut open: Vec<Open> = Vec::new();
     open.extend(ways.present.iter().map(|one| Open { weighed: one.clone(), role: Role::Present }));
+    let earlier = ways.earlier.cut().filter(|_| ways.stays.is_none());
+    let earlier = earlier.filter(|one| !open.iter().any(|known| same_way(&known.weighed, one)));
+    open.extend(earlier.map(|one| Open { weighed: one.clone(), role: Role::Earlier }));
     let good = |one: &&Weighed| ways.stays.is_none() && Standing::of(input, subject, one) == Standing::Good;
     let own = ways.cut.iter().filter(good).map(|one| (one, Role::Own));
     let other = ways.other.iter().filter(good).map(|one| (one, Role::Variant));
@@ -130,7 +148,7 @@ fn own(input: &ProposalInput, subject: &Subject, ways: &Ways) -> Vec<Open> {
 }
 
 fn same_way(a: &Weighed, b: &Weighed) -> bool {
-    same_key(a, b) && same_bounds(&a.division, &b.division)
+    same_key(a, b) && a.division.same_bounds(&b.division)
 }
 
 /// A table and one of its ways, the first of its key.
@@ -138,7 +156,7 @@ type Place = (usize, usize);
 
 /// Sets of keys that are linked with each other; a key without links is a set
 /// by itself.
-fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
+fn kindred(open: &[Vec<Open>], links: &[Link], stop: Stop<'_>) -> Result<Vec<Vec<Place>>, Interrupted> {
     let firsts = |table: usize| -> Vec<Place> {
         let list = &open[table];
         let first =
@@ -149,6 +167,9 @@ fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
     let number: BTreeMap<Place, usize> = places.iter().enumerate().map(|(at, place)| (*place, at)).collect();
     let mut root: Vec<usize> = (0..places.len()).collect();
     for link in links {
+        if stop() {
+            return Err(Interrupted);
+        }
         for a in firsts(link.a) {
             for b in firsts(link.b) {
                 if link.joins(&open[a.0][a.1].weighed, &open[b.0][b.1].weighed) {
@@ -162,7 +183,7 @@ fn kindred(open: &[Vec<Open>], links: &[Link]) -> Vec<Vec<Place>> {
     for (at, place) in places.iter().enumerate() {
         sets.entry(find(&root, at)).or_default().push(*place);
     }
-    sets.into_values().collect()
+    Ok(sets.into_values().collect())
 }
 
 /// The first of the set of a member.

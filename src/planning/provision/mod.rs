@@ -16,6 +16,8 @@ pub mod rebuild;
 mod rebuild_tests;
 pub mod refusal;
 pub mod rephrase;
+#[cfg(test)]
+mod rephrase_tests;
 pub mod rewrite;
 #[cfg(test)]
 mod rewrite_tests;

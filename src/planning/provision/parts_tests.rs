@@ -1,10 +1,14 @@
 //! Cases of `rewrite` about what a partitioned table itself cannot have: what
 //! only its shards have, and what has to reach them in another way.
 
+use crate::model::key::KeyType;
 use crate::model::name::QualifiedName;
+use crate::model::settings::UniquePolicy;
 use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Utility;
+use crate::planning::provision::rewrite::Armed;
+use crate::planning::provision::rewrite::decide;
 use crate::planning::provision::rewrite_tests::ALL;
 use crate::planning::provision::rewrite_tests::Given;
 use crate::planning::provision::rewrite_tests::STRICT;
@@ -14,6 +18,7 @@ use crate::planning::provision::rewrite_tests::foreign_key;
 use crate::planning::provision::rewrite_tests::on;
 use crate::planning::provision::rewrite_tests::orders;
 use crate::planning::provision::rewrite_tests::table;
+use crate::planning::provision::rewrite_tests::two_levels;
 
 const PARTS: Given = Given { part: Some("excluded"), ..STRICT };
 const VIOLATED: Given = Given { violated: true, ..STRICT };
@@ -156,4 +161,55 @@ fn a_key_is_not_computed() {
         STRICT,
         "42P17 cannot restore table \"public.orders\" as a sharded table: its column \"id\" is generated",
     );
+}
+
+#[test]
+fn bounds_are_for_one_type_and_a_hash_takes_any() {
+    let created = |column: &str, kind| {
+        Utility::CreateTable(CreateTable {
+            columns: vec!["id".to_owned(), "placed_at".to_owned(), "tenant_id".to_owned()],
+            built_in: vec![(column.to_owned(), kind)],
+            ..table()
+        })
+    };
+    // By range of a date, then by hash of an id.
+    let (name, layout) = (orders(), two_levels());
+    let armed = Armed::empty(&name, &layout, UniquePolicy::Strict, 15);
+    for (column, kind, refused) in [
+        ("placed_at", KeyType::Date, false),
+        ("placed_at", KeyType::TimestampTz, false),
+        ("placed_at", KeyType::Text, true),
+        ("placed_at", KeyType::Integer, true),
+        ("placed_at", KeyType::Other, true),
+        ("id", KeyType::Text, false),
+        ("note", KeyType::Text, false),
+    ] {
+        assert_eq!(decide(&created(column, kind), &armed).is_err(), refused, "{column} {kind:?}");
+    }
+    check(
+        &created("tenant_id", KeyType::Uuid),
+        STRICT,
+        "root(partition by hash tenant_id id); create shards -- created in shards",
+    );
+    // A domain or an enum is what its base says, which a dump's text alone does not tell.
+    for other in [KeyType::Integer, KeyType::Text, KeyType::Uuid] {
+        assert!(KeyType::Other.bounds_fit(other));
+        assert!(
+            other.bounds_fit(other) && !KeyType::Date.bounds_fit(other) && !other.bounds_fit(KeyType::Date)
+        );
+    }
+    assert!(KeyType::Integer.bounds_fit(KeyType::Numeric) && !KeyType::Numeric.bounds_fit(KeyType::Integer));
+}
+
+#[test]
+fn types_are_known_by_the_parsers_names() {
+    for (internal, written) in [
+        ("int8", "bigint"),
+        ("timestamptz", "timestamp with time zone"),
+        ("bpchar", "character"),
+        ("uuid", "uuid"),
+        ("point", "point"),
+    ] {
+        assert_eq!(KeyType::of_internal(internal), KeyType::of_builtin(written));
+    }
 }

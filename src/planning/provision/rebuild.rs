@@ -121,6 +121,9 @@ pub fn statements(
     Ok(all)
 }
 
+/// Ours alone: ends a block whose work is not wanted.
+const TAKEN_BACK: &str = "PSP01";
+
 /// What goes before the statements where they are printed: it stops a script
 /// before anything is changed.
 #[must_use]
@@ -128,7 +131,7 @@ pub fn guard(root: &QualifiedName, obstacles: &[String]) -> String {
     if obstacles.is_empty() {
         return ddl::block(&format!("BEGIN\n{}\nEND", refuse_rows(root)));
     }
-    let message = quote_literal(&format!("cannot shard table \"{root}\" in place"));
+    let message = quote_literal(&format!("cannot shard table \"{root:#}\" in place"));
     let detail = quote_literal(&format!("These would be lost: {}.", obstacles.join(", ")));
     ddl::block(&format!(
         "BEGIN\n    RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = {},\n        DETAIL = {},\n        \
@@ -138,15 +141,21 @@ pub fn guard(root: &QualifiedName, obstacles: &[String]) -> String {
     ))
 }
 
-/// By its pages, as `create_shards` looks: row security may hide rows.
+/// Stops if the table has rows. A constraint that no row meets is tried and
+/// taken back: the server waits for those who put rows in, then looks at what
+/// is there now, whatever the isolation of the transaction, and row security
+/// hides nothing from it.
 fn refuse_rows(root: &QualifiedName) -> String {
-    let name = quote_literal(&root.to_string());
-    let message = quote_literal(&format!("table \"{root}\" has rows"));
+    let message = quote_literal(&format!("table \"{root:#}\" has rows"));
     format!(
-        "    IF pg_catalog.pg_relation_size({}::pg_catalog.regclass) > 0 THEN\n        \
-         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = {},\n            \
-         HINT = 'Empty it, or shard it while it is restored.';\n    END IF;",
-        name.trim_start(),
+        "    BEGIN\n        \
+         ALTER TABLE {root} ADD CHECK (false);\n        \
+         RAISE SQLSTATE '{TAKEN_BACK}';\n    \
+         EXCEPTION\n        \
+         WHEN SQLSTATE '{TAKEN_BACK}' THEN NULL;\n        \
+         WHEN check_violation THEN\n            \
+         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = {},\n                \
+         HINT = 'Empty it, or shard it while it is restored.';\n    END;",
         message.trim_start()
     )
 }

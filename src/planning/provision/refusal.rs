@@ -15,9 +15,11 @@ pub enum Refusal {
     MissingKeyColumn(QualifiedName, String),
     #[error("cannot restore table \"{0}\" as a sharded table: its column \"{1}\" is generated")]
     GeneratedKey(QualifiedName, String),
-    #[error("{what} of table \"{relation}\" does not include shard key column \"{column}\"")]
+    #[error("cannot restore table \"{relation:#}\" as a sharded table: its column \"{column}\" is {found}")]
+    KeyType { relation: QualifiedName, column: String, found: &'static str, planned: &'static str },
+    #[error("{what} of table \"{relation:#}\" does not include shard key column \"{column}\"")]
     Uniqueness { what: String, relation: QualifiedName, column: String },
-    #[error("{what} of table \"{relation}\" cannot be kept across shards")]
+    #[error("{what} of table \"{relation:#}\" cannot be kept across shards")]
     Exclusion { what: String, relation: QualifiedName },
     #[error("cannot add an existing index as a constraint of sharded table \"{0}\"")]
     UsingIndex(QualifiedName),
@@ -39,6 +41,7 @@ impl Report for Refusal {
             Self::NotATable(..) => SqlState::WrongObjectType,
             Self::MissingKeyColumn(..) => SqlState::UndefinedColumn,
             Self::GeneratedKey(..) => SqlState::InvalidObjectDefinition,
+            Self::KeyType { .. } => SqlState::InvalidObjectDefinition,
             Self::Uniqueness { .. } => SqlState::InvalidObjectDefinition,
             Self::Moved(_) => SqlState::ObjectNotInPrerequisiteState,
             _ => SqlState::FeatureNotSupported,
@@ -50,6 +53,9 @@ impl Report for Refusal {
             Self::NotATable(..) => "Only an ordinary table of its own can be created in shards.".to_owned(),
             Self::MissingKeyColumn(..) => {
                 "The proposal was made for a table of that name with other columns.".to_owned()
+            }
+            Self::KeyType { planned, .. } => {
+                format!("The proposal's bounds are for a column that is {planned}.")
             }
             Self::GeneratedKey(..) => "A shard key cannot have generated columns.".to_owned(),
             Self::Uniqueness { .. } => {
@@ -76,7 +82,7 @@ impl Report for Refusal {
             Self::NotATable(relation, _) | Self::Inheritance(relation) | Self::Child(relation, _) => {
                 format!("Restore it whole: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
             }
-            Self::MissingKeyColumn(..) | Self::GeneratedKey(..) => {
+            Self::MissingKeyColumn(..) | Self::GeneratedKey(..) | Self::KeyType { .. } => {
                 "Capture a profile of the dump's source and propose again.".to_owned()
             }
             Self::Uniqueness { .. } => "Choose a shard key that the constraint includes, or set \

@@ -9,6 +9,7 @@
 //! Invariant: pure. The hook and `check_restore` ask the same function, so
 //! what was foretold is what happens.
 
+use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::settings::UniquePolicy;
@@ -168,6 +169,9 @@ fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refu
     if let Some(key) = armed.layout.key_columns().into_iter().find(|key| table.generated.contains(key)) {
         return Err(Refusal::GeneratedKey(relation.clone(), key));
     }
+    if let Some(refusal) = other_type(table, armed) {
+        return Err(refusal);
+    }
     let moved = table.unlogged || !table.options.is_empty() || table.access_method.is_some();
     let note = match (moved, table.no_inherit) {
         (true, true) => "created in shards; storage parameters moved to them; NO INHERIT taken away",
@@ -182,6 +186,24 @@ fn create_table(table: &CreateTable, armed: &Armed<'_>) -> Result<Decision, Refu
         edits.push(Edit::Inherit);
     }
     Ok(Decision::new(vec![Action::Root(edits), Action::CreateShards], note))
+}
+
+/// Bounds of ranges and lists are for one type; a hash takes any.
+fn other_type(table: &CreateTable, armed: &Armed<'_>) -> Option<Refusal> {
+    if armed.layout.first_strategy() == Strategy::Hash {
+        return None;
+    }
+    let planned = armed.layout.first_key().iter().zip(armed.layout.key_types());
+    let mut found = planned.filter_map(|(column, planned)| {
+        let (_, found) = table.built_in.iter().find(|(name, _)| name == column)?;
+        (!planned.bounds_fit(*found)).then(|| Refusal::KeyType {
+            relation: armed.relation.clone(),
+            column: column.clone(),
+            found: found.words(),
+            planned: planned.words(),
+        })
+    });
+    found.next()
 }
 
 fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {

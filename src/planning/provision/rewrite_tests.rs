@@ -66,7 +66,7 @@ pub fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn layout() -> Layout {
+pub fn layout() -> Layout {
     let shard = |remainder: u32| Shard {
         name: format!("orders_s{:04}", remainder + 1),
         bound: Bound::Hash { modulus: 2, remainder },
@@ -122,7 +122,7 @@ fn shown_decision(decision: &Decision) -> String {
 }
 
 /// By month of `placed_at`, then by hash of `id`.
-fn two_levels() -> Layout {
+pub fn two_levels() -> Layout {
     let branch = |number: usize, bound| Branch {
         name: format!("orders_b{number:04}"),
         bound,
@@ -219,7 +219,7 @@ pub fn alter(only: bool, command: AlterCommand) -> Utility {
     Utility::AlterTable { relation: orders(), only, commands: vec![command] }
 }
 
-fn unique(primary: bool, columns: &[&str]) -> AlterCommand {
+pub fn unique(primary: bool, columns: &[&str]) -> AlterCommand {
     AlterCommand::AddUnique {
         name: Some("orders_key".to_owned()),
         primary,
@@ -228,7 +228,7 @@ fn unique(primary: bool, columns: &[&str]) -> AlterCommand {
     }
 }
 
-fn exclusion(columns: &[&str]) -> AlterCommand {
+pub fn exclusion(columns: &[&str]) -> AlterCommand {
     AlterCommand::AddExclusion { name: Some("orders_excl".to_owned()), equal_columns: texts(columns) }
 }
 
@@ -249,12 +249,14 @@ pub fn table() -> CreateTable {
         columns: texts(&["id", "note", "tenant_id"]),
         unlogged: false,
         inherits: false,
+        built_in: Vec::new(),
         generated: Vec::new(),
         not_null: Vec::new(),
         parents: Vec::new(),
         no_inherit: false,
         typed: false,
         partitioned: false,
+        partition_of: None,
         options: Vec::new(),
         access_method: None,
     }

@@ -143,6 +143,7 @@ impl BinaryRows {
             last: false,
             special: false,
             lines: 1,
+            lines_in_batch: 1,
         }))
     }
 }

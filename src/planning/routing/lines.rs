@@ -4,6 +4,7 @@
 //! byte; here only line ends, backslashes and quotes are looked at. An
 //! incomplete row is gone on with where the last look at it ended.
 
+use memchr::memchr_iter;
 use memchr::memchr2;
 use memchr::memchr3;
 
@@ -22,7 +23,6 @@ pub enum Newline {
 }
 
 impl Newline {
-    /// How a row ends that had no end of its own.
     pub const fn bytes(self) -> &'static [u8] {
         match self {
             Self::Unknown | Self::Feed => b"\n",
@@ -58,6 +58,8 @@ pub struct Line {
     pub special: bool,
     /// Lines that it adds to PostgreSQL's count.
     pub lines: u64,
+    /// Lines that it adds where the style of newlines is known beforehand.
+    pub lines_in_batch: u64,
 }
 
 /// Finds the ends of rows, one after the other.
@@ -71,6 +73,9 @@ pub struct Lines {
     marker_is_strict: bool,
     reads_on_after_marker: bool,
     newline: Newline,
+    /// The first line is yet to come.
+    first: bool,
+    header: bool,
     row: State,
 }
 
@@ -96,6 +101,8 @@ impl Lines {
             marker_is_strict: !format.csv_has_marker(),
             reads_on_after_marker: format.source == Source::Server,
             newline: Newline::Unknown,
+            first: true,
+            header: format.header,
             row: State::default(),
         }
     }
@@ -107,11 +114,32 @@ impl Lines {
     /// # Errors
     /// Those of PostgreSQL in the same place.
     pub fn find(&mut self, data: &[u8], whole: bool) -> Result<Found, FaultKind> {
-        let found = if self.csv { self.find_csv(data, whole) } else { self.find_text(data, whole) }?;
+        let mut found = if self.csv { self.find_csv(data, whole) } else { self.find_text(data, whole) }?;
+        if let Found::Row(line) = &mut found {
+            if self.first && line.special && self.csv {
+                let newlines = memchr_iter(self.newline_in_batch(), &data[..line.content]);
+                line.lines_in_batch = 1 + newlines.count() as u64;
+            }
+            self.first = false;
+        }
         if found != Found::Starved {
             self.row = State::default();
         }
         Ok(found)
+    }
+
+    pub const fn newline(&self) -> Newline {
+        self.newline
+    }
+
+    /// The byte that PostgreSQL counts as a line within quotes.
+    fn newline_in_quotes(&self) -> u8 {
+        if self.newline == Newline::Feed { b'\n' } else { b'\r' }
+    }
+
+    /// Likewise in a batch that begins with an empty line.
+    fn newline_in_batch(&self) -> u8 {
+        if self.newline.bytes() == b"\n" { b'\n' } else { b'\r' }
     }
 
     pub const fn lines_seen(&self) -> u64 {
@@ -176,7 +204,7 @@ impl Lines {
 
     /// The byte after the closing quote.
     fn quote_end(&mut self, data: &[u8], mut at: usize) -> Option<usize> {
-        let newline = if self.newline == Newline::Feed { b'\n' } else { b'\r' };
+        let newline = self.newline_in_quotes();
         loop {
             let rest = &data[at..];
             let hit = match self.escape {
@@ -228,6 +256,7 @@ impl Lines {
             last: true,
             special: self.row.special,
             lines: self.lines_seen(),
+            lines_in_batch: self.lines_seen(),
         }
     }
 
@@ -269,6 +298,7 @@ impl Lines {
             last: false,
             special: self.row.special,
             lines: self.lines_seen(),
+            lines_in_batch: self.lines_seen(),
         }))
     }
 
@@ -296,7 +326,8 @@ impl Lines {
             return Ok(Found::End);
         }
         // Nobody can tell which newline a batch should have after such a row.
-        let unknown = self.newline == Newline::Unknown && self.reads_on_after_marker;
+        let header = self.first && self.header;
+        let unknown = self.newline == Newline::Unknown && self.reads_on_after_marker && !header;
         if self.marker_is_strict || unknown {
             return Err(corrupt);
         }

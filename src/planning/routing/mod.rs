@@ -4,7 +4,8 @@
 //! of any length, and hands out whole rows: their raw bytes, the values of the
 //! key columns, and the line number that PostgreSQL would print. Raw rows are
 //! meant to be gathered per shard and then given to PostgreSQL's own `COPY` of
-//! that shard, with the same options but without a header.
+//! that shard, with the same options; what a batch begins with is said by
+//! [`scanner::Scanner::first_line`].
 //!
 //! ```text
 //! CopyFormat + KeyColumns ─→ Scanner ─→ Row { bytes, keys, line } … End │ Fault
@@ -27,8 +28,8 @@
 //!   with a [`fault::Fault`] that carries PostgreSQL's own message. Nothing is
 //!   ever accepted that PostgreSQL would not accept.
 //! - *Concatenation*: any rows of an input, in their order, each followed by its
-//!   `ending`, are an input with the same rows again (binary: between
-//!   [`binary::HEADER`] and the end).
+//!   `ending`, are an input with the same rows again (binary: after
+//!   [`binary::HEADER`]).
 //! - *Memory*: what is kept is the row at hand, however the input is cut; a
 //!   byte is looked at for row ends once. After the first rows nothing is
 //!   allocated.

@@ -14,6 +14,7 @@
 
 use super::binary::BinaryFound;
 use super::binary::BinaryRows;
+use super::binary::HEADER;
 use super::fault::Fault;
 use super::fault::FaultKind;
 use super::fault::ROW_BYTES_MAX;
@@ -54,12 +55,14 @@ pub struct Row<'a> {
     /// input has none. Also empty after a row that nothing may follow, which is
     /// only ever the last one.
     pub ending: &'static [u8],
-    /// The line number that PostgreSQL would print for the row. It counts
+    /// The line number that PostgreSQL has when it has read the row. It counts
     /// newlines within quotes of CSV, if not quite all: those of the style of
     /// the other newlines.
     pub line: u64,
     /// How many lines the row adds to that count.
     pub lines: u64,
+    /// How many it adds to the count of a batch, see [`Scanner::first_line`].
+    pub lines_in_batch: u64,
     fields: &'a Fields,
 }
 
@@ -159,6 +162,23 @@ impl Scanner {
         self.whole = true;
     }
 
+    /// What a batch should begin with, once its first row is there. For text and
+    /// CSV it is an empty line, to be passed over by `HEADER true`: from it
+    /// PostgreSQL knows the style of newlines as it knows it from the lines
+    /// before in the whole input, so that it counts lines alike:
+    ///
+    /// ```text
+    /// line of the input = row.line - row.lines
+    ///                   + line in the batch - 1 - lines_in_batch of the rows before
+    /// ```
+    #[must_use]
+    pub fn first_line(&self) -> &'static [u8] {
+        match &self.ends {
+            Ends::Lines(lines) => lines.newline().bytes(),
+            Ends::Binary(_) => HEADER,
+        }
+    }
+
     /// The bytes that were read and not handed out; after a fault, they begin
     /// with the row that has it.
     #[must_use]
@@ -208,8 +228,8 @@ impl Scanner {
             Ends::Binary(_) => self.fields.find_binary(bytes),
             Ends::Lines(_) => self.fields.find(&bytes[..line.content], line.special),
         }
-        let Line { ending, lines, .. } = line;
-        let row = Row { bytes, ending, line: self.line, lines, fields: &self.fields };
+        let Line { ending, lines, lines_in_batch, .. } = line;
+        let row = Row { bytes, ending, line: self.line, lines, lines_in_batch, fields: &self.fields };
         Ok(if header { Next::Header(row) } else { Next::Row(row) })
     }
 

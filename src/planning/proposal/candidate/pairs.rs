@@ -1,8 +1,8 @@
 //! Keys of two columns, on one level or two.
 //!
 //! A hash of two columns comes from statements that name both; ranges that
-//! are hashed from time and another key; lists that are hashed from values so
-//! heavy that no single shard should have them. Invariant: at most `pairs_max`
+//! are hashed from time and another key; lists that are hashed, and ranges of
+//! two columns, from values so heavy that no single shard should have them. Invariant: at most `pairs_max`
 //! of each kind.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,9 @@ use crate::planning::proposal::candidate::seen::Seen;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::list;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::traffic::Narrowing;
 use crate::planning::proposal::traffic::Use;
+use crate::planning::proposal::traffic::Window;
 
 /// Columns of one statement of which pairs are made.
 const TOGETHER_MAX: usize = 8;
@@ -47,6 +49,7 @@ pub fn pairs(
     found.extend(ranges_hashed(&by_time, &hashed).into_iter().take(most));
     found.extend(lists_hashed(input, subject, seen, &hashed).into_iter().take(2 * most));
     found.extend(hashed_together(subject, seen).into_iter().take(most));
+    found.extend(ranges_divided(input, subject, seen).into_iter().take(most));
     found
 }
 
@@ -124,6 +127,52 @@ fn lists_hashed(
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     found
+}
+
+/// Columns with heavy values that statements ask for, and another column by
+/// which these can be divided: one that statements narrow beside a value of
+/// the first, or the rest of a primary key.
+fn ranges_divided(input: &ProposalInput, subject: &Subject, seen: &Seen) -> Vec<(f64, Candidate)> {
+    let ordered = |column: &&Column| {
+        column.orderable && !column.generated && subject.spreads.contains_key(column.name.as_str())
+    };
+    let mut found: Vec<(f64, Candidate)> = Vec::new();
+    for first in subject.table.columns.iter().filter(ordered) {
+        let evidence = seen.column(&first.name);
+        let weight = seen.weight(&first.name);
+        let used = evidence.values || evidence.ranges || evidence.joins;
+        if !used || !seen.suggests_two(weight) || list::heavy(subject, first, input.constants).is_empty() {
+            continue;
+        }
+        for second in subject.table.columns.iter().filter(ordered).filter(|second| second.name != first.name)
+        {
+            let beside = weight_beside(subject, &first.name, &second.name);
+            let key = seen.column(&second.name).primary_key && evidence.primary_key;
+            let mut generators = vec![Generator::HeavyValues];
+            if seen.suggests_two(beside) {
+                generators.push(Generator::EqualityPredicate);
+            }
+            if key {
+                generators.push(Generator::PrimaryKey);
+            }
+            if generators.len() > 1 {
+                let key = ShardKey { first: vec![first.into(), second.into()], second: Vec::new() };
+                found.push((beside.max(weight / 2.0), Candidate::new(Strategy::Range, key, generators)));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found
+}
+
+/// Weight of the uses that narrow the second column beside a value of the first.
+fn weight_beside(subject: &Subject, first: &str, second: &str) -> f64 {
+    let both = |one: &&Use| {
+        let valued = |found: &Narrowing| matches!(found.window, Window::Values { .. });
+        one.narrowings.get(first).is_some_and(|found| found.prunes(Strategy::Range) && valued(found))
+            && one.narrowings.get(second).is_some_and(|found| found.prunes(Strategy::Range))
+    };
+    subject.traffic.uses.iter().filter(both).map(|one| one.weight).sum()
 }
 
 const fn fits_both(column: &Column) -> bool {

@@ -12,7 +12,6 @@ use crate::planning::proposal::cost::join::Side;
 use crate::planning::proposal::cost::join::excess;
 use crate::planning::proposal::cost::join::hashes;
 use crate::planning::proposal::cost::join::spilled_ms;
-use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::touch::Pruning;
@@ -134,15 +133,5 @@ fn aligned(a: &Subject, division_a: &Division, b: &Subject, division_b: &Divisio
         && !key.is_empty()
         && key.iter().zip(&other_key).all(same_type)
         && division_a.key.first.len() == division_b.key.first.len()
-        && division_a.moduli == division_b.moduli
-        && same_bounds(&division_a.cells, &division_b.cells)
-}
-
-fn same_bounds(a: &Cells, b: &Cells) -> bool {
-    match (a, b) {
-        (Cells::Hash { modulus, .. }, Cells::Hash { modulus: other, .. }) => modulus == other,
-        (Cells::Range { edges, .. }, Cells::Range { edges: other, .. }) => edges == other,
-        (Cells::List { groups }, Cells::List { groups: other }) => groups == other,
-        _ => false,
-    }
+        && division_a.same_bounds(division_b)
 }

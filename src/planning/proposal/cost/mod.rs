@@ -223,7 +223,7 @@ fn by_index(
     let (rows, descents, hot_share) = if one.walks.as_deref() == Some(leading) && index.method == "btree" {
         let rows = if one.rows_per_call > 0.0 { one.rows_per_call } else { constants.limit_rows };
         // Ranges of the ordering column are read one after the other.
-        let in_order = matches!(division.cells, Cells::Range { .. }) && division.key.leading() == leading;
+        let in_order = division.is_range() && division.key.leading() == leading;
         (rows, if in_order { 1.0 } else { touch.opened }, rows / subject.size.rows.max(1.0))
     } else {
         narrowed(subject, division, one, touch, index)?
@@ -300,10 +300,7 @@ fn write_locality(input: &ProposalInput, subject: &Subject, division: &Division)
     });
     let scattered = scattered.count() as f64;
     let each = subject.size.bytes * (1.0 - subject.size.heap_share) / indexes.len() as f64;
-    let written = match division.cells {
-        Cells::Range { follows: true, .. } => division.concentration(),
-        _ => 1.0,
-    };
+    let written = if division.follows() { division.concentration() } else { 1.0 };
     let cache = input.cache_bytes * constants.index_cache_share;
     let missed = miss(cache, each * scattered * written);
     subject.inserted_per_second * scattered * missed * constants.page_random_ms
@@ -342,8 +339,7 @@ fn upkeep(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 
         let bytes = subject.size.bytes * share;
         bytes * (1.0 + bytes / constants.upkeep_bytes_knee)
     };
-    let newest_only =
-        changes == Changes::Inserts && matches!(division.cells, Cells::Range { follows: true, .. });
+    let newest_only = changes == Changes::Inserts && division.follows();
     let bytes: f64 = if newest_only {
         unit(division.concentration())
     } else {

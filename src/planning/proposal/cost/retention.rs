@@ -14,7 +14,9 @@ use crate::planning::proposal::subject::Subject;
 pub fn retention(input: &ProposalInput, subject: &Subject, division: &Division) -> f64 {
     let Some(kept) = subject.kept else { return 0.0 };
     let constants = input.constants;
-    if let Cells::Range { unit, follows: true, .. } = &division.cells {
+    if let Cells::Range { unit, follows: true, .. } | Cells::Spans { unit, follows: true, .. } =
+        &division.cells
+    {
         let seconds = unit.map_or(f64::INFINITY, |unit| unit.micros_min() as f64 / 1e6);
         // A shard that is longer than rows are kept never goes in time.
         if seconds <= kept.seconds_max() {

@@ -12,6 +12,7 @@ use crate::model::name::default_shard_name;
 use crate::model::name::shard_name;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
+use crate::planning::proposal::division::span::Span;
 use crate::planning::proposal::edge::Edge;
 use crate::planning::proposal::key::KeyColumn;
 use crate::planning::proposal::subject::Subject;
@@ -24,6 +25,10 @@ impl Division {
             // Edges ascend: if the outer ones can be written, all can.
             Cells::Range { edges, .. } => {
                 edges.len() >= 2 && [edges.first(), edges.last()].into_iter().flatten().all(Edge::is_writable)
+            }
+            Cells::Spans { spans, .. } => {
+                let corners = spans.iter().flat_map(|span| [&span.lower, &span.upper]);
+                corners.flat_map(|corner| [&corner.first, &corner.second]).all(Edge::is_writable)
             }
             Cells::List { groups } => groups.iter().all(|group| !group.is_empty()),
             Cells::Hash { .. } => true,
@@ -77,7 +82,7 @@ impl Division {
                 let leaf = shard(subject, name, leaf, *rows.next()?, future);
                 shards.push(Shard { of: Some(branches.len()), ..leaf });
             }
-            let key = self.inner_key(default);
+            let key = self.inner_key(at);
             branches.push(Branch {
                 name,
                 bound,
@@ -94,9 +99,14 @@ impl Division {
         Layout::two_level(strategy, columns, key_types, branches, shards).ok()
     }
 
-    /// What a cell is hashed by: the rest of a list by the list's own key.
-    pub fn inner_key(&self, default: bool) -> &[KeyColumn] {
-        if default { &self.key.first } else { &self.key.second }
+    /// What a cell is hashed by, DEFAULT last: the rest of a list by the list's
+    /// own key.
+    pub fn inner_key(&self, cell: usize) -> &[KeyColumn] {
+        match self.inner_keys.get(cell) {
+            Some(key) => key,
+            None if cell + 1 == self.moduli.len() => &self.key.first,
+            None => &self.key.second,
+        }
     }
 
     /// Bound of each cell but DEFAULT, and whether it is made ahead.
@@ -113,6 +123,15 @@ impl Division {
                     Some((bound, edge[0].position() > *future_from))
                 };
                 edges.windows(2).map(range).collect()
+            }
+            Cells::Spans { spans, future_from, .. } => {
+                let types = self.key.key_types();
+                let range = |span: &Span| {
+                    let bound =
+                        Bound::Range { lower: span.lower.point(&types)?, upper: span.upper.point(&types)? };
+                    Some((bound, span.lower.first.position() > *future_from))
+                };
+                spans.iter().map(range).collect()
             }
             Cells::List { groups } => {
                 let list = |group: &Vec<String>| Bound::List {

@@ -10,6 +10,7 @@
 //! Not here: the planning itself. Invariant: the same plans give the same
 //! evidence, and values depend on the profile alone.
 
+mod by_shard;
 pub mod draw;
 pub mod represent;
 pub mod suppose;
@@ -24,6 +25,10 @@ use crate::model::what_if::Planned;
 use crate::model::what_if::Touched;
 use crate::planning::proposal::CostConstants;
 use crate::planning::workload::AnalyzedWorkload;
+
+pub use crate::planning::proposal::evidence::by_shard::ByShard;
+pub use crate::planning::proposal::evidence::by_shard::could_go_by_shard;
+pub use crate::planning::proposal::evidence::by_shard::forgone;
 
 /// One statement on one table, as it is and as it would be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,33 +64,37 @@ impl Side {
         let Touched { shards, planned: kept, rows } = touched;
         Self { shards, planned: kept, rows, cost: planned.cost }
     }
+
+    fn scaled(self, scale: impl Fn(f64) -> f64) -> Self {
+        Self { shards: scale(self.shards), planned: scale(self.planned), ..self }
+    }
 }
 
 impl Evidence {
-    /// What the plans say of a table. `scale` turns shards that were planned
-    /// into shards of the layout.
+    /// What the plans say of a table, as it is and as it would be; with each
+    /// goes what turns shards that were planned into shards of the layout.
     #[must_use]
     pub fn of(
         statement: &crate::planning::workload::AnalyzedStatement,
         relation: &QualifiedName,
-        before: &Result<Planned, NotPlanned>,
-        after: &Result<Planned, NotPlanned>,
-        scale: impl Fn(f64) -> f64,
+        (before, scale_before): (&Result<Planned, NotPlanned>, impl Fn(f64) -> f64),
+        (after, scale_after): (&Result<Planned, NotPlanned>, impl Fn(f64) -> f64),
     ) -> Self {
         let error = match (before, after) {
             (Err(why), _) => Some(format!("Not planned as it is: {}.", sentence(&why.message))),
             (Ok(_), Err(why)) => Some(format!("ERROR {}: {}", why.sqlstate, why.message)),
             _ => None,
         };
-        let scaled = |side: Side| Side { shards: scale(side.shards), planned: scale(side.planned), ..side };
         let before = before.as_ref().ok();
         Self {
             queryid: statement.queryid,
             statement: statement.query.clone(),
             calls: statement.calls,
             exec_ms: statement.exec_ms,
-            before: before.map(|planned| Side::of(planned, relation)),
-            after: before.and(after.as_ref().ok()).map(|planned| scaled(Side::of(planned, relation))),
+            before: before.map(|planned| Side::of(planned, relation).scaled(scale_before)),
+            after: before
+                .and(after.as_ref().ok())
+                .map(|planned| Side::of(planned, relation).scaled(scale_after)),
             error,
         }
     }
@@ -162,9 +171,9 @@ pub fn objection(evidence: &[Evidence], constants: &CostConstants) -> Option<Str
     worst.and_then(|(one, worse)| {
         let (before, after) = (one.before?, one.after?);
         Some(format!(
-            "Statement \"{}\", {:.0} % of the time of the table's, would get {} worse: planner cost {:.2} \
-             becomes {:.2}, on {:.0} shards.",
-            shortened(one),
+            "Statement with queryid {}, {:.0} % of the time of the table's, would get {} worse: planner cost \
+             {:.2} becomes {:.2}, on {:.0} shards.",
+            one.queryid,
             100.0 * weight(one) / total,
             times(worse),
             before.cost,
@@ -174,12 +183,24 @@ pub fn objection(evidence: &[Evidence], constants: &CostConstants) -> Option<Str
     })
 }
 
-/// The statement that is planned today and would fail, as a sentence.
+/// The statement that is planned today and would fail, as a sentence. Whoever
+/// sees a proposal need not be one who may read its statements: a number names
+/// it.
 #[must_use]
 pub fn failure(evidence: &[Evidence]) -> Option<String> {
     let broken = evidence.iter().find(|one| one.breaks())?;
-    let why = broken.error.as_deref().unwrap_or_default();
-    Some(format!("Statement \"{}\" would fail: {}.", shortened(broken), sentence(why)))
+    let why = without_constants(broken.error.as_deref().unwrap_or_default());
+    Some(format!("Statement with queryid {} would fail: {}.", broken.queryid, sentence(why)))
+}
+
+/// What PostgreSQL said, for those who may not read the statement: a message
+/// about definitions as it is, of others, which may quote constants, no more
+/// than the class.
+#[must_use]
+pub fn without_constants(error: &str) -> &str {
+    const ABOUT_DEFINITIONS: [&str; 2] = ["ERROR 42", "ERROR 0A"];
+    let whole = ABOUT_DEFINITIONS.iter().any(|class| error.starts_with(class));
+    if whole { error } else { error.split(':').next().unwrap_or_default() }
 }
 
 /// By which share of its time a statement gets worse, planning of the shards
@@ -199,16 +220,6 @@ fn worsening(one: &Evidence, constants: &CostConstants) -> Option<f64> {
 /// `1.4 times` or `15 %`.
 fn times(worse: f64) -> String {
     if worse >= 1.0 { format!("{:.1} times", 1.0 + worse) } else { format!("{:.0} %", worse * 100.0) }
-}
-
-/// The beginning of a statement, on one line.
-fn shortened(one: &Evidence) -> String {
-    const CHARACTERS_MAX: usize = 80;
-    let line = one.statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(CHARACTERS_MAX) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
-    }
 }
 
 #[cfg(test)]
@@ -266,7 +277,16 @@ mod tests {
         let good = evidence(1e9, Some(side(100.0, 1.0)), Some(side(10.0, 1.0)));
         let broken = evidence(1.0, Some(side(1.0, 1.0)), None);
         let told = objection(&[good, broken], &constants).unwrap();
-        assert_eq!(told, "Statement \"SELECT 1\" would fail: ERROR 42P10: no.");
+        assert_eq!(told, "Statement with queryid 1 would fail: ERROR 42P10: no.");
+        // What may quote a constant is not told.
+        let broken = Evidence {
+            error: Some("ERROR 22P02: invalid input syntax for type date: \"secret\"".to_owned()),
+            ..evidence(1.0, Some(side(1.0, 1.0)), None)
+        };
+        assert_eq!(
+            objection(&[broken], &constants).unwrap(),
+            "Statement with queryid 1 would fail: ERROR 22P02."
+        );
         // One that is not planned today says nothing.
         assert_eq!(objection(&[evidence(1e9, None, None)], &constants), None);
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::model::bound::Bound;
 use crate::model::bound::RangeDatum;
 use crate::model::key::KeyType;
+use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::layout::Shard;
 use crate::model::profile::Table;
@@ -20,6 +21,7 @@ use crate::model::what_if::SupposedColumn;
 use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::edge::Scale;
+use crate::planning::proposal::edge::position_of;
 use crate::planning::proposal::evidence::represent::Represented;
 use crate::planning::proposal::spread::Spread;
 
@@ -119,6 +121,10 @@ impl<'a> Parts<'a> {
 
     /// By the statistics of the key; a branch's share is divided evenly.
     fn found(&self) -> Option<Vec<f64>> {
+        // Ranges of two columns divide single values of the first one.
+        if self.layout.first_strategy() == Strategy::Range && self.layout.first_key().len() > 1 {
+            return None;
+        }
         let first: BTreeMap<usize, f64> = (self.layout.branches().iter().enumerate())
             .map(|(at, branch)| Some((at, self.share(&branch.bound)?)))
             .collect::<Option<_>>()?;
@@ -148,10 +154,7 @@ impl<'a> Parts<'a> {
                 let not_null = 1.0 - self.key?.null_fraction.clamp(0.0, 1.0);
                 let spread = self.spread.as_ref()?;
                 let (from, to) = self.ends(lower, upper)?;
-                let below = |end: f64, open: f64| if end.is_finite() { spread.below(end) } else { open };
-                // The highest value lies on the end of the spread.
-                let upper = if to > spread.last() { 1.0 } else { below(to, 1.0) };
-                Some((upper - below(from, 0.0)).max(0.0) * not_null)
+                Some(spread.between(from, to) * not_null)
             }
             Bound::List { values } => {
                 Some(values.iter().map(|value| self.share_of_value(value.as_ref())).sum())
@@ -205,7 +208,11 @@ impl<'a> Parts<'a> {
 
     fn ends(&self, lower: &[RangeDatum], upper: &[RangeDatum]) -> Option<(f64, f64)> {
         let kind = self.layout.key_types()[0];
-        Some((position(lower.first()?, kind)?, position(upper.first()?, kind)?))
+        let (from, to) = (position(lower.first()?, kind)?, position(upper.first()?, kind)?);
+        // Of a value that a second column divides a part lies in the range.
+        let from = if matches!(lower.get(1), Some(RangeDatum::MaxValue)) { from.next_up() } else { from };
+        let to = if matches!(upper.get(1), None | Some(RangeDatum::MinValue)) { to } else { to.next_up() };
+        Some((from, to))
     }
 
     /// The statistics of the key within a shard; none for other columns.
@@ -234,7 +241,7 @@ impl<'a> Parts<'a> {
     ) -> Option<ColumnStatistics> {
         let kind = self.layout.key_types()[0];
         let (from, to) = self.ends(lower, upper)?;
-        let read = |text: &String| kind.read(text).map(|value| value.position());
+        let read = |text: &String| value_position(text, kind);
         let inside = |text: &&String| read(text).is_some_and(|at| at >= from && at < to);
         let mut histogram: Vec<String> = key.histogram.iter().filter(inside).cloned().collect();
         // Ends of the bound within the histogram are ends of what is left of it.
@@ -295,7 +302,7 @@ impl<'a> Parts<'a> {
             self.layout.first_level().iter().any(|part| match part.bound {
                 Bound::List { values } => values.iter().flatten().any(|value| self.same(value, text)),
                 Bound::Range { lower, upper } => {
-                    let at = self.layout.key_types()[0].read(text).map(|value| value.position());
+                    let at = value_position(text, self.layout.key_types()[0]);
                     matches!((at, self.ends(lower, upper)), (Some(at), Some((from, to))) if at >= from && at < to)
                 }
                 Bound::Hash { .. } | Bound::Default => false,
@@ -332,8 +339,13 @@ fn position(datum: &RangeDatum, kind: KeyType) -> Option<f64> {
     match datum {
         RangeDatum::MinValue => Some(f64::NEG_INFINITY),
         RangeDatum::MaxValue => Some(f64::INFINITY),
-        RangeDatum::Value(text) => kind.read(text).map(|value| value.position()),
+        RangeDatum::Value(text) => value_position(text, kind),
     }
+}
+
+/// Of a value: infinity lies within a bound that is open.
+fn value_position(text: &str, kind: KeyType) -> Option<f64> {
+    position_of(kind, text).map(|at| at.min(f64::MAX))
 }
 
 #[cfg(test)]

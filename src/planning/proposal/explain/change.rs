@@ -8,7 +8,6 @@ use crate::planning::proposal::explain::by;
 use crate::planning::proposal::explain::words::duration;
 use crate::planning::proposal::explain::words::percent;
 use crate::planning::proposal::explain::words::short;
-use crate::planning::proposal::link::same_bounds;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::present::gain_least;
 use crate::planning::proposal::present::payback_seconds;
@@ -18,7 +17,7 @@ use crate::planning::proposal::subject::Subject;
 pub fn told(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<String> {
     let present = choice.present.as_ref()?;
     let chosen = choice.chosen();
-    if same_key(chosen, present) && same_bounds(&chosen.division, &present.division) {
+    if same_key(chosen, present) && chosen.division.same_bounds(&present.division) {
         Some(kept(input, subject, choice, present))
     } else {
         Some(replaced(input, subject, chosen, present))
@@ -27,7 +26,7 @@ pub fn told(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option
 
 /// A way with its number of shards, as `hash by id in 16 shards`.
 fn shown(weighed: &Weighed) -> String {
-    match weighed.division.shard_count() {
+    match weighed.shard_count() {
         1 => "the whole table".to_owned(),
         count => format!("{} in {count} shards", by(weighed)),
     }

@@ -4,7 +4,7 @@
 //! choice was made with, and has its unit beside it.
 
 mod change;
-mod words;
+pub mod words;
 
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
@@ -30,6 +30,7 @@ use crate::planning::proposal::explain::words::rate;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::rows_scanned_share;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::unknown;
 
 pub use crate::planning::proposal::explain::words::bytes;
 pub use crate::planning::proposal::explain::words::rounded;
@@ -60,6 +61,7 @@ pub fn relation_proposal(
         .collect();
     let chosen = choice.chosen();
     let mut warnings = about_workload(input, subject, &choice);
+    warnings.extend(unknown::table(subject).filter(|_| !matches!(choice.whole, Some(Whole::Never(_)))));
     warnings.extend(about_key(input, subject, chosen));
     warnings.extend(blocked(input, subject, &choice));
     if group.is_some() {
@@ -71,7 +73,7 @@ pub fn relation_proposal(
     RelationProposal {
         relation: subject.name.clone(),
         strategy: chosen.strategy(),
-        layout: chosen.division.layout(subject),
+        layout: chosen.layout(subject),
         colocation_group: group,
         rows_scanned_share: rounded(rows_scanned_share(subject, &chosen.division)),
         skew: rounded(chosen.division.skew()),
@@ -111,14 +113,14 @@ fn summary(
 ) -> CandidateSummary {
     let cost = weighed.cost.total();
     let share = cost_share(cost, whole_cost);
-    let layout = weighed.division.layout(subject);
+    let layout = weighed.layout(subject);
     CandidateSummary {
         rank,
         strategy: weighed.strategy(),
         shard_key: weighed.candidate.as_ref().map_or(Vec::new(), |candidate| candidate.key.columns()),
         shard_count: match weighed.impossible {
             Some(_) => 0,
-            None => weighed.division.shard_count(),
+            None => weighed.shard_count(),
         },
         cost: rounded(cost),
         cost_share: rounded(share),
@@ -254,7 +256,7 @@ fn reason_sharded(subject: &Subject, choice: &Choice) -> String {
         .filter(|share| !subject.traffic.assumed && *share > 0.0);
     let kind = kind(division);
     let largest = bytes(subject.size.bytes * division.largest_share());
-    let shape = format!("{} shards of up to {largest} at the horizon", division.shard_count());
+    let shape = format!("{} shards of up to {largest} at the horizon", chosen.shard_count());
     let saved = format!(
         "They cost {} of the whole table, most of the difference in {}.",
         percent(cost_share(chosen.cost.total(), choice.whole_cost())),
@@ -283,7 +285,12 @@ fn filtering(division: &Division) -> Vec<String> {
 fn kind(division: &Division) -> String {
     let first = match &division.cells {
         Cells::Range { unit: Some(unit), .. } => format!("{} ranges", unit.adjective()),
-        Cells::Range { .. } => "ranges".to_owned(),
+        Cells::Spans { .. } if division.key.first.len() > 1 => {
+            let names: Vec<String> =
+                division.key.first.iter().map(|one| quote_identifier(&one.name)).collect();
+            format!("ranges, of which heavy values of {} are divided by {},", names[0], names[1..].join(", "))
+        }
+        Cells::Range { .. } | Cells::Spans { .. } => "ranges".to_owned(),
         Cells::List { .. } => "lists".to_owned(),
         _ => "hash shards".to_owned(),
     };
@@ -354,12 +361,13 @@ fn about_key(input: &ProposalInput, subject: &Subject, weighed: &Weighed) -> Vec
     let column = quote_identifier(candidate.key.leading());
     match &weighed.division.cells {
         Cells::Range { unit, .. } if unit.is_none() || candidate.stands_for.is_some() => {
-            warnings.extend(about_default(subject, &weighed.division, &column));
+            warnings.extend(about_default(subject, &weighed.division, candidate.key.leading()));
         }
         Cells::Range { follows, .. } => {
             warnings.extend(about_time(input, subject, &column, *follows));
-            warnings.extend(about_default(subject, &weighed.division, &column));
+            warnings.extend(about_default(subject, &weighed.division, candidate.key.leading()));
         }
+        Cells::Spans { .. } => warnings.extend(about_default(subject, &weighed.division, &column)),
         Cells::Hash { .. } => warnings.extend(every_age(input, "Hash")),
         Cells::List { .. } => warnings.extend(every_age(input, "List")),
         Cells::Whole => {}
@@ -378,7 +386,8 @@ fn without_hashes(input: &ProposalInput, subject: &Subject, column: &str) -> Opt
     let common = subject.statistics(column).is_some_and(|found| !found.common_fractions.is_empty());
     (common && !known).then(|| {
         format!(
-            "The profile has no hash values of {}: the skew is estimated from its heaviest value.",
+            "It is not known which shards the common values of {} fall into: the skew is estimated from the \
+             heaviest.",
             quote_identifier(column)
         )
     })
@@ -407,13 +416,25 @@ fn about_time(input: &ProposalInput, subject: &Subject, column: &str, follows: b
     ))
 }
 
-fn about_default(subject: &Subject, division: &Division, column: &str) -> Option<String> {
+fn about_default(subject: &Subject, division: &Division, unquoted: &str) -> Option<String> {
+    let column = quote_identifier(unquoted);
     let share = division.share(division.default_rows);
     let rows = division.default_rows.round();
+    let valued = 1.0 - subject.null_share(unquoted);
+    let outside = subject.spreads.get(unquoted).map_or(0.0, |spread| valued * spread.outside().share());
+    let infinite = if outside > 0.0 {
+        format!(
+            "; in {} of all it is infinite, NaN, of no year from 1 to 9999, or decades away from the others",
+            percent(outside)
+        )
+    } else {
+        String::new()
+    };
     (rows >= 1.0 && share > f64::EPSILON * 1e6 && subject.size.rows > 0.0).then(|| {
         format!(
-            "{rows:.0} rows ({}) have no value of {column} in any range and go to the default shard.",
-            percent(share)
+            "{rows:.0} rows ({}) have no value of {column} in any range and go to the default shard{}.",
+            percent(share),
+            infinite,
         )
     })
 }

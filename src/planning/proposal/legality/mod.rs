@@ -7,6 +7,8 @@
 //! layout that CREATE TABLE, ADD PRIMARY KEY, CREATE INDEX and ADD FOREIGN KEY
 //! all take.
 
+mod exclusion;
+mod null;
 mod price;
 mod reference;
 mod unique;
@@ -17,6 +19,7 @@ pub use crate::planning::proposal::legality::price::WidenedKey;
 pub use crate::planning::proposal::legality::unique::index_growth;
 
 use crate::model::key::Strategy;
+use crate::model::layout::Layout;
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
 use crate::model::profile::ConstraintKind;
@@ -28,7 +31,7 @@ use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic;
 
 /// PostgreSQL 17 takes exclusion constraints on partitioned tables if they
-/// compare the key for equality.
+/// compare the key for equality; before, they are made on each shard.
 const EXCLUSION_SINCE: u32 = 170_000;
 /// PostgreSQL 17 gives partitions the identity of their table.
 const IDENTITY_SINCE: u32 = 170_000;
@@ -75,6 +78,21 @@ impl<'a> Rules<'a> {
 
     /// Judges a key of a table: the columns of all levels.
     pub fn judge(&self, subject: &Subject, key: &[String], strategy: Strategy) -> Verdict {
+        self.judged(subject, key, strategy, None)
+    }
+
+    /// Judges a layout that was made.
+    pub fn judge_layout(&self, subject: &Subject, layout: &Layout) -> Verdict {
+        self.judged(subject, &layout.key_columns(), layout.strategy(), Some(layout))
+    }
+
+    fn judged(
+        &self,
+        subject: &Subject,
+        key: &[String],
+        strategy: Strategy,
+        layout: Option<&Layout>,
+    ) -> Verdict {
         let mut verdict = Verdict::default();
         let table = subject.table;
         // Shards that were made here can be made anew.
@@ -86,48 +104,20 @@ impl<'a> Rules<'a> {
         self.references(subject, key, &mut verdict);
         self.foreign_keys(table, &mut verdict);
         triggers(table, &mut verdict);
-        self.features(table, key, &mut verdict);
+        verdict.warnings.extend(null::warnings(table, key, strategy, layout));
+        self.features(table, &mut verdict);
         self.conflicts(subject, key, &mut verdict);
         verdict
     }
 
-    fn exclusions(&self, table: &Table, key: &[String], verdict: &mut Verdict) {
-        let exclusions = table.constraints.iter().filter(|found| found.kind == ConstraintKind::Exclusion);
-        for constraint in exclusions {
-            let shown = quote_identifier(&constraint.name);
-            let contained = key.iter().all(|column| constraint.columns.contains(column));
-            if self.input.target_version_num < EXCLUSION_SINCE {
-                verdict.obstacles.push(format!(
-                    "Exclusion constraint {shown} is not possible on a partitioned table before PostgreSQL 17."
-                ));
-            } else if !contained {
-                verdict.obstacles.push(format!(
-                    "Exclusion constraint {shown} does not contain {}.",
-                    quote_identifiers(key)
-                ));
-            } else {
-                verdict.warnings.push(format!(
-                    "Exclusion constraint {shown} must compare {} with =.",
-                    quote_identifiers(key)
-                ));
-            }
-        }
-    }
-
     /// What partitioned tables do otherwise than others.
-    fn features(&self, table: &Table, key: &[String], verdict: &mut Verdict) {
+    fn features(&self, table: &Table, verdict: &mut Verdict) {
         let version = self.input.target_version_num;
         if table.unlogged && version >= NOT_VALID_SINCE {
             verdict.warnings.push(
                 "The table is unlogged: from PostgreSQL 18 on only its shards can be, not the table that holds them."
                     .to_owned(),
             );
-        }
-        for column in table.columns.iter().filter(|column| key.contains(&column.name) && !column.not_null) {
-            verdict.warnings.push(format!(
-                "Column {} may be NULL: for a range such rows go to the default shard, for hash all to one.",
-                quote_identifier(&column.name)
-            ));
         }
         for column in table.columns.iter().filter(|column| column.identity && version < IDENTITY_SINCE) {
             verdict.warnings.push(format!(

@@ -19,6 +19,7 @@ use crate::planning::proposal::range;
 use crate::planning::proposal::range::quantile::computed;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::unknown;
 
 /// The event time that a column of unique values follows, if it does.
 pub fn followed<'a>(subject: &Subject<'a>, column: &Column, constants: &CostConstants) -> Option<&'a Column> {
@@ -63,7 +64,7 @@ pub fn divisions(
     let (Some(ids), Some(times)) =
         (subject.spreads.get(column.name.as_str()), subject.spreads.get(time.name.as_str()))
     else {
-        return Err(range::no_values(column));
+        return Err(unknown::values(subject, column));
     };
     let clock = Clock { subject, ids, times };
     let found: Vec<Division> =

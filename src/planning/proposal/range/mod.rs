@@ -1,12 +1,14 @@
 //! Ranges of time: which calendar units suit, and where the edges lie.
 //!
 //! Ranges of other keys are cut by `quantile`, those of an id that follows
-//! event time by `id`. Not here: which of the units is best; cost decides.
+//! event time by `id`; `along` counts the rows of bounds that are given. Not here: which of the units is best; cost decides.
 //! Invariant: edges are boundaries of the unit in UTC, and cover from the
 //! first value (outliers aside, they go to DEFAULT) to the horizon and some
 //! shards ahead.
 
+pub mod along;
 pub mod id;
+pub mod pair;
 pub mod quantile;
 
 use crate::model::key::KeyType;
@@ -19,9 +21,11 @@ use crate::planning::proposal::demand::Demand;
 use crate::planning::proposal::division::Cells;
 use crate::planning::proposal::division::Division;
 use crate::planning::proposal::edge::Edge;
+use crate::planning::proposal::explain::words::percent;
 use crate::planning::proposal::key::ShardKey;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
+use crate::planning::proposal::unknown;
 
 /// A unit and the moments that its ranges cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +49,16 @@ pub fn divisions(
     constants: &CostConstants,
 ) -> Result<Vec<Division>, String> {
     let Some(spread) = subject.spreads.get(column.name.as_str()) else {
-        return Err(no_values(column));
+        return Err(unknown::values(subject, column));
     };
+    let outside = 1.0 - (1.0 - subject.null_share(&column.name)) * (1.0 - spread.outside().share());
+    if outside > constants.outside_share_max {
+        return Err(format!(
+            "{} is NULL, infinite or decades away from all other values in {} of the rows: no range of time has them.",
+            quote_identifier(&column.name),
+            percent(outside)
+        ));
+    }
     let key_type = column.type_name.key_type();
     let mut fitting = Vec::new();
     for unit in CalendarUnit::ALL {
@@ -69,14 +81,6 @@ pub fn divisions(
         fitting.drain(..fitting.len() - 1);
     }
     Ok(fitting)
-}
-
-/// Why ranges of a column cannot be cut.
-pub fn no_values(column: &Column) -> String {
-    format!(
-        "The profile has no values of {}; capture it again after ANALYZE, with values.",
-        quote_identifier(&column.name)
-    )
 }
 
 /// Mean bytes at the horizon of the ranges that have rows.
@@ -105,7 +109,7 @@ fn edges(plan: &RangePlan, limit: usize) -> Option<Vec<i64>> {
     (edges.len() >= 2).then_some(edges)
 }
 
-fn plan(
+pub fn plan(
     subject: &Subject,
     column: &Column,
     spread: &Spread,
@@ -116,20 +120,32 @@ fn plan(
     let follows = subject.follows_time(column, constants.follow_share);
     let first = unit.floor(low)?;
     let mut end = unit.add(unit.floor(high)?, 1)?;
-    let newest = if follows { subject.origin.max(high) } else { high };
+    let mut newest = high;
     if follows {
-        end = end.max(unit.ceil(subject.horizon_end)?);
+        let now = this_week(subject)?;
+        end = end.max(unit.ceil(now.checked_add(subject.horizon_end - subject.origin)?)?);
+        newest = newest.max(now);
     }
     let ahead = i64::try_from(constants.shards_ahead_min).ok()?.checked_add(1)?;
     end = end.max(unit.add(unit.floor(newest)?, ahead)?);
     Some(RangePlan { unit, first, end })
 }
 
+/// The last moment of the week from which the forecast looks ahead, so that
+/// the same bounds come out all week; data that do not go on have only their end.
+fn this_week(subject: &Subject) -> Option<i64> {
+    if subject.growth.is_some_and(|growth| growth.stale) {
+        return Some(subject.origin);
+    }
+    CalendarUnit::Week.add(CalendarUnit::Week.floor(subject.origin)?, 1)?.checked_sub(1)
+}
+
 /// First and last value, without the few that stretch the span.
 fn without_outliers(spread: &Spread, constants: &CostConstants) -> (i64, i64) {
-    let share = constants.outlier_share;
     let (first, last) = (spread.first(), spread.last());
-    let (low, high) = (spread.quantile(share), spread.quantile(1.0 - share));
+    let (before, upto) = (spread.outside().below, 1.0 - spread.outside().beyond);
+    let share = constants.outlier_share * (upto - before);
+    let (low, high) = (spread.quantile(before + share), spread.quantile(upto - share));
     if last - first > (high - low) * constants.outlier_stretch && high > low {
         (low as i64, high as i64)
     } else {
@@ -146,14 +162,25 @@ pub fn rows_between(
     follows: bool,
     edge: (i64, i64),
 ) -> f64 {
+    // An open end has what lies before or after every moment, too.
+    let place = |end: i64| match end {
+        i64::MIN => f64::NEG_INFINITY,
+        i64::MAX => f64::INFINITY,
+        moment => moment as f64,
+    };
     let size = &subject.size;
     let valued = 1.0 - subject.null_share(column);
     let (past, coming) =
         if follows { (size.rows_past, size.rows - size.rows_past) } else { (size.rows, 0.0) };
     let ahead = (subject.horizon_end - subject.origin) as f64;
     let overlap = edge.1.min(subject.horizon_end).saturating_sub(edge.0.max(subject.origin)).max(0);
-    let expected = if ahead > 0.0 { coming * overlap as f64 / ahead } else { 0.0 };
-    valued * (past * spread.between(edge.0 as f64, edge.1 as f64) + expected)
+    // Rows to come have a moment as often as those that are there.
+    let outside = spread.outside();
+    let below = if edge.0 == i64::MIN { outside.below } else { 0.0 };
+    let beyond = if edge.1 == i64::MAX { outside.beyond } else { 0.0 };
+    let within = if ahead > 0.0 { overlap as f64 / ahead } else { 0.0 };
+    let expected = coming * (below + beyond + within * (1.0 - outside.share()));
+    valued * (past * spread.between(place(edge.0), place(edge.1)) + expected)
 }
 
 /// The rows of a table cut by a plan.
@@ -184,7 +211,7 @@ pub fn divide(
 
 /// A division by one column with these rows in its ranges; what they do not
 /// have is left to DEFAULT.
-fn filled(
+pub fn filled(
     subject: &Subject,
     column: &Column,
     cells: Cells,
@@ -192,18 +219,13 @@ fn filled(
     constants: &CostConstants,
 ) -> Division {
     let default_rows = (subject.size.rows - rows.iter().sum::<f64>()).max(0.0);
-    let mut division = Division {
-        key: ShardKey::of(column),
-        cells,
-        rows,
-        default_rows,
-        asked: Vec::new(),
-        moduli: Vec::new(),
-        inner_skew: 0.0,
-    };
+    let mut division = Division { default_rows, ..Division::of(ShardKey::of(column), cells, rows) };
     let shares: Vec<f64> = division.cell_rows().iter().map(|rows| division.share(*rows)).collect();
     division.asked = match (&division.cells, Demand::of(column, constants)) {
-        (Cells::Range { edges, .. }, Some(demand)) => demand.in_ranges(edges, &shares),
+        (Cells::Range { edges, .. }, Some(demand)) => {
+            let positions: Vec<f64> = edges.iter().map(Edge::position).collect();
+            demand.in_ranges(&positions, &shares)
+        }
         _ => shares,
     };
     division

@@ -18,9 +18,11 @@ use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::edge::greatest_integer;
 use crate::planning::proposal::hash;
 use crate::planning::proposal::range;
+use crate::planning::proposal::range::along::Along;
 use crate::planning::proposal::spread::Spread;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::traffic::Window;
+use crate::planning::proposal::unknown;
 
 /// The ways to cut a key into ranges, at most `limit` shards: as many as the
 /// size wants first, then half and twice as many. Other tables have quantiles
@@ -37,7 +39,7 @@ pub fn divisions(
     let shown = quote_identifier(&column.name);
     let (Some(spread), Some(scale)) = (subject.spreads.get(column.name.as_str()), Scale::of(column)) else {
         return Err(match Scale::of(column) {
-            Some(_) => range::no_values(column),
+            Some(_) => unknown::values(subject, column),
             None => format!("The order of {shown} is known to PostgreSQL alone."),
         });
     };
@@ -60,7 +62,11 @@ pub fn divisions(
         }
     }
     if found.is_empty() {
-        return Err(format!("The values of {shown} do not make two ranges."));
+        return Err(if spread.first() < spread.last() {
+            format!("The values of {shown} do not make two ranges.")
+        } else {
+            format!("All rows have one value of {shown}, or none that ranges can begin at.")
+        });
     }
     Ok(found)
 }
@@ -137,16 +143,11 @@ impl Cutter<'_> {
         if let Some(anchor) = anchor {
             return Some(anchor.clone());
         }
-        if self.scale.is_continuous() { computed(self.column, position) } else { self.nearest(position) }
-    }
-
-    /// The value that statistics have next to a position.
-    fn nearest(&self, position: f64) -> Option<Edge> {
-        let after = self.known.partition_point(|value| value.0 < position);
-        let both = [after.checked_sub(1).and_then(|at| self.known.get(at)), self.known.get(after)];
-        let distance = |value: &&(f64, &String)| (value.0 - position).abs();
-        let found = both.into_iter().flatten().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-        Some(Edge::Written { text: found.1.clone(), position: found.0 })
+        if self.scale.is_continuous() {
+            computed(self.column, position)
+        } else {
+            nearest(&self.known, position)
+        }
     }
 
     /// Edges beyond the newest value, up to the horizon and some ranges more,
@@ -180,31 +181,9 @@ impl Cutter<'_> {
     }
 
     fn rows(&self, edges: &[Edge], follows: bool) -> Vec<f64> {
-        let size = &self.subject.size;
-        let valued = 1.0 - self.subject.null_share(&self.column.name);
-        let (past, coming) =
-            if follows { (size.rows_past, size.rows - size.rows_past) } else { (size.rows, 0.0) };
-        let newest = self.spread.last();
-        let horizon = if follows && past > 0.0 {
-            newest + (newest - self.spread.first()) * coming / past
-        } else {
-            newest
-        };
-        let span = horizon - newest;
-        let row = |edge: &[Edge]| {
-            let (lower, upper) = (edge[0].position(), edge[1].position());
-            let overlap = (upper.min(horizon) - lower.max(newest)).max(0.0);
-            let expected = if span > 0.0 { coming * overlap / span } else { 0.0 };
-            valued * (past * self.spread.between(lower, upper) + expected)
-        };
-        let mut rows: Vec<f64> = edges.windows(2).map(row).collect();
-        // The greatest value itself lies below no position but the open end.
-        let total = valued * size.rows;
-        let sum: f64 = rows.iter().sum();
-        if sum > total {
-            rows.iter_mut().for_each(|rows| *rows *= total / sum);
-        }
-        rows
+        let along = Along::following(self.subject, self.column, self.constants, follows);
+        let rows = |pair: &[Edge]| along.rows(pair[0].position(), pair[1].position()).unwrap_or(0.0);
+        along.within(edges.windows(2).map(rows).collect())
     }
 }
 
@@ -229,10 +208,26 @@ fn anchors(subject: &Subject, column: &Column) -> Vec<Edge> {
         Window::Exact { lower, upper } => [*lower, *upper],
         _ => [None, None],
     });
-    let mut found: Vec<Edge> = ends.flatten().filter_map(|end| computed(column, end)).collect();
+    let mut found: Vec<Edge> =
+        ends.flatten().filter(|end| end.is_finite()).filter_map(|end| computed(column, end)).collect();
     found.sort_by(|a, b| a.position().total_cmp(&b.position()));
     found.dedup();
     found
+}
+
+/// The value at a position, or the one next to it that statistics have.
+pub fn nearby(column: &Column, position: f64) -> Option<Edge> {
+    let scale = Scale::of(column)?;
+    if scale.is_continuous() { computed(column, position) } else { nearest(&known(column, &scale), position) }
+}
+
+/// The value that statistics have next to a position.
+fn nearest(known: &[(f64, &String)], position: f64) -> Option<Edge> {
+    let after = known.partition_point(|value| value.0 < position);
+    let both = [after.checked_sub(1).and_then(|at| known.get(at)), known.get(after)];
+    let distance = |value: &&(f64, &String)| (value.0 - position).abs();
+    let found = both.into_iter().flatten().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+    Some(Edge::Written { text: found.1.clone(), position: found.0 })
 }
 
 /// A position as a value of the key's type; `None` where it has none.

@@ -128,6 +128,13 @@ impl Level<'_> {
                 column.type_name.text
             )));
         }
+        if kind == KeyType::Date && !interval.is_of_days() {
+            return Err(self.wrong(format!(
+                "Column {} has type {}, and a step of {interval} is not one of whole days.",
+                quote_identifier(&column.name),
+                column.type_name.text
+            )));
+        }
         let (from, to) = (self.moment(column, &text("from")?)?, self.moment(column, &text("to")?)?);
         if from >= to {
             return Err(self.wrong("\"from\" is not before \"to\"."));
@@ -177,8 +184,8 @@ impl Level<'_> {
         let kind = column.type_name.key_type();
         let Some(spread) = self.subject.spreads.get(column.name.as_str()) else { return equal };
         let position = |datum: &RangeDatum| match datum {
-            RangeDatum::MinValue => Some(f64::MIN),
-            RangeDatum::MaxValue => Some(f64::MAX),
+            RangeDatum::MinValue => Some(f64::NEG_INFINITY),
+            RangeDatum::MaxValue => Some(f64::INFINITY),
             RangeDatum::Value(value) => kind.read(value).map(|value| value.position()),
         };
         let (Some(lower), Some(upper)) = (position(lower), position(upper)) else { return equal };
@@ -262,6 +269,7 @@ impl Level<'_> {
         };
         match column.type_name.key_type() {
             KeyType::Text | KeyType::Other => Ok(text),
+            kind if beyond(kind, &text) => Ok(text),
             KeyType::TimestampTz => {
                 let micros = self.moment(column, &text)?;
                 KeyType::TimestampTz.write_moment(micros).ok_or_else(|| not_valid(column, &text))
@@ -304,5 +312,24 @@ fn not_valid(column: &Column, value: &str) -> ProposalError {
         value: value.to_owned(),
         column: column.name.clone(),
         type_text: column.type_name.text.clone(),
+        said: None,
+    }
+}
+
+/// Values that their types have, and that are not counted with here: numbers
+/// beyond a float and none, times beyond our calendar.
+fn beyond(kind: KeyType, text: &str) -> bool {
+    let word = text.trim_start_matches('-').to_ascii_lowercase();
+    match kind {
+        KeyType::Numeric => {
+            let digits = word.replacen('.', "", 1);
+            matches!(word.as_str(), "nan" | "infinity")
+                || !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        _ if kind.is_time() => {
+            let year = word.bytes().take_while(u8::is_ascii_digit).count();
+            word == "infinity" || word.ends_with(" bc") || year > 4
+        }
+        _ => false,
     }
 }

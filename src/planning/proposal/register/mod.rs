@@ -5,7 +5,10 @@
 //! comes out is as legal and covers the key space as well as one of `propose`.
 
 mod bounds;
+mod number;
 mod sub;
+
+pub use crate::planning::proposal::register::number::inexact_number;
 
 use std::collections::BTreeSet;
 
@@ -44,6 +47,9 @@ use crate::planning::proposal::stem;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::subject::subjects;
 
+/// `PARTITION_MAX_KEYS` of the server.
+const COLUMNS_MAX: usize = 32;
+
 /// Checks a key and bounds named by hand and lays them out.
 ///
 /// `bounds` as in `register_proposal`: `{"modulus": n}` for hash,
@@ -69,7 +75,7 @@ pub fn by_hand(
 ) -> Result<RelationProposal, ProposalError> {
     let stems = stem::stems(input.profile);
     let only = ProposalInput { only: Some(relation.clone()), ..input.clone() };
-    let subjects = subjects(&only, &stems);
+    let subjects = subjects(&only, &stems, &|| false)?;
     let Some(subject) = subjects.first() else {
         return Err(ProposalError::undefined_table(relation, input.profile));
     };
@@ -81,7 +87,7 @@ pub fn by_hand(
         return Err(ProposalError::NotShardable { relation: relation.clone(), reason });
     }
     let layout = hand.layout(shard_key, bounds)?;
-    let verdict = Rules::of(input).judge(subject, &layout.key_columns(), strategy);
+    let verdict = Rules::of(input).judge_layout(subject, &layout);
     if !verdict.obstacles.is_empty() {
         return Err(ProposalError::Illegal { relation: relation.clone(), obstacles: verdict.obstacles });
     }
@@ -135,6 +141,9 @@ impl<'a> Hand<'a> {
     fn check_key(&self, shard_key: &[String]) -> Result<(), ProposalError> {
         if shard_key.is_empty() {
             return Err(self.refuse_key("It has no column.".to_owned()));
+        }
+        if shard_key.len() > COLUMNS_MAX {
+            return Err(self.refuse_key(format!("PostgreSQL takes at most {COLUMNS_MAX} columns.")));
         }
         if self.strategy == Strategy::List && shard_key.len() > 1 {
             return Err(self.refuse_key("PostgreSQL takes one column for list.".to_owned()));

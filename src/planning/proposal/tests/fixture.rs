@@ -76,6 +76,7 @@ pub struct Fixture {
     pub constants: CostConstants,
     pub disqualified: Vec<Disqualification>,
     pub applied: BTreeMap<QualifiedName, Layout>,
+    pub earlier: BTreeMap<QualifiedName, Option<Layout>>,
 }
 
 impl Fixture {
@@ -97,6 +98,7 @@ impl Fixture {
                 views: Vec::new(),
                 history: Vec::new(),
                 workload: Workload::default(),
+                live: BTreeMap::new(),
             },
             workload: AnalyzedWorkload { seconds: Some(86_400.0), statements: Vec::new() },
             growth: BTreeMap::new(),
@@ -111,6 +113,7 @@ impl Fixture {
             constants: CostConstants::default(),
             disqualified: Vec::new(),
             applied: BTreeMap::new(),
+            earlier: BTreeMap::new(),
         }
     }
 
@@ -145,6 +148,20 @@ impl Fixture {
         self
     }
 
+    /// The same with a size that is declared for a table, as the forecast tells it.
+    pub fn declared(self, table: &str, gigabytes: f64) -> Self {
+        self.with(|fixture| {
+            let growth = fixture.growth.get_mut(&name(table)).expect("the table grows");
+            let scale = gigabytes * GB / growth.bytes.last().expect("a forecast").value;
+            for point in growth.rows.iter_mut().chain(&mut growth.bytes) {
+                point.value *= scale;
+                point.lower *= scale;
+                point.upper *= scale;
+            }
+            growth.scale = Some(scale);
+        })
+    }
+
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
@@ -174,6 +191,7 @@ impl Fixture {
             constants: &self.constants,
             disqualified: &self.disqualified,
             applied: &self.applied,
+            earlier: &self.earlier,
         }
     }
 
@@ -273,6 +291,7 @@ pub fn constraint(name: &str, kind: ConstraintKind, columns: &[&str]) -> Constra
         references: None,
         deferrable: false,
         validated: true,
+        equal_columns: None,
     }
 }
 

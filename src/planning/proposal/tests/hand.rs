@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::model::key::Strategy;
 use crate::model::profile::ColumnStatistics;
 use crate::model::profile::TableKind;
+use crate::model::profile::TypeName;
 use crate::model::report::Report;
 use crate::model::settings::UniquePolicy;
 use crate::planning::proposal::ProposalError;
@@ -231,4 +232,132 @@ fn what_is_stored_is_read_as_it_was() {
         // What JSON of PostgreSQL does not keep.
         assert!(!text.contains("-0.0"), "{text}");
     }
+}
+
+#[test]
+fn a_key_has_as_many_columns_as_postgresql_takes() {
+    let names: Vec<String> = (0..40).map(|at| format!("c{at}")).collect();
+    let key: Vec<&str> = names.iter().map(String::as_str).collect();
+    refused(&events(1.0), Strategy::Hash, &key, &json!({"modulus": 2}), "42P17", "at most 32 columns");
+}
+
+/// What is said of rows that no shard names.
+#[test]
+fn rows_without_a_shard_are_told() {
+    let nullable = events(200.0).edit("events", |table| {
+        table.columns.iter_mut().for_each(|column| column.not_null = false);
+    });
+    let warnings = |strategy, key: &[&str], bounds: &Value| {
+        let found = hand(&nullable, "events", strategy, key, bounds).unwrap();
+        let about = |text: &&String| text.contains("may be NULL") || text.contains("default shard");
+        found.warnings.iter().filter(about).cloned().collect::<Vec<_>>().join(" ")
+    };
+    let (range, list) = (Strategy::Range, Strategy::List);
+    for (strategy, key, bounds, expected) in [
+        (
+            range,
+            &["id"][..],
+            json!({"split_points": ["1"]}),
+            "Column id may be NULL: such rows go to the default shard.",
+        ),
+        (
+            range,
+            &["id"],
+            json!({"split_points": ["1"], "default": false}),
+            "Column id may be NULL, and there is no default shard: PostgreSQL will refuse such rows.",
+        ),
+        (
+            range,
+            &["ts"],
+            json!({"interval": "1 month", "from": "2026-01-01", "to": "2026-03-01", "default": false}),
+            "Column ts may be NULL, and there is no default shard: PostgreSQL will refuse such rows. There is no \
+             default shard: PostgreSQL will refuse rows whose ts is less than 2026-01-01 00:00:00+00, or 2026-03-01 \
+             00:00:00+00 or more.",
+        ),
+        (
+            list,
+            &["tenant"],
+            json!({"lists": [["1"]]}),
+            "Column tenant may be NULL: such rows go to the default shard.",
+        ),
+        (list, &["tenant"], json!({"lists": [["1", null]]}), ""),
+        (
+            list,
+            &["tenant"],
+            json!({"lists": [["1", null]], "default": false}),
+            "There is no default shard: PostgreSQL will refuse rows whose tenant is in no list.",
+        ),
+        (
+            Strategy::Hash,
+            &["tenant"],
+            json!({"modulus": 2}),
+            "Column tenant may be NULL: all such rows go to one shard of those that it divides.",
+        ),
+        (Strategy::Hash, &["tenant", "id"], json!({"modulus": 2}), ""),
+    ] {
+        assert_eq!(warnings(strategy, key, &bounds), expected, "{bounds}");
+    }
+}
+
+/// A step of hours would be cut off by a column of dates.
+#[test]
+fn intervals_of_dates_are_whole_days() {
+    let dated = events(200.0).edit("events", |table| {
+        table.columns[1].type_name = TypeName {
+            schema: "pg_catalog".to_owned(),
+            name: "date".to_owned(),
+            text: "date".to_owned(),
+            array: false,
+        };
+    });
+    let by = |interval: &str| json!({"interval": interval, "from": "2026-01-01", "to": "2026-01-04"});
+    refused(
+        &dated,
+        Strategy::Range,
+        &["ts"],
+        &by("36 hours"),
+        "22023",
+        "a step of 36 hours is not one of whole days",
+    );
+    refused(&dated, Strategy::Range, &["ts"], &by("1 hour"), "22023", "a step of 1 hour is not one");
+    assert!(hand(&dated, "events", Strategy::Range, &["ts"], &by("24 hours")).is_ok());
+    assert!(hand(&events(200.0), "events", Strategy::Range, &["ts"], &by("36 hours")).is_ok());
+}
+
+/// Values beyond what is counted with here are left to PostgreSQL.
+#[test]
+fn extreme_values_are_taken() {
+    let numbers = events(200.0).edit("events", |table| {
+        table.columns[2].type_name = TypeName {
+            schema: "pg_catalog".to_owned(),
+            name: "numeric".to_owned(),
+            text: "numeric".to_owned(),
+            array: false,
+        };
+    });
+    let points = |points: &[&str]| json!({"split_points": points});
+    let huge = format!("1{}", "0".repeat(400));
+    for taken in [
+        &["9007199254740992", "9007199254740993"][..],
+        &["1", &huge, "Infinity", "NaN"],
+        &["-Infinity", "0.1"],
+    ] {
+        assert!(hand(&numbers, "events", Strategy::Range, &["tenant"], &points(taken)).is_ok(), "{taken:?}");
+    }
+    for taken in [&["-infinity", "2026-01-01", "infinity"][..], &["0044-03-15 BC", "12026-01-01 00:00:00+00"]]
+    {
+        assert!(
+            hand(&events(200.0), "events", Strategy::Range, &["ts"], &points(taken)).is_ok(),
+            "{taken:?}"
+        );
+    }
+    refused(
+        &numbers,
+        Strategy::Range,
+        &["tenant"],
+        &points(&["2", "1"]),
+        "22023",
+        "Bound 2 is followed by 1",
+    );
+    refused(&numbers, Strategy::Range, &["tenant"], &points(&["1x"]), "22023", "not valid");
 }

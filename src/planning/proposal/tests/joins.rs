@@ -35,7 +35,7 @@ fn measured<R>(
 ) -> R {
     let input = fixture.input();
     let stems = stems(input.profile);
-    let subjects = subjects(&input, &stems);
+    let subjects = subjects(&input, &stems, &|| false).unwrap();
     let divided = |subject: &Subject, (column, modulus): (&str, u32)| {
         hash::divide(&input, subject, &[subject.table.column(column).unwrap()], modulus)
     };

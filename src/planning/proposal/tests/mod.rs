@@ -4,9 +4,12 @@
 mod alignment;
 mod choices;
 mod disqualified;
+mod divided;
 pub mod fixture;
 mod hand;
+mod identity;
 mod joins;
+mod kept;
 mod laws;
 mod levels;
 mod odd;
@@ -17,4 +20,5 @@ mod stability;
 mod strategies;
 mod tpcc;
 mod tpch;
+mod values;
 mod words;

@@ -23,6 +23,9 @@ use crate::model::sample::SampledValues;
 use crate::model::sample::ShownValue;
 use crate::model::settings::UniquePolicy;
 use crate::planning::proposal::candidate;
+use crate::planning::proposal::cost::Cost;
+use crate::planning::proposal::division::Division;
+use crate::planning::proposal::division::of_layout::of_layout;
 use crate::planning::proposal::option;
 use crate::planning::proposal::stem;
 use crate::planning::proposal::subject;
@@ -150,7 +153,7 @@ fn random_table() -> impl proptest::prelude::Strategy<Value = Table> {
 fn obeys_the_laws(fixture: &Fixture) {
     let input = fixture.input();
     let stems = stem::stems(input.profile);
-    for subject in subject::subjects(&input, &stems) {
+    for subject in subject::subjects(&input, &stems, &|| false).unwrap() {
         let candidates = candidate::candidates(&input, &subject);
         assert!(candidates.len() <= input.constants.candidates_max);
         for (at, one) in candidates.iter().enumerate() {
@@ -158,7 +161,7 @@ fn obeys_the_laws(fixture: &Fixture) {
             assert!(!candidates[..at].iter().any(|other| same(&other)), "{one:?} is there twice");
             assert!(!one.generators.is_empty());
         }
-        let found = option::options(&input, &subject);
+        let found = option::options(&input, &subject, &|| false).unwrap();
         assert!(found.len() >= candidates.len(), "every candidate is answered");
         for one in &found {
             let division = &one.division;
@@ -178,22 +181,39 @@ fn obeys_the_laws(fixture: &Fixture) {
                     "what is judged is what is made"
                 );
             }
-            let total = division.rows_total();
-            assert!((total - subject.size.rows).abs() <= 1e-6 * subject.size.rows + 1e-6, "{division:?}");
-            assert!(division.skew().is_finite() && division.skew() >= -1e-9, "{division:?}");
-            assert!((0.0..=1.0).contains(&division.largest_share()));
-            assert!((0.0..=1.0).contains(&option::rows_scanned_share(&subject, division)));
-            let asked: f64 = division.asked.iter().sum();
-            assert!(total <= 0.0 || (asked - 1.0).abs() < 1e-6, "{asked} {division:?}");
-            let pruning = Pruning::of(division);
-            for one in &subject.traffic.uses {
-                let touch = pruning.touch(one);
-                let count = division.shard_count() as f64;
-                assert!((1.0..=count).contains(&touch.planned), "{touch:?} of {count}");
-                assert!((1.0..=count).contains(&touch.opened), "{touch:?} of {count}");
-                assert!((0.0..=1.0).contains(&touch.share), "{touch:?}");
+            counts_everything(&subject, division);
+            if let Some(layout) = division.layout(&subject) {
+                let laid = of_layout(&input, &subject, &layout).expect("what is laid out is read back");
+                assert!(
+                    laid.layout
+                        .shards()
+                        .iter()
+                        .map(|one| &one.bound)
+                        .eq(layout.shards().iter().map(|one| &one.bound))
+                );
+                counts_everything(&subject, &laid.division);
+                let cost = Cost::of(&input, &subject, &laid.division).total();
+                assert!(cost.is_finite() && cost >= 0.0, "{:?}", laid.division);
             }
         }
+    }
+}
+
+fn counts_everything(subject: &subject::Subject, division: &Division) {
+    let total = division.rows_total();
+    assert!((total - subject.size.rows).abs() <= 1e-6 * subject.size.rows + 1e-6, "{division:?}");
+    assert!(division.skew().is_finite() && division.skew() >= -1e-9, "{division:?}");
+    assert!((0.0..=1.0).contains(&division.largest_share()));
+    assert!((0.0..=1.0).contains(&option::rows_scanned_share(subject, division)));
+    let asked: f64 = division.asked.iter().sum();
+    assert!(total <= 0.0 || (asked - 1.0).abs() < 1e-6, "{asked} {division:?}");
+    let pruning = Pruning::of(division);
+    for one in &subject.traffic.uses {
+        let touch = pruning.touch(one);
+        let count = division.shard_count() as f64;
+        assert!((1.0..=count).contains(&touch.planned), "{touch:?} of {count}");
+        assert!((1.0..=count).contains(&touch.opened), "{touch:?} of {count}");
+        assert!((0.0..=1.0).contains(&touch.share), "{touch:?}");
     }
 }
 

@@ -56,12 +56,8 @@ fn more_queries_at_peak_make_shards_fewer() {
 
 #[test]
 fn a_larger_volume_makes_more_shards() {
-    let volume = |gigabytes: f64| {
-        let fixture = accounts(100.0).with(|fixture| {
-            fixture.settings.data_volume_bytes = Some(gigabytes * GB);
-        });
-        shape(&fixture.relation("accounts"))
-    };
+    let volume =
+        |gigabytes: f64| shape(&accounts(100.0).declared("accounts", gigabytes).relation("accounts"));
     assert_eq!(volume(1.0), "none");
     assert_eq!(volume(100.0), "hash(id) x 16");
     assert_eq!(volume(1000.0), "hash(id) x 128");

@@ -44,7 +44,7 @@ fn by_time(fixture: &Fixture) -> CandidateSummary {
 fn judged(fixture: &Fixture, key: &[&str], strategy: Strategy) -> Verdict {
     let input = fixture.input();
     let stems = stems(input.profile);
-    let subjects = subjects(&input, &stems);
+    let subjects = subjects(&input, &stems, &|| false).unwrap();
     let subject = subjects.iter().find(|subject| subject.name == name("events")).unwrap();
     let key: Vec<String> = key.iter().map(|column| (*column).to_owned()).collect();
     Rules::of(&input).judge(subject, &key, strategy)
@@ -208,7 +208,7 @@ fn what_is_no_plain_table_is_refused_as_what_it_is() {
         let fixture = Fixture::new().table(other, 1.0);
         let input = fixture.input();
         let stems = stems(input.profile);
-        let subjects = subjects(&input, &stems);
+        let subjects = subjects(&input, &stems, &|| false).unwrap();
         let found = Rules::of(&input).judge(&subjects[0], &["ts".to_owned()], Strategy::Range);
         assert_eq!(found.obstacles, [expected]);
     };

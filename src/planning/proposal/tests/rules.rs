@@ -118,16 +118,40 @@ fn a_policy_turns_the_unique_rule_into_a_warning() {
 }
 
 #[test]
-fn exclusion_constraints_depend_on_the_version() {
-    let excluded = |version: u32, columns: &'static [&'static str]| {
+fn exclusion_constraints_compare_the_key() {
+    let excluded = |version: u32,
+                    columns: &'static [&'static str],
+                    equal: Option<&'static [&'static str]>| {
         move |fixture: &mut Fixture| {
             fixture.version = version;
             unique(ConstraintKind::Exclusion, columns)(fixture);
+            let constraints = &mut table_of(fixture).constraints;
+            if let (Some(constraint), Some(equal)) = (constraints.last_mut(), equal) {
+                constraint.equal_columns = Some(equal.iter().map(|column| (*column).to_owned()).collect());
+            }
         }
     };
-    obstacle(excluded(160_004, &["ts"]), "not possible on a partitioned table before PostgreSQL 17");
-    obstacle(excluded(170_000, &["tenant"]), "Exclusion constraint u does not contain ts");
-    obstacle(excluded(170_000, &["tenant", "ts"]), "");
+    for version in [150_000, 170_000] {
+        obstacle(excluded(version, &["tenant", "ts"], Some(&["ts"])), "");
+        obstacle(excluded(version, &["tenant", "ts"], Some(&["tenant"])), "does not compare ts with =");
+        obstacle(
+            excluded(version, &["tenant"], Some(&[])),
+            "Exclusion constraint u does not compare ts with =",
+        );
+        // Of older profiles.
+        obstacle(excluded(version, &["tenant"], None), "does not compare ts with =");
+        obstacle(excluded(version, &["tenant", "ts"], None), "");
+    }
+    let told = |version, equal| {
+        events(200.0).with(excluded(version, &["tenant", "ts"], equal)).relation("events").warnings.concat()
+    };
+    assert!(told(150_000, Some(&["ts"])).contains("will be one on each shard: the same"));
+    assert!(!told(170_000, Some(&["ts"])).contains("Exclusion"));
+    assert!(told(170_000, None).contains("must compare ts with ="));
+    let weak = events(200.0).with(excluded(150_000, &["tenant"], Some(&["tenant"]))).with(|fixture| {
+        fixture.settings.unique_policy = UniquePolicy::PerShard;
+    });
+    assert!(weak.relation("events").warnings.concat().contains("u is kept only inside each shard"));
 }
 
 #[test]

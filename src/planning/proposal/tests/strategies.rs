@@ -27,9 +27,9 @@ use crate::planning::proposal::tests::fixture::*;
 fn ways(fixture: &Fixture, table: &str) -> Vec<(Weighed, Option<Layout>)> {
     let input = fixture.input();
     let stems = stem::stems(input.profile);
-    let subjects = subject::subjects(&input, &stems);
+    let subjects = subject::subjects(&input, &stems, &|| false).unwrap();
     let subject = subjects.iter().find(|subject| subject.name == name(table)).expect("it is there");
-    let found = option::options(&input, subject);
+    let found = option::options(&input, subject, &|| false).unwrap();
     found.into_iter().map(|one| (one.clone(), one.division.layout(subject))).collect()
 }
 

@@ -210,6 +210,46 @@ fn all_but_the_items_are_hashed_by_warehouse_together() {
     }
 }
 
+/// The modulus on which all sharded tables agree, if eight are hashed by
+/// warehouse in one group and the items are left whole; else what there is.
+fn agreed(fixture: &Fixture) -> Result<u32, String> {
+    let told = told(fixture);
+    let mut found = None;
+    for line in &told {
+        let words: Vec<&str> = line.split(' ').collect();
+        let sound = match words[..] {
+            ["item", "none", "None"] => true,
+            [_, key, "x", modulus, "Some(1)"] if key.starts_with("hash(") && key.ends_with("w_id)") => {
+                let modulus = modulus.parse::<u32>().ok();
+                modulus.is_some() && *found.get_or_insert(modulus) == modulus
+            }
+            _ => false,
+        };
+        if !sound {
+            return Err(told.join("\n"));
+        }
+    }
+    found.flatten().ok_or_else(|| told.join("\n"))
+}
+
+#[test]
+fn they_are_one_group_at_every_size_and_rate() {
+    for warehouses in [300.0, 1000.0, 5000.0, 20_000.0] {
+        for per_second in [1.0, 10.0, 100.0, 1000.0] {
+            let found = agreed(&transactions(tables(warehouses), per_second));
+            match found {
+                Ok(modulus) => assert!((4..=128).contains(&modulus), "{warehouses} {per_second}: {modulus}"),
+                Err(told) => panic!("{warehouses} warehouses, {per_second} transactions a second:\n{told}"),
+            }
+        }
+    }
+    // Too small for any.
+    for per_second in [1.0, 10.0, 100.0, 1000.0] {
+        let told = told(&transactions(tables(100.0), per_second));
+        assert!(told.iter().all(|line| line.ends_with(" none None")), "{told:?}");
+    }
+}
+
 #[test]
 fn a_small_wholesaler_stays_whole() {
     // 12 warehouses: a gigabyte.

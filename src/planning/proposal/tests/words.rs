@@ -30,7 +30,7 @@ fn confidence_follows_the_facts() {
     let confidence = |change: &dyn Fn(&mut Fixture)| events(200.0).with(change).relation("events").confidence;
     assert_eq!(confidence(&|_| {}), Confidence::High);
     assert_eq!(confidence(&|fixture| fixture.workload.statements.clear()), Confidence::Low);
-    assert_eq!(confidence(&|fixture| fixture.settings.data_volume_bytes = Some(1e12)), Confidence::Low);
+    assert_eq!(events(200.0).declared("events", 1000.0).relation("events").confidence, Confidence::Low);
     let few =
         |fixture: &mut Fixture| fixture.workload.statements.iter_mut().for_each(|one| one.calls /= 100.0);
     assert_eq!(confidence(&few), Confidence::Medium);
@@ -91,7 +91,13 @@ fn every_error_is_written_in_the_same_style() {
         ProposalError::Illegal { relation, obstacles: vec![reason.clone()] },
         ProposalError::Bounds { strategy, reason },
         ProposalError::Interval("1 moon".to_owned()),
-        ProposalError::Value { value: "v".to_owned(), column: "c".to_owned(), type_text: "date".to_owned() },
+        ProposalError::Value {
+            value: "v".to_owned(),
+            column: "c".to_owned(),
+            type_text: "date".to_owned(),
+            said: None,
+        },
+        ProposalError::Shared { lists: (1, 2), values: (Some("1".to_owned()), Some("1.00".to_owned())) },
         ProposalError::TooMany { count: 9, limit: 8 },
         ProposalError::Interrupted,
         ProposalError::Layout(LayoutError::Empty),

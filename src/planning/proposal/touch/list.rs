@@ -17,11 +17,9 @@ impl Pruning<'_> {
         for (at, share) in self.shares.iter().enumerate() {
             let opened = chances.as_ref().map_or(1.0, |chances| chances[at]);
             let planned = if at_run_time { 1.0 } else { opened };
-            let modulus = f64::from(self.division.moduli.get(at).copied().unwrap_or(1));
-            let default = at + 1 == self.shares.len();
-            let inner = self.hashed(one, self.division.inner_key(default), modulus, 1.0 / modulus);
-            touch.planned += planned * inner.planned;
-            touch.opened += opened * inner.opened;
+            let (inner, there) = (self.inner(one, at), self.there(at));
+            touch.planned += planned * inner.planned * there;
+            touch.opened += opened * inner.opened * there;
             touch.share += opened * inner.share * share;
         }
         touch

@@ -1,7 +1,7 @@
 //! Which shards a statement touches.
 //!
 //! As PostgreSQL prunes, level by level: ranges and lists (`list`) by equality
-//! and range at plan time, hash by equality of all its columns, each of them
+//! and range at plan time (two columns: `span`), hash by equality of all its columns, each of them
 //! by the rows of a nested loop while running. What leaves values open keeps
 //! DEFAULT. A value that is not known is drawn as statements ask for it, and
 //! so meets heavy shards more often. Not here: what touching costs. Invariant:
@@ -9,6 +9,7 @@
 
 mod list;
 mod range;
+mod span;
 #[cfg(test)]
 mod tests;
 
@@ -99,6 +100,10 @@ impl<'a> Pruning<'a> {
             Cells::Range { edges: found, .. } => {
                 edges = found.iter().map(Edge::position).collect();
             }
+            Cells::Spans { spans, .. } => {
+                edges = spans.iter().map(|span| span.lower.first.position()).collect();
+                edges.extend(spans.last().map(|span| span.upper.first.position()));
+            }
             Cells::List { groups } => {
                 for (at, group) in groups.iter().enumerate() {
                     lists.extend(group.iter().map(|value| (value.as_str(), at)));
@@ -129,6 +134,7 @@ impl<'a> Pruning<'a> {
         let found = match &self.division.cells {
             Cells::Whole => Touch { planned: 1.0, opened: 1.0, share: 1.0 },
             Cells::Range { .. } => self.by_ranges(one),
+            Cells::Spans { .. } => self.by_spans(one),
             Cells::List { .. } => self.by_lists(one),
             Cells::Hash { modulus, .. } => {
                 let modulus = f64::from(*modulus);
@@ -172,6 +178,18 @@ impl<'a> Pruning<'a> {
     fn chance(&self, cell: usize, count: f64) -> f64 {
         let asked = self.division.asked.get(cell).copied().unwrap_or(0.0).clamp(0.0, 1.0);
         if count <= 1.0 { asked } else { 1.0 - (1.0 - asked).powf(count) }
+    }
+
+    /// How the shards of a cell are pruned, DEFAULT last; of a cell that is not
+    /// hashed there is one.
+    fn inner(&self, one: &Use, cell: usize) -> Inner {
+        let modulus = f64::from(self.division.moduli.get(cell).copied().unwrap_or(1));
+        self.hashed(one, self.division.inner_key(cell), modulus, 1.0 / modulus)
+    }
+
+    /// Zero for a DEFAULT that there is not.
+    fn there(&self, cell: usize) -> f64 {
+        if cell + 1 < self.shares.len() || self.division.with_default { 1.0 } else { 0.0 }
     }
 
     fn default_share(&self) -> f64 {

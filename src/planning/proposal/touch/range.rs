@@ -3,7 +3,6 @@
 //! Not here: lists and hash. Invariant: as many ranges as there are, at most.
 
 use crate::planning::proposal::demand::cell;
-use crate::planning::proposal::touch::Inner;
 use crate::planning::proposal::touch::Pruning;
 use crate::planning::proposal::touch::Reach;
 use crate::planning::proposal::touch::Touch;
@@ -11,20 +10,15 @@ use crate::planning::proposal::traffic::Use;
 use crate::planning::proposal::traffic::Window;
 
 impl Pruning<'_> {
-    /// All ranges are hashed alike, DEFAULT is not.
+    /// All ranges are hashed alike, DEFAULT perhaps otherwise.
     pub(super) fn by_ranges(&self, one: &Use) -> Touch {
         let (planned, opened) = self.ranges(one);
-        let inner = match self.division.moduli.first() {
-            Some(modulus) => {
-                let modulus = f64::from(*modulus);
-                self.hashed(one, &self.division.key.second, modulus, 1.0 / modulus)
-            }
-            None => Inner::WHOLE,
-        };
+        let last = self.shares.len() - 1;
+        let (inner, default, there) = (self.inner(one, 0), self.inner(one, last), self.there(last));
         Touch {
-            planned: planned.cells * inner.planned + planned.default,
-            opened: opened.cells * inner.opened + opened.default,
-            share: opened.share * inner.share + opened.default * self.default_share(),
+            planned: planned.cells * inner.planned + planned.default * default.planned * there,
+            opened: opened.cells * inner.opened + opened.default * default.opened * there,
+            share: opened.share * inner.share + opened.default * default.share * self.default_share(),
         }
     }
 

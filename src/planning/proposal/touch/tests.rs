@@ -21,15 +21,7 @@ fn key(first: &[&str], second: &[&str]) -> ShardKey {
 }
 
 fn division(cells: Cells, first: &[&str], rows: &[f64], default_rows: f64) -> Division {
-    let mut division = Division {
-        key: key(first, &[]),
-        cells,
-        rows: rows.to_vec(),
-        default_rows,
-        asked: Vec::new(),
-        moduli: Vec::new(),
-        inner_skew: 0.0,
-    };
+    let mut division = Division { default_rows, ..Division::of(key(first, &[]), cells, rows.to_vec()) };
     division.asked = division.cell_rows().iter().map(|rows| division.share(*rows)).collect();
     division
 }
