@@ -13,7 +13,7 @@ use crate::pg::copy;
 use crate::pg::hook::Work;
 use crate::pg::load_worker::attempt;
 use crate::pg::load_worker::attempt::Ended;
-use crate::pg::load_worker::target::Reason;
+use crate::pg::load_worker::reason::Reason;
 
 /// What to do about a COPY into a relation; none = leave it alone.
 pub fn decide(relation: &QualifiedName) -> Result<Option<Vec<Work>>, ErrorReport> {

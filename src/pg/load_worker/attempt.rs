@@ -14,10 +14,10 @@ use pgrx::pg_sys::panic::pgrx_extern_c_guard;
 use crate::pg::error::raise;
 use crate::pg::load_worker::crew;
 use crate::pg::load_worker::crew::Failure;
+use crate::pg::load_worker::reason::Reason;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::source;
 use crate::pg::load_worker::target;
-use crate::pg::load_worker::target::Reason;
 use crate::pg::load_worker::target::Target;
 
 /// How a load by workers ended.
