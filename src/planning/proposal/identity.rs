@@ -3,8 +3,9 @@
 //!
 //! The decision is how each table is to be cut, with whom, and under which
 //! policies. Sizes, costs, forecasts, reasons, warnings and evidence move with
-//! every row that comes in, and are no part of it; neither are other ways that
-//! were weighed. Invariant: an identity has no number that is estimated.
+//! every row that comes in, and are no part of it. Neither are other ways that
+//! were weighed, unless a person decided: what is chosen from is his.
+//! Invariant: an identity has no number that is estimated.
 
 use serde_json::Value;
 use serde_json::json;
@@ -20,8 +21,12 @@ impl Proposal {
     #[must_use]
     pub fn identity(&self) -> Value {
         let relations: Vec<Value> = self.relations.iter().map(decision).collect();
+        let found = self.search.is_some();
+        let by_person = self.relations.iter().filter(|_| !found);
+        let chosen_from: Vec<Vec<Value>> = by_person.map(|one| ways(&one.candidates)).collect();
         json!({
-            "found": self.search.is_some(),
+            "chosen_from": chosen_from,
+            "found": found,
             "unique_policy": self.settings.unique_policy,
             "retention_policy": self.settings.retention_policy,
             "relations": relations,
@@ -51,6 +56,12 @@ fn decision(proposed: &RelationProposal) -> Value {
         proposed.colocation_group,
         proposed.layout.as_ref().map(decided),
     ])
+}
+
+/// What each rank names.
+fn ways(candidates: &[CandidateSummary]) -> Vec<Value> {
+    let way = |one: &CandidateSummary| json!([one.rank, one.strategy, one.shard_key]);
+    candidates.iter().map(way).collect()
 }
 
 /// What PostgreSQL would be told to make.

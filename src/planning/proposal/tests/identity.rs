@@ -92,6 +92,21 @@ fn another_decision_is_another_proposal() {
     let again = found.choose(&name("events"), 1).unwrap();
     let chosen = later(&fixture, 1.0, 0.01).propose().unwrap().choose(&name("events"), 1).unwrap();
     assert_eq!(again.identity(), chosen.identity());
+    // What is registered by hand is not what was chosen from more.
+    let bounds = serde_json::json!({});
+    let registered = crate::planning::proposal::tests::hand::hand(
+        &fixture,
+        "events",
+        crate::model::key::Strategy::None,
+        &[],
+        &bounds,
+    );
+    let whole_rank =
+        found.relations[0].candidates.iter().find(|one| one.strategy.word() == "none").unwrap().rank;
+    let mut by_hand = found.choose(&name("events"), whole_rank).unwrap();
+    let left = by_hand.identity();
+    by_hand.relations = vec![registered.unwrap()];
+    assert_ne!(left, by_hand.identity());
     // What is measured anew does not matter.
     let rated = |fixture: &mut Fixture| fixture.settings.peak_qps = Some(0.11);
     assert_eq!(whole, identity(&fixture.with(rated)));
