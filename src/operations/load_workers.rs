@@ -21,6 +21,7 @@ use crate::model::load::Head;
 use crate::model::load::Written;
 use crate::model::load::WrittenKind;
 use crate::model::load::order;
+use crate::model::report::Report;
 use crate::model::report::SqlState;
 use crate::operations::provision::server_major;
 use crate::pg::context::with_pinned_search_path;
@@ -33,6 +34,7 @@ use crate::pg::load_worker::crew::Answer;
 use crate::pg::load_worker::crew::Crew;
 use crate::pg::load_worker::crew::Failure;
 use crate::pg::load_worker::crew::Sent;
+use crate::pg::load_worker::crew::Words;
 use crate::pg::load_worker::reason::Reason;
 use crate::pg::load_worker::route::Routed;
 use crate::pg::load_worker::route::Router;
@@ -276,8 +278,13 @@ impl Leader {
         }
         self.order_all(order::END, |leader, worker| leader.ready[worker].is_some())?;
         if let (None, Some(line)) = (&self.trouble, self.doubtful) {
-            let report = error::new(SqlState::DataCorrupted, "the shard of a row cannot be told", None, None);
-            let failure = Failure::of_row(&report, &self.table, &self.schema, line, None);
+            let words = Words {
+                code: error::code(SqlState::DataCorrupted),
+                message: "the shard of a row cannot be told".to_owned(),
+                detail: None,
+                hint: None,
+            };
+            let failure = Failure::of_row(&words, &self.table, &self.schema, line, None);
             self.note(Trouble::Row(failure));
         }
         if let Some(trouble) = self.trouble.take() {
@@ -317,8 +324,8 @@ impl Leader {
                 Ok(Next::Starved) => return true,
                 Ok(Next::End) => return false,
                 Err(fault) => {
-                    let report = error::report(&fault);
-                    let failure = Failure::of_row(&report, &self.table, &self.schema, fault.line, None);
+                    let words = Words::from(&fault as &dyn Report);
+                    let failure = Failure::of_row(&words, &self.table, &self.schema, fault.line, None);
                     self.note(Trouble::Row(failure));
                     return false;
                 }
@@ -337,7 +344,7 @@ impl Leader {
             let (shard, nowhere) = match routed {
                 Routed::Shard(shard) if readable => (shard, None),
                 // Whichever shard is given the row, PostgreSQL refuses it there.
-                Routed::Nowhere(report) if readable => (0, Some(report)),
+                Routed::Nowhere(words) if readable => (0, Some(words)),
                 _ => {
                     self.doubtful.get_or_insert(row.line);
                     (0, None)
@@ -345,7 +352,7 @@ impl Leader {
             };
             let line = row.line;
             let nowhere = nowhere
-                .map(|report| Failure::of_row(&report, &self.table, &self.schema, line, Some(row.bytes)));
+                .map(|words| Failure::of_row(&words, &self.table, &self.schema, line, Some(row.bytes)));
             if self.gather.push(shard, row.bytes, row.ending, line, row.lines) {
                 if let Some(batch) = self.gather.take(shard) {
                     self.deal.give(batch);

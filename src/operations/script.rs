@@ -7,7 +7,7 @@
 
 use pgrx::pg_sys::panic::ErrorReport;
 
-use crate::catalog::proposals;
+use crate::catalog::layouts;
 use crate::catalog::proposals::Stored;
 use crate::catalog::relations;
 use crate::model::layout::Layout;
@@ -25,11 +25,19 @@ use crate::planning::provision::ddl;
 use crate::planning::provision::ddl::ShardStorage;
 use crate::planning::provision::rewrite::Armed;
 
+/// The profile that live facts and imports make together, read when first asked for.
+fn once(meant: &mut Option<Profile>) -> Result<&Profile, ErrorReport> {
+    let known = match meant.take() {
+        Some(known) => known,
+        None => advise::meant(None)?,
+    };
+    Ok(meant.insert(known))
+}
+
 /// The statements for some tables of a proposal, each with its semicolon.
 pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<String>, ErrorReport> {
     let mut all = Vec::new();
-    let applied = proposals::applied()?;
-    let mut absent: Option<Profile> = None;
+    let mut meant: Option<Profile> = None;
     let mut written: Vec<&QualifiedName> = Vec::new();
     let mut references = Vec::new();
     for proposed in chosen {
@@ -39,17 +47,17 @@ pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<S
             provision::check_kind(Some(&live), name, "shard")?;
             if !live.is_partitioned() {
                 all.extend(convert::printed(name, layout, stored)?);
-            } else if applied.get(name).is_some_and(|applied| applied.divides_as(layout)) {
+                continue;
+            }
+            let present = layouts::present(once(&mut meant)?)?;
+            if present.get(name).is_some_and(|present| present.divides_as(layout)) {
                 all.push(format!("-- Table {} has these shards.", one_line(&name.to_string())));
             } else {
                 return Err(already_partitioned(name));
             }
             continue;
         }
-        if absent.is_none() {
-            absent = Some(advise::meant(None)?);
-        }
-        match absent.as_ref().and_then(|profile| profile.table(name)) {
+        match once(&mut meant)?.table(name) {
             Some(table) => {
                 let armed =
                     Armed::empty(name, layout, stored.proposal.settings.unique_policy, server_major());

@@ -64,7 +64,9 @@ pub fn raise(error: ErrorReport) -> ! {
     match failed.unwrap_or_report() {}
 }
 
-const fn code(state: SqlState) -> PgSqlErrorCode {
+/// The server's own name of a SQLSTATE.
+#[must_use]
+pub const fn code(state: SqlState) -> PgSqlErrorCode {
     match state {
         SqlState::FeatureNotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         SqlState::NullValueNotAllowed => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::calibration;
-use crate::catalog::proposals;
+use crate::catalog::layouts;
 use crate::model::access::Analysis;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
@@ -90,7 +90,7 @@ pub fn evidence(proposal: &Proposal) -> Result<Vec<(QualifiedName, Vec<Evidence>
         let workload = advise::weighed(&mut profile)?;
         let hashes = advise::hash_values(&profile)?;
         let mut fresh = proposal.clone();
-        let applied = proposals::applied()?;
+        let applied = layouts::present(&profile)?;
         Trial::new(&profile, &workload, &hashes, &applied)?.judge(&mut fresh);
         for (old, new) in proposal.relations.iter_mut().zip(fresh.relations) {
             if old.evidence.is_empty() {

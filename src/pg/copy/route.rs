@@ -55,7 +55,7 @@ pub unsafe fn load(statement: &CopyStmt, target: Target, source: pg_sys::copy_da
     // SAFETY: the order of things is that of the server's DoCopy and CopyFrom.
     unsafe {
         let (file, is_program) = match source {
-            Some(_) => (std::ptr::null_mut(), false),
+            Some(_) => (null_mut(), false),
             None => (statement.filename, statement.is_program),
         };
         let copy = server::BeginCopyFrom(

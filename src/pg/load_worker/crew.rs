@@ -6,14 +6,16 @@ use std::ffi::c_char;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
+use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
-use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::load::Filled;
 use crate::model::load::answer;
 use crate::model::load::line_of_input;
+use crate::model::report::Report;
+use crate::pg::error;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::shared;
 use crate::pg::load_worker::shared::Part;
@@ -57,6 +59,26 @@ pub struct Failure {
     place: *mut Place,
 }
 
+/// What an error says.
+#[derive(Debug, Clone)]
+pub struct Words {
+    pub code: PgSqlErrorCode,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+impl From<&dyn Report> for Words {
+    fn from(report: &dyn Report) -> Self {
+        Self {
+            code: error::code(report.sqlstate()),
+            message: report.to_string(),
+            detail: report.detail(),
+            hint: report.hint(),
+        }
+    }
+}
+
 /// A row of the input, in the server's memory.
 struct Place {
     table: *const c_char,
@@ -73,18 +95,18 @@ impl Failure {
     /// raise it. With the row, the error is also one of a relation: of the
     /// one whose name is quoted in it.
     #[must_use]
-    pub fn of_row(report: &ErrorReport, table: &str, schema: &str, line: u64, row: Option<&[u8]>) -> Self {
+    pub fn of_row(words: &Words, table: &str, schema: &str, line: u64, row: Option<&[u8]>) -> Self {
         // SAFETY: allocations of the server, which the transaction's end frees.
         unsafe {
             let before = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
             let error = pg_sys::palloc0(size_of::<pg_sys::ErrorData>()).cast::<pg_sys::ErrorData>();
             (*error).elevel = pg_sys::PGERROR as i32;
-            (*error).sqlerrcode = report.sql_error_code() as i32;
-            (*error).message = kept(report.message());
-            (*error).detail = report.detail().map_or(null_mut(), kept);
-            (*error).hint = report.hint().map_or(null_mut(), kept);
+            (*error).sqlerrcode = words.code as i32;
+            (*error).message = kept(&words.message);
+            (*error).detail = words.detail.as_deref().map_or(null_mut(), kept);
+            (*error).hint = words.hint.as_deref().map_or(null_mut(), kept);
             if row.is_some()
-                && let Some(name) = report.message().split('"').nth(1)
+                && let Some(name) = words.message.split('"').nth(1)
             {
                 (*error).table_name = kept(name);
                 (*error).schema_name = kept(schema);

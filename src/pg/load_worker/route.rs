@@ -10,8 +10,8 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::panic::CaughtError;
-use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::pg::load_worker::crew::Words;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::server::PartitionTupleRouting;
 use crate::pg::load_worker::target::Target;
@@ -25,7 +25,7 @@ pub enum Routed {
     /// shard is given the row.
     Unreadable,
     /// No shard takes it; the server's words for that.
-    Nowhere(ErrorReport),
+    Nowhere(Words),
 }
 
 /// How a key column is read.
@@ -140,13 +140,13 @@ impl Router {
         // SAFETY: where an error leaves it is not where it was.
         let memory = unsafe { pg_sys::CurrentMemoryContext };
         let found = PgTryBuilder::new(AssertUnwindSafe(|| Ok(self.find(&starts, &mut readable))))
-            .catch_others(|caught| Err(report_of(caught)))
+            .catch_others(|caught| Err(words_of(caught)))
             .execute();
         // SAFETY: as above.
         unsafe { pg_sys::MemoryContextSwitchTo(memory) };
         match found {
             Ok(shard) => Routed::Shard(shard),
-            Err(report) if readable => Routed::Nowhere(report),
+            Err(words) if readable => Routed::Nowhere(words),
             Err(_) => Routed::Unreadable,
         }
     }
@@ -228,18 +228,16 @@ impl Router {
     }
 }
 
-fn report_of(caught: CaughtError) -> ErrorReport {
+fn words_of(caught: CaughtError) -> Words {
     let (CaughtError::PostgresError(report)
     | CaughtError::ErrorReport(report)
     | CaughtError::RustPanic { ereport: report, .. }) = caught;
-    let mut built = ErrorReport::new(report.sql_error_code(), report.message().to_owned(), "pg_presplit");
-    if let Some(detail) = report.detail() {
-        built = built.set_detail(detail.to_owned());
+    Words {
+        code: report.sql_error_code(),
+        message: report.message().to_owned(),
+        detail: report.detail().map(str::to_owned),
+        hint: report.hint().map(str::to_owned),
     }
-    if let Some(hint) = report.hint() {
-        built = built.set_hint(hint.to_owned());
-    }
-    built
 }
 
 /// # Safety
