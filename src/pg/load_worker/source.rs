@@ -111,11 +111,8 @@ impl Source {
         if self.is_over {
             return 0;
         }
-        let bytes = match &self.kind {
-            Kind::Client { message } => from_client(*message, room),
-            Kind::File { stream, .. } => from_file(*stream, room),
-        };
-        self.is_over = bytes == 0;
+        let (bytes, is_over) = self.kind.read(room);
+        self.is_over = is_over;
         bytes
     }
 
@@ -139,12 +136,9 @@ impl Source {
             pgrx::check_for_interrupts!();
             let before = self.ahead.len();
             self.ahead.resize(before + PIECE, 0);
-            let read = match &self.kind {
-                Kind::Client { message } => from_client(*message, &mut self.ahead[before..]),
-                Kind::File { stream, .. } => from_file(*stream, &mut self.ahead[before..]),
-            };
+            let (read, is_over) = self.kind.read(&mut self.ahead[before..]);
             self.ahead.truncate(before + read);
-            self.is_over = read == 0;
+            self.is_over = is_over;
         }
         self.ahead.len() >= bytes
     }
@@ -190,6 +184,19 @@ impl Source {
     }
 }
 
+impl Kind {
+    /// Bytes that were read, and whether no others follow.
+    fn read(&self, room: &mut [u8]) -> (usize, bool) {
+        match self {
+            Self::Client { message } => from_client(*message, room),
+            Self::File { stream, .. } => {
+                let bytes = from_file(*stream, room);
+                (bytes, bytes == 0)
+            }
+        }
+    }
+}
+
 fn from_file(stream: *mut pg_sys::FILE, room: &mut [u8]) -> usize {
     // SAFETY: an open stream, and room of that length.
     unsafe {
@@ -207,8 +214,9 @@ fn from_file(stream: *mut pg_sys::FILE, room: &mut [u8]) -> usize {
     }
 }
 
-/// Reads data of the client, message by message, as the server does.
-fn from_client(message: pg_sys::StringInfo, room: &mut [u8]) -> usize {
+/// Reads data of the client, message by message, as the server does; how much,
+/// and whether the client has said that this is all. It must not be asked again.
+fn from_client(message: pg_sys::StringInfo, room: &mut [u8]) -> (usize, bool) {
     let mut filled = 0;
     // SAFETY: the message is the server's; what is copied is within it.
     unsafe {
@@ -224,7 +232,7 @@ fn from_client(message: pg_sys::StringInfo, room: &mut [u8]) -> usize {
             }
             match next_message(message) {
                 b'd' => {}
-                b'c' => break,
+                b'c' => return (filled, true),
                 _ => {
                     let end = (*message).len as usize;
                     let text = std::slice::from_raw_parts((*message).data.cast::<u8>(), end);
@@ -239,7 +247,7 @@ fn from_client(message: pg_sys::StringInfo, room: &mut [u8]) -> usize {
             }
         }
     }
-    filled
+    (filled, false)
 }
 
 /// Receives the next message that says something: data, done or fail.
