@@ -163,7 +163,6 @@ pub struct Crew {
     /// Names that only the workers know their tables by, and what to say instead.
     load: u64,
     root_name: String,
-    root_schema: String,
 }
 
 impl Crew {
@@ -177,13 +176,7 @@ impl Crew {
             pg_sys::BecomeLockGroupLeader();
             let segment = fill(target, workers, load);
             let base = pg_sys::dsm_segment_address(segment).cast::<u8>();
-            let mut crew = Self {
-                segment,
-                workers: Vec::new(),
-                load,
-                root_name: target.name().to_owned(),
-                root_schema: target.schema().to_owned(),
-            };
+            let mut crew = Self { segment, workers: Vec::new(), load, root_name: target.name().to_owned() };
             for number in 0..workers {
                 let (orders, answers) = (*base.cast::<Shared>()).queues(number);
                 let orders = pg_sys::shm_mq_create(base.add(orders).cast(), shared::ORDERS_BYTES);
@@ -311,9 +304,10 @@ impl Crew {
             (*error).message = own((*error).message);
             (*error).detail = own((*error).detail);
             (*error).hint = own((*error).hint);
-            if text_of((*error).table_name).is_some_and(|name| self.name_in(&name).is_some()) {
-                (*error).table_name = kept(&self.root_name);
-                (*error).schema_name = kept(&self.root_schema);
+            let shard = text_of((*error).table_name).and_then(|name| self.shard_named(&name));
+            if let Some((shard, schema)) = shard {
+                (*error).table_name = kept(&shard);
+                (*error).schema_name = kept(&schema);
             }
             pg_sys::MemoryContextSwitchTo(before);
             Failure { error, line, place: null_mut() }
@@ -357,14 +351,27 @@ impl Crew {
         None
     }
 
-    /// Staging tables are called by the name of the table, as PostgreSQL does
-    /// with shards when it routes rows.
+    /// Staging tables are called by the names of their shards.
     fn retell(&self, text: &str) -> String {
         let mut told = text.to_owned();
         while let Some(name) = self.name_in(&told) {
-            told = told.replace(&name, &self.root_name);
+            let Some((shard, _)) = self.shard_named(&name) else { break };
+            told = told.replace(&name, &shard);
         }
         told
+    }
+
+    /// The shard's name and schema.
+    fn shard_named(&self, staging: &str) -> Option<(String, String)> {
+        let name = self.name_in(staging).filter(|name| name == staging)?;
+        let oid = name.strip_prefix("load_")?.split('_').next()?.parse::<u32>().ok()?;
+        // SAFETY: look-ups in the server's caches; the shard is locked.
+        unsafe {
+            let oid = pg_sys::Oid::from(oid);
+            let shard = text_of(pg_sys::get_rel_name(oid))?;
+            let schema = text_of(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid)))?;
+            Some((shard, schema))
+        }
     }
 
     /// Lets go of the workers.
