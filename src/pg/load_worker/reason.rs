@@ -40,7 +40,7 @@ impl Reason {
             Self::Header => "the header is to be compared with the columns",
             Self::InTransaction => "the transaction has changed tables, which workers could not see",
             Self::Isolation => "the transaction's isolation is above READ COMMITTED",
-            Self::NotAlone => "the COPY is not a statement of its own, or a cursor is open",
+            Self::NotAlone => "the COPY is not a statement of its own, or a cursor is open on the table",
             Self::Decoding => "a logical replication slot would miss the rows",
             Self::Trigger => "a trigger, a foreign key or row security of the table concerns the rows",
             Self::Index => "the table has indexes already",

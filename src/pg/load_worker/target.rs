@@ -218,7 +218,7 @@ unsafe fn session_allows(top_level: bool) -> Result<(), Reason> {
             return Err(Reason::Refused);
         }
         let is_outermost = pg_sys::GetCurrentTransactionNestLevel() == 1;
-        if !top_level || !is_outermost || !pg_sys::ThereAreNoReadyPortals() {
+        if !top_level || !is_outermost {
             return Err(Reason::NotAlone);
         }
         if pg_sys::XactIsoLevel != pg_sys::XACT_READ_COMMITTED as i32 {
@@ -386,6 +386,10 @@ unsafe fn leaf_allows(leaf: pg_sys::Relation) -> Result<(), Reason> {
     // SAFETY: the relation's own description.
     unsafe {
         let form = &*(*leaf).rd_rel;
+        // Open here, and in a cursor.
+        if (*leaf).rd_refcnt > 1 {
+            return Err(Reason::NotAlone);
+        }
         let is_heap = form.relkind as u8 == pg_sys::RELKIND_RELATION
             && std::ptr::eq((*leaf).rd_tableam, pg_sys::GetHeapamTableAmRoutine());
         if !is_heap || form.relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
