@@ -14,6 +14,8 @@ run() { psql -qAtX -v ON_ERROR_STOP=1 "$@"; }
 run -d postgres -c 'CREATE DATABASE load' -c 'CREATE ROLE loader NOLOGIN' -c 'CREATE ROLE keeper'
 export PGDATABASE=load
 run -c 'CREATE EXTENSION pg_presplit' -c 'CREATE SCHEMA crew' -c 'CREATE SCHEMA root' -c 'GRANT USAGE ON SCHEMA crew, root TO loader, keeper'
+# A database that had no extension is left alone for a minute.
+cluster_restart load
 
 # sharded NAME COLUMNS STRATEGY KEY BOUNDS [SQL]: a table of shards in both schemas; further SQL runs in both.
 sharded() {
