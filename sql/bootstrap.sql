@@ -93,6 +93,16 @@ CREATE TABLE presplit.sharded_tables (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE TABLE presplit.staging_tables (
+    staging            oid PRIMARY KEY,
+    shard              oid NOT NULL,
+    load               bigint NOT NULL,
+    leader_pid         integer NOT NULL,
+    leader_transaction text,
+    server_start       timestamptz NOT NULL,
+    created_at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 CREATE TABLE presplit.sampled_columns (
     relation  regclass NOT NULL,
     attribute smallint NOT NULL,

@@ -151,6 +151,15 @@ COMMENT ON COLUMN presplit.restore_log.rows_loaded IS 'rows that a COPY brought'
 COMMENT ON COLUMN presplit.restore_log.logged_by IS 'role that restored';
 COMMENT ON COLUMN presplit.restore_log.at IS 'when';
 
+COMMENT ON TABLE presplit.staging_tables IS 'tables that hold rows of a COPY until they take their shards'' places';
+COMMENT ON COLUMN presplit.staging_tables.staging IS 'the table';
+COMMENT ON COLUMN presplit.staging_tables.shard IS 'the shard that the rows belong to';
+COMMENT ON COLUMN presplit.staging_tables.load IS 'number of the transaction of the COPY';
+COMMENT ON COLUMN presplit.staging_tables.leader_pid IS 'process id of its session';
+COMMENT ON COLUMN presplit.staging_tables.leader_transaction IS 'virtual transaction id of the COPY; while it is held, the COPY goes on';
+COMMENT ON COLUMN presplit.staging_tables.server_start IS 'start of the server that the ids belong to';
+COMMENT ON COLUMN presplit.staging_tables.created_at IS 'when the table was made';
+
 COMMENT ON TABLE presplit.sampled_columns IS 'sampled values of key columns, written down by the worker';
 COMMENT ON COLUMN presplit.sampled_columns.relation IS 'the table';
 COMMENT ON COLUMN presplit.sampled_columns.attribute IS 'number of the column';

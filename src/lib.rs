@@ -95,6 +95,7 @@ pub extern "C-unwind" fn _PG_init() {
     pg::error::without_backtraces();
     pg::guc::declare();
     operations::restore::install();
+    operations::load_workers::install();
     pg::sample::install();
     operations::worker::register();
 }

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("planning::workload", &["model"]),
     ("planning::forecast", &["model"]),
     ("planning::routing", &["model"]),
+    ("planning::load", &["model"]),
     ("planning::reshard", &["model"]),
     ("planning::provision", &["model"]),
     ("planning::proposal", &["model", "planning::workload", "planning::forecast"]),

@@ -201,6 +201,17 @@ pub fn mark_sharded(relation: &QualifiedName, proposal_id: i64) -> Result<(), Er
     })
 }
 
+/// Whether a table was created in shards.
+pub fn is_sharded(table: pgrx::pg_sys::Oid) -> Result<bool, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<bool>(
+            "SELECT EXISTS (SELECT FROM presplit.sharded_tables WHERE relation = $1::oid::regclass)",
+            &[table.into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
 /// The name of the current user, before any change of role of ours.
 pub fn current_user() -> Result<String, ErrorReport> {
     spi::one::<String>("SELECT pg_catalog.text(current_user)", &[]).map(Option::unwrap_or_default)

@@ -17,4 +17,5 @@ pub mod readings;
 pub mod relations;
 pub mod samples;
 pub mod settings;
+pub mod staging;
 pub mod statistics;

@@ -13,6 +13,7 @@ pub mod dump;
 pub mod finding;
 pub mod key;
 pub mod layout;
+pub mod load;
 pub mod name;
 pub mod profile;
 mod profile_laws;

@@ -15,6 +15,9 @@ pub enum SqlState {
     InvalidParameterValue,
     /// 22P04
     BadCopyFileFormat,
+    ConnectionFailure,
+    ProtocolViolation,
+    SystemError,
     /// 22032
     InvalidJsonText,
     /// 25001
@@ -64,6 +67,9 @@ impl SqlState {
             Self::NullValueNotAllowed => "22004",
             Self::InvalidParameterValue => "22023",
             Self::BadCopyFileFormat => "22P04",
+            Self::ConnectionFailure => "08006",
+            Self::ProtocolViolation => "08P01",
+            Self::SystemError => "58000",
             Self::InvalidJsonText => "22032",
             Self::ActiveSqlTransaction => "25001",
             Self::ReadOnlySqlTransaction => "25006",

@@ -139,6 +139,14 @@ pub const SETTINGS: &[Setting] = &[
         effect: "Zero takes the smaller of the cores and the free worker slots less two.",
     },
     Setting {
+        name: "load_workers_min_size",
+        kind: Kind::Int { default: 65_536, min: 0, max: i32::MAX },
+        unit: Unit::Kilobytes,
+        context: Context::User,
+        meaning: "Minimum size of the rows of a COPY that load workers are started for.",
+        effect: "Smaller ones are loaded in the session.",
+    },
+    Setting {
         name: "max_replica_lag",
         kind: Kind::Int { default: 10, min: 0, max: 86_400 },
         unit: Unit::Seconds,

@@ -10,6 +10,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::catalog::arming;
 use crate::catalog::proposals::Stored;
 use crate::catalog::relations;
+use crate::catalog::staging;
 use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::layout::Layout;
@@ -183,9 +184,24 @@ pub fn shards(relation: Option<u32>) -> Result<Vec<Finding>, ErrorReport> {
     found.extend(with_pinned_search_path(|| later::lacking(relation, None))?);
     if relation.is_none() {
         check_sampling(&mut found);
+        check_leftovers(&mut found)?;
     }
     found.sort_by_key(|finding| finding.severity);
     Ok(found)
+}
+
+/// Tables with rows of loads that are over.
+fn check_leftovers(found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
+    let count = staging::count_leftovers()?;
+    if count > 0 {
+        found.push(Finding::new(
+            Severity::Warning,
+            "presplit.staging_tables",
+            format!("{count} tables hold rows of a COPY that is over"),
+            "The background worker drops them at its next turn, or the next COPY by load workers does.",
+        ));
+    }
+    Ok(())
 }
 
 fn is_worker_there() -> Result<bool, ErrorReport> {

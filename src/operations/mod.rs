@@ -12,6 +12,8 @@ pub mod convert;
 pub mod foresee;
 pub mod growth;
 pub mod later;
+pub mod load;
+pub mod load_workers;
 pub mod provision;
 pub mod rephrase;
 pub mod restore;

@@ -20,6 +20,7 @@ use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
 use crate::operations::later;
+use crate::operations::load;
 use crate::operations::provision::server_major;
 use crate::pg::error;
 use crate::pg::guc;
@@ -49,6 +50,8 @@ fn may_concern(statement: &Utility) -> bool {
     let named = |table: &QualifiedName| statement.relations().contains(&table);
     match statement {
         Utility::CreateTable(create) if create.partition_of.is_some() => true,
+        // Also of tables that are armed no more.
+        Utility::CopyFrom { .. } => true,
         Utility::OnIndex { index, .. } => armed.iter().any(|table| table.schema == index.schema),
         _ => armed.iter().any(|table| named(table) || statement.takes_all_of(&table.schema)),
     }
@@ -64,6 +67,9 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
     if !guc::on("restore_hook") {
         return Ok(None);
     }
+    if let Utility::CopyFrom { relation, .. } = statement {
+        return load::decide(relation);
+    }
     let names = arming::names()?;
     let mut concerned = Vec::new();
     for relation in meant(statement, &names)? {
@@ -78,8 +84,8 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         return Ok(later::is_awaited(statement)?.then(|| vec![Work::unchanged()]));
     }
     let mut all: Vec<Work> = Vec::new();
-    // A COPY is logged when it is done; an index needs a tablespace that a partitioned one may have.
-    let mut changed = matches!(statement, Utility::CopyFrom { .. } | Utility::CreateIndex(_));
+    // An index needs a tablespace that a partitioned one may have.
+    let mut changed = matches!(statement, Utility::CreateIndex(_));
     for table in &concerned {
         let on_shards = on_shards(statement, &table.relation)?;
         let armed = Armed {
@@ -325,6 +331,7 @@ fn executed(original: &str, work: &[Work], table: &Concerned) -> String {
             // The block that takes default grants from the shards says nothing to a reader.
             Work::Sql(sql) if *sql == ddl::revoke_grants(&table.relation, false) => continue,
             Work::Sql(sql) => sql.clone(),
+            Work::Load => original.to_owned(),
         };
         if lines.len() > NAMED_MAX {
             more += 1;
@@ -367,18 +374,7 @@ fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), E
             }
             Ok(())
         }
-        Utility::CopyFrom { relation, .. } => match arming::find(relation)? {
-            Some(arming) => arming::log(&Rewritten {
-                relation,
-                proposal_id: arming.proposal_id,
-                kind: statement.kind(),
-                original,
-                executed: original,
-                note: &format!("{processed} rows routed by PostgreSQL in the session"),
-                rows_loaded: i64::try_from(processed).ok(),
-            }),
-            None => Ok(()),
-        },
+        Utility::CopyFrom { relation, .. } => load::finished(relation, original, processed),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What the background worker does in a database at each tick: it records
 //! sizes, so that growth can be forecast, what the statements did, so that
-//! their weights are those of the last days, and writes sampled values down.
+//! their weights are those of the last days, drops what loads have left behind, and
+//! writes sampled values down.
 
 use pgrx::debug1;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -8,6 +9,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::catalog::history;
 use crate::catalog::readings;
 use crate::catalog::samples;
+use crate::operations::load_workers;
 use crate::pg::context::in_subtransaction;
 use crate::pg::context::with_settings;
 use crate::pg::error;
@@ -21,7 +23,8 @@ pub fn register() {
 /// One after the other; what one cannot do now does not keep another from its
 /// own. Samples come last: once they are taken out of shared memory, the less
 /// there is that can still fail, the better.
-const CHORES: &[fn() -> Result<(), ErrorReport>] = &[sizes, statements, samples::fold];
+const CHORES: &[fn() -> Result<(), ErrorReport>] =
+    &[sizes, statements, load_workers::clean_up, samples::fold];
 
 fn tick() {
     // Sizes are read under ACCESS SHARE: rather no reading than waiting long

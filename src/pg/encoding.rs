@@ -63,3 +63,16 @@ pub fn database_is_utf8() -> bool {
     // SAFETY: reads a setting of the backend.
     unsafe { pg_sys::GetDatabaseEncoding() == Encoding::UTF8.0 }
 }
+
+/// The name of an encoding by its number; empty if there is none.
+#[must_use]
+pub fn name(number: i32) -> String {
+    // SAFETY: the function reads an integer and returns a name of the server's memory.
+    unsafe {
+        let number = pg_sys::Datum::from(number);
+        let name = pgrx::direct_function_call_as_datum(pg_sys::PG_encoding_to_char, &[Some(number)]);
+        name.map_or_else(String::new, |name| {
+            std::ffi::CStr::from_ptr(name.cast_mut_ptr()).to_string_lossy().into_owned()
+        })
+    }
+}

@@ -64,11 +64,16 @@ pub fn raise(error: ErrorReport) -> ! {
     match failed.unwrap_or_report() {}
 }
 
-const fn code(state: SqlState) -> PgSqlErrorCode {
+/// The server's own name of a SQLSTATE.
+#[must_use]
+pub const fn code(state: SqlState) -> PgSqlErrorCode {
     match state {
         SqlState::FeatureNotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         SqlState::NullValueNotAllowed => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
         SqlState::InvalidParameterValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        SqlState::ConnectionFailure => PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE,
+        SqlState::ProtocolViolation => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
+        SqlState::SystemError => PgSqlErrorCode::ERRCODE_SYSTEM_ERROR,
         SqlState::BadCopyFileFormat => PgSqlErrorCode::ERRCODE_BAD_COPY_FILE_FORMAT,
         SqlState::InvalidJsonText => PgSqlErrorCode::ERRCODE_INVALID_JSON_TEXT,
         SqlState::ActiveSqlTransaction => PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,

@@ -23,8 +23,12 @@ use crate::model::utility::Utility;
 use crate::pg::context::close_settings;
 use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::copy;
 use crate::pg::edit;
 use crate::pg::error::raise;
+use crate::pg::load_worker::attempt;
+use crate::pg::load_worker::attempt::Outcome;
+use crate::pg::load_worker::target::copy_into;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
@@ -41,6 +45,8 @@ pub enum Work {
     OnPart { command: Option<usize>, relation: QualifiedName, name: String },
     /// A statement of ours, under a pinned search_path.
     Sql(String),
+    /// A COPY whose rows are batched by shard if that changes nothing else.
+    Load,
 }
 
 impl Work {
@@ -246,6 +252,22 @@ unsafe extern "C-unwind" fn process_utility(
                     };
                     inner.pass(statement, false);
                 }
+                Step::Load => {
+                    let top_level = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
+                    if let Outcome::InSession { started, .. } =
+                        attempt::attempt(statement, top_level, completion)
+                    {
+                        let source = attempt::source(started);
+                        let reason = copy::load(statement, query, completion, source);
+                        if reason.is_some() && started {
+                            attempt::in_session(statement, completion);
+                        } else if reason.is_some() {
+                            call.pass(statement, read_only);
+                        }
+                        pgrx_extern_c_guard(attempt::end_source);
+                        copy::set_outcome(reason);
+                    }
+                }
                 Step::Nothing => {}
             }
         }
@@ -307,7 +329,11 @@ struct Decided {
 
 impl Decided {
     fn is_unchanged(&self) -> bool {
-        matches!(self.work.as_slice(), [Work::Statement { command: None, edits }] if edits.is_empty())
+        match self.work.as_slice() {
+            [Work::Statement { command: None, edits }] => edits.is_empty(),
+            [Work::Load] => true,
+            _ => false,
+        }
     }
 }
 
@@ -322,7 +348,8 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
             return None;
         }
         let handler = HANDLER.get()?;
-        if (handler.idle)() && !makes_partition(node) {
+        // Rows also come into tables that are armed no more.
+        if (handler.idle)() && !makes_partition(node) && copy_into(node).is_none() {
             return None;
         }
         let _guard = Inside::enter();
@@ -368,6 +395,7 @@ unsafe fn extension_stays() -> bool {
 enum Step {
     Statement { statement: *mut pg_sys::PlannedStmt, read_only: bool },
     OnShard { statement: *mut pg_sys::PlannedStmt },
+    Load,
     Nothing,
 }
 
@@ -403,6 +431,7 @@ unsafe fn prepare(statement: *mut pg_sys::PlannedStmt, read_only: bool, work: &[
                 edit::redirect_to_part((*copy).utilityStmt, relation, name);
                 Step::OnShard { statement: copy }
             }
+            Work::Load => Step::Load,
             Work::Sql(sql) => {
                 if let Err(error) = with_pinned_search_path(|| spi::run(sql, &[])) {
                     raise(error);

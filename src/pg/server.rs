@@ -40,3 +40,10 @@ pub fn in_parallel_mode() -> bool {
 pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
+
+/// The number of the current transaction, which it gets now if it had none;
+/// no other transaction of this server ever has it.
+pub fn transaction_id() -> u64 {
+    // SAFETY: in a transaction, as all callers are.
+    unsafe { pg_sys::GetTopFullTransactionId().value }
+}

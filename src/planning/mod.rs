@@ -13,6 +13,7 @@
 
 pub mod backup;
 pub mod forecast;
+pub mod load;
 pub mod proposal;
 pub mod provision;
 pub mod routing;

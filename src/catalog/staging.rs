@@ -1,0 +1,151 @@
+//! The register of staging tables: which load made each, and whether that
+//! load is still going on.
+//!
+//! A row is written in the transaction that makes the table, and deleted in
+//! the one that puts it into its place or drops it.
+
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+use serde::Deserialize;
+
+use crate::pg::context::as_extension_owner;
+use crate::pg::spi;
+
+/// Writes down a staging table of the load that the session of this process
+/// id leads, in its current transaction.
+pub fn register(load: u64, leader_pid: i32, shard: Oid, staging: Oid) -> Result<(), ErrorReport> {
+    as_extension_owner(|| {
+        spi::run(
+            "INSERT INTO presplit.staging_tables (staging, shard, load, leader_pid, leader_transaction, server_start)
+             SELECT $1, $2, $3, $4,
+                    (SELECT l.virtualtransaction FROM pg_locks AS l
+                     WHERE l.pid = $4 AND l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' LIMIT 1),
+                    pg_postmaster_start_time()",
+            &[staging.into(), shard.into(), (load as i64).into(), leader_pid.into()],
+        )
+        .map(|_| ())
+    })
+}
+
+/// Forgets the staging tables of a load that took their places.
+pub fn forget(load: u64) -> Result<(), ErrorReport> {
+    as_extension_owner(|| {
+        spi::run("DELETE FROM presplit.staging_tables WHERE load = $1", &[(load as i64).into()]).map(|_| ())
+    })
+}
+
+/// A table that its load has left behind.
+#[derive(Debug, Deserialize)]
+pub struct Leftover {
+    pub staging: u32,
+}
+
+/// Takes the rows of loads that are over, however they ended. A load that has
+/// just committed deletes its own rows, for which this one waits.
+pub fn take_leftovers() -> Result<Vec<Leftover>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::rows::<Leftover>(
+            "WITH over AS (
+                 SELECT s.staging FROM presplit.staging_tables AS s
+                 WHERE s.server_start <> pg_postmaster_start_time()
+                    OR NOT EXISTS (
+                        SELECT FROM pg_locks AS l
+                        WHERE l.pid = s.leader_pid AND l.locktype = 'virtualxid'
+                          AND l.virtualtransaction = s.leader_transaction)
+                 FOR UPDATE SKIP LOCKED),
+             gone AS (
+                 DELETE FROM presplit.staging_tables AS s USING over WHERE s.staging = over.staging
+                 RETURNING s.staging)
+             SELECT jsonb_build_object('staging', staging::oid::bigint)::text FROM gone",
+            &[],
+        )
+    })
+}
+
+/// How many tables loads have left behind that are over.
+pub fn count_leftovers() -> Result<i64, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<i64>(
+            "SELECT count(*) FROM presplit.staging_tables AS s
+             WHERE s.server_start <> pg_postmaster_start_time()
+                OR NOT EXISTS (
+                    SELECT FROM pg_locks AS l
+                    WHERE l.pid = s.leader_pid AND l.locktype = 'virtualxid'
+                      AND l.virtualtransaction = s.leader_transaction)",
+            &[],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
+/// Whether any staging table is written down; the cheap first question.
+pub fn any() -> Result<bool, ErrorReport> {
+    as_extension_owner(|| spi::one::<bool>("SELECT EXISTS (SELECT FROM presplit.staging_tables)", &[]))
+        .map(Option::unwrap_or_default)
+}
+
+/// Whether checks or generated columns of these tables, or checks of their
+/// columns' types, call anything but PostgreSQL's own functions, or name the
+/// table itself or its whole row.
+pub fn has_foreign_expressions(tables: &[Oid]) -> Result<bool, ErrorReport> {
+    let tables: Vec<Oid> = tables.to_vec();
+    spi::one::<bool>(
+        "WITH expressions AS (
+             SELECT 'pg_constraint'::regclass AS class, c.oid FROM pg_constraint AS c
+             WHERE c.conrelid = ANY ($1) AND c.contype = 'c'
+             UNION ALL
+             SELECT 'pg_attrdef'::regclass, d.oid FROM pg_attrdef AS d
+             JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+             WHERE d.adrelid = ANY ($1) AND a.attgenerated <> '')
+         SELECT EXISTS (
+             SELECT FROM expressions AS e JOIN pg_depend AS d ON d.classid = e.class AND d.objid = e.oid
+             WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass))
+          OR EXISTS (
+             SELECT FROM pg_constraint AS c WHERE c.conrelid = ANY ($1) AND c.contype = 'c'
+               AND c.conbin::text ~ ':varattno (-|0)')
+          OR EXISTS (
+             SELECT FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+             WHERE d.adrelid = ANY ($1) AND a.attgenerated <> '' AND d.adbin::text ~ ':varattno (-|0)')
+          OR EXISTS (
+             SELECT FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+             LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typlen = -1
+             WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+               AND (t.typtype IN ('d', 'c') OR e.typtype IN ('d', 'c')))",
+        &[tables.into()],
+    )
+    .map(Option::unwrap_or_default)
+}
+
+/// Keeps other loads into a table out until the transaction ends; whether it could.
+pub fn enter(table: Oid) -> Result<bool, ErrorReport> {
+    spi::one::<bool>(
+        "SELECT pg_try_advisory_xact_lock(hashtext('presplit.load'), $1::oid::bigint::bit(32)::int)",
+        &[table.into()],
+    )
+    .map(Option::unwrap_or_default)
+}
+
+/// Whether a logical replication slot reads this database: it would find no
+/// rows in files that are put in place.
+pub fn is_decoded() -> Result<bool, ErrorReport> {
+    spi::one::<bool>(
+        "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database())",
+        &[],
+    )
+    .map(Option::unwrap_or_default)
+}
+
+/// Background workers that run: those of loads, and all.
+pub fn running_workers(of_loads: &str) -> Result<(i64, i64), ErrorReport> {
+    let rows = as_extension_owner(|| {
+        spi::rows::<(i64, i64)>(
+        "SELECT jsonb_build_array(count(*) FILTER (WHERE backend_type = $1), count(*))::text
+         FROM pg_stat_activity
+         WHERE backend_type NOT IN ('client backend', 'autovacuum launcher', 'autovacuum worker', 'checkpointer',
+             'background writer', 'walwriter', 'walsender', 'startup', 'walreceiver', 'archiver', 'walsummarizer',
+             'io worker', 'slotsync worker', 'standalone backend')",
+        &[of_loads.into()],
+    )
+    })?;
+    Ok(rows.into_iter().next().unwrap_or_default())
+}

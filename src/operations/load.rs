@@ -1,0 +1,56 @@
+//! COPY into sharded tables: which of them are batched by shard in the
+//! session or loaded by workers, and what the report of an armed one says of it.
+//!
+//! The rows themselves are `pg::copy`'s. A table that this extension has
+//! neither armed nor created in shards is never touched.
+
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::arming;
+use crate::catalog::arming::Rewritten;
+use crate::model::name::QualifiedName;
+use crate::pg::copy;
+use crate::pg::hook::Work;
+use crate::pg::load_worker::attempt;
+use crate::pg::load_worker::attempt::Ended;
+use crate::pg::load_worker::reason::Reason;
+
+/// What to do about a COPY into a relation; none = leave it alone.
+pub fn decide(relation: &QualifiedName) -> Result<Option<Vec<Work>>, ErrorReport> {
+    // A look into the server's caches spares every other COPY our look-ups.
+    let Some(table) = copy::partitioned_table(relation) else { return Ok(None) };
+    let ours = arming::is_sharded(table)? || arming::find(relation)?.is_some();
+    Ok(ours.then(|| vec![Work::Load]))
+}
+
+/// Counts the rows of a COPY in the report of an armed table.
+pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(), ErrorReport> {
+    let Some(arming) = arming::find(relation)? else { return Ok(()) };
+    let note = match attempt::ended() {
+        Some(Ended::ByWorkers { workers: 1 }) => format!("{rows} rows loaded by 1 worker"),
+        Some(Ended::ByWorkers { workers }) => format!("{rows} rows loaded by {workers} workers"),
+        Some(Ended::InSession(reason)) if reason != Reason::Small => {
+            format!("{}; no workers, because {}", in_session(rows), reason.text())
+        }
+        _ => in_session(rows),
+    };
+    arming::log(&Rewritten {
+        relation,
+        proposal_id: arming.proposal_id,
+        kind: "COPY",
+        original,
+        executed: original,
+        note: &note,
+        rows_loaded: i64::try_from(rows).ok(),
+    })
+}
+
+/// What the report says of rows that the session itself has loaded.
+fn in_session(rows: u64) -> String {
+    match copy::outcome() {
+        None => format!("{rows} rows batched by shard in the session"),
+        Some(reason) => {
+            format!("{rows} rows routed by PostgreSQL in the session, because {}", reason.text())
+        }
+    }
+}

@@ -1,0 +1,289 @@
+#!/usr/bin/env bash
+# COPY into a sharded table by load workers, against PostgreSQL's own COPY into a twin of it: the same rows, tags and
+# errors. Then everything that can go wrong while it runs: none of the rows or all of them, nothing left, nothing waits.
+set -euo pipefail
+. "$(dirname "$0")/../lib/cluster.sh"
+. "$(dirname "$0")/../lib/checks.sh"
+version=$1
+
+cluster_start load "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'load'" "presplit.worker_naptime = 1" \
+    "autovacuum = off" "max_worker_processes = 12" "presplit.load_workers = 2" "presplit.load_workers_min_size = '1kB'"
+cluster_use load
+tmp=$(cluster_tmp load)
+run() { psql -qAtX -v ON_ERROR_STOP=1 "$@"; }
+run -d postgres -c 'CREATE DATABASE load' -c 'CREATE ROLE loader NOLOGIN' -c 'CREATE ROLE keeper'
+export PGDATABASE=load
+run -c 'CREATE EXTENSION pg_presplit' -c 'CREATE SCHEMA crew' -c 'CREATE SCHEMA root' -c 'GRANT USAGE ON SCHEMA crew, root TO loader, keeper'
+# A database that had no extension is left alone for a minute.
+cluster_restart load
+
+# sharded NAME COLUMNS STRATEGY KEY BOUNDS [SQL]: a table of shards in both schemas; further SQL runs in both.
+sharded() {
+    local schema
+    for schema in crew root; do
+        run >/dev/null <<SQL
+SET search_path = $schema, public;
+CREATE TABLE $1 ($2);
+CREATE TEMP TABLE made AS SELECT register_proposal('$schema.$1', '$3', '$4', '$5') AS id;
+DROP TABLE $1;
+SELECT count(*) FROM create_shards((SELECT id FROM made));
+CREATE TABLE $1 ($2);
+${6:-}
+SQL
+    done
+}
+way() { # SCHEMA SCRIPT: all that psql prints, every field of an error
+    local hook=on
+    [[ $1 == crew ]] || hook=off
+    {
+        echo "SET search_path = $1, public; SET presplit.restore_hook = $hook; SET timezone = 'UTC';"
+        printf '\\set VERBOSITY verbose\n\\set SHOW_CONTEXT always\n\\set QUIET off\n'
+        cat "$2"
+    } | psql -AtX 2>&1 | sed -E "s/\b$1\./SCHEMA./g; s/^(SCHEMA NAME:  )$1/\1SCHEMA/; s/psql:<stdin>:[0-9]+: //; /^LOCATION:/d" | grep -vxF SET || true
+}
+contents() { # SCHEMA TABLE
+    run -c "SET search_path = $1, public" -c "SELECT tableoid::regclass, x.* FROM $2 AS x ORDER BY tableoid::regclass::text, x::text"
+}
+note() { # TABLE: how its last COPY went
+    run -c "SELECT regexp_replace(note, '^[0-9]+ rows ', '') FROM presplit.restore_report WHERE relation = 'crew.$1' AND statement_kind = 'COPY' ORDER BY at DESC LIMIT 1"
+}
+# twins NAME TABLE HOW: the script on standard input does the same to both tables.
+twins() {
+    local name=$1 table=$2 how=$3 here there
+    run -c "TRUNCATE crew.$table, root.$table"
+    cat >"$tmp/script.sql"
+    here=$(way crew "$tmp/script.sql")
+    there=$(way root "$tmp/script.sql")
+    if [[ $here != "$there" ]]; then
+        not_ok "$name" "$(diff <(echo "$there") <(echo "$here") | head -n 20)"
+    elif [[ $(contents crew "$table") != "$(contents root "$table")" ]]; then
+        not_ok "$name" "rows differ: $(diff <(contents root "$table") <(contents crew "$table") | head -n 10)"
+    elif [[ $how == error ]]; then
+        if grep -q '^ERROR' <<<"$here"; then ok "$name"; else not_ok "$name" "no error: $here"; fi
+    elif [[ $(note "$table") != *"$how"* ]]; then
+        not_ok "$name" "it was $(note "$table"): $here"
+    else
+        ok "$name"
+    fi
+}
+nothing_left() { # NAME
+    becomes "$1: nothing is left" "0|0" load 20 -d load -c \
+        "SELECT (SELECT count(*) FROM presplit.staging_tables), (SELECT count(*) FROM pg_class WHERE relname ~ '^load_[0-9]+_[0-9a-f]+$')"
+}
+settle() { # waits for the workers of the last load
+    becomes "$1: no worker stays" 0 load 20 -d load -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit load worker'"
+}
+
+# The same rows ----------------------------------------------------------------------------------------------------
+sharded t "gone int, id bigint NOT NULL, name text, at timestamptz NOT NULL, amount numeric(12,2), tags text[], body jsonb,
+    flag boolean, twice bigint GENERATED ALWAYS AS (id * 2) STORED,
+    CONSTRAINT amount_positive CHECK (amount >= 0)" hash '{id}' '{"modulus": 16}' "ALTER TABLE t DROP COLUMN gone;"
+columns="id, name, at, amount, tags, body, flag"
+rows() { # FROM TO [OPTIONS]
+    run -c "COPY (SELECT i AS id, CASE WHEN i % 7 = 0 THEN NULL WHEN i % 5 = 0 THEN E'tab\\tback\\\\slash\\nline' ELSE 'n' || i END AS name,
+        timestamptz '2024-01-01' + i * interval '1 hour' AS at, CASE WHEN i % 3 > 0 THEN i END::numeric AS amount, ARRAY['a', NULL, i::text] AS tags,
+        jsonb_build_object('k', repeat(md5(i::text), CASE WHEN i % 997 = 0 THEN 9000 ELSE 1 END)) AS body, i % 2 = 0 AS flag
+        FROM generate_series($1, $2) AS i) TO STDOUT ${3:-}"
+}
+{ echo "COPY t ($columns) FROM STDIN;"; rows 1 20000; echo '\.'; } | twins "text from the client" t "loaded by 2 workers"
+nothing_left "after a load"
+same "the rows are frozen, in files of their own" "t|t" "$(run -c "SELECT bool_and(age(relfrozenxid) < 1000 AND pg_relation_size(oid) > 0),
+    bool_and(reltoastrelid::regclass::text = 'pg_toast.pg_toast_' || oid) FROM pg_class WHERE oid IN (SELECT relid FROM pg_partition_tree('crew.t') WHERE isleaf)")"
+{ echo "COPY t ($columns) FROM STDIN WITH (FORMAT csv, HEADER);"; rows 1 5000 "WITH (FORMAT csv, HEADER)"; echo '\.'; } | twins "CSV with a header and newlines within quotes" t "loaded by 2 workers"
+rows 1 5000 "WITH (DELIMITER '|', NULL 'none')" >"$tmp/rows"
+chmod a+r "$tmp/rows"
+echo "COPY t ($columns) FROM '$tmp/rows' WITH (DELIMITER '|', NULL 'none');" | twins "a file with options" t "loaded by 2 workers"
+echo "COPY t ($columns) FROM PROGRAM 'cat $tmp/rows' WITH (DELIMITER '|', NULL 'none');" | twins "a program" t "loaded by 2 workers"
+echo "COPY t ($columns) FROM PROGRAM 'cat $tmp/rows; exit 3' WITH (DELIMITER '|', NULL 'none');" | twins "a program that fails" t error
+printf "SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Tokyo';\nCOPY t (id, at, name) FROM STDIN;\n%s\\.\n" "$(for i in {1..200}; do printf '%s\t31/01/2024 12:00\tn%s\\n' "$i" "$i"; done)" |
+    sed 's/\\n/\n/g' | twins "the session's own settings" t "loaded by 2 workers"
+echo "BEGIN; COPY t (id, at) FROM PROGRAM 'yes | head -n 300 | sed ''s/.*/7\tnow/'''; SELECT count(*) FROM t WHERE at <> now(); ROLLBACK;" | sed 's/\\t/\t/' >"$tmp/now.sql"
+twins "now is the session's now" t "" <"$tmp/now.sql"
+nothing_left "after a rollback"
+sharded r "at timestamptz, id bigint, note text" range_hash '{at,id}' \
+    '{"split_points": ["2024-02-01", "2024-03-01"], "modulus": 3, "default": true}'
+{ echo "COPY r FROM STDIN;"; run -c "COPY (SELECT CASE WHEN i % 50 > 0 THEN timestamptz '2024-01-01' + i * interval '1 minute' END, i, 'x' FROM generate_series(1, 150000, 7) AS i) TO STDOUT"; echo '\.'; } |
+    twins "two levels, and nulls in the default" r "loaded by 2 workers"
+
+# Errors, to the last word -----------------------------------------------------------------------------------------
+bad() { # NAME ROW [COPY options] [LINE]
+    { echo "COPY t (id, name, at, amount) FROM STDIN${3:-};"
+        for ((i = 1; i <= 400; i++)); do
+            if ((i == ${4:-250})); then printf '%b\n' "$2"; else printf '%s\tname %s\t2024-01-01\t1\n' "$i" "$i"; fi
+        done
+        echo '\.'
+    } | twins "$1" t error
+}
+bad "a bad value in the middle" '9\ta\t2024-01-01\tzzz'
+bad "in the first row" '9\ta\tyesterdays\t1' '' 1
+bad "in the last row" '9\ta\tyesterdays\t1' '' 400
+bad "a bad key" 'nine\ta\t2024-01-01\t1'
+bad "a key that is too large" '99999999999999999999\ta\t2024-01-01\t1'
+bad "a null where none may be" '9\ta\t\\N\t1'
+bad "a check" '9\ta\t2024-01-01\t-1'
+bad "a column too few" '9\ta'
+bad "a column too many" '9\ta\t2024-01-01\t1\tx'
+bad "bytes that are no characters" '9\t\xff\t2024-01-01\t1'
+bad "a carriage return" '9\ta\r\t2024-01-01\t1'
+sharded p "id bigint, note text" range '{id}' '{"split_points": ["100", "1000"], "default": false}' "DROP TABLE IF EXISTS nothing;"
+run -c "DO \$\$ DECLARE part text; BEGIN FOR part IN SELECT c.oid::regclass FROM pg_class AS c JOIN pg_inherits AS i ON i.inhrelid = c.oid
+    WHERE i.inhparent IN ('crew.p'::regclass, 'root.p'::regclass) AND pg_get_expr(c.relpartbound, c.oid) ~ 'MAXVALUE' LOOP EXECUTE 'DROP TABLE ' || part; END LOOP; END \$\$"
+{ echo "COPY p FROM STDIN;"; for ((i = 1; i <= 300; i++)); do printf '%s\tx\n' $((i == 200 ? 5000 : i)); done; echo '\.'; } | twins "no shard for a row" p error
+nothing_left "after errors"
+settle "after errors"
+
+# Rights -----------------------------------------------------------------------------------------------------------
+run -c 'GRANT INSERT ON crew.t, root.t TO loader' -c 'GRANT loader TO postgres'
+{ echo "SET ROLE loader; COPY t ($columns) FROM STDIN;"; rows 1 2000; echo '\.'; } | twins "a role that may only insert" t "loaded by 2 workers"
+{ echo "SET ROLE keeper; COPY t ($columns) FROM STDIN;"; rows 1 200; echo '\.'; } | twins "a role that may not" t error
+
+# In the session, and why ------------------------------------------------------------------------------------------
+twin_of() { # NAME REASON BEFORE
+    { echo "$3"; echo "COPY t ($columns) FROM STDIN;"; rows 1 300; echo '\.'; [[ $3 != BEGIN* ]] || echo "COMMIT;"; } | twins "$1" t "$2"
+}
+twin_of "switched off" "parallel_copy is off" "SET presplit.parallel_copy = off;"
+twin_of "few rows" "batched by shard" "SET presplit.load_workers_min_size = '10MB';"
+twin_of "a repeatable read transaction" "above READ COMMITTED" "BEGIN ISOLATION LEVEL REPEATABLE READ;"
+twin_of "a transaction that has changed tables" "the transaction has changed tables" "BEGIN; CREATE TEMP TABLE x (); "
+twin_of "an open cursor" "a cursor is open" "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t;"
+run -c 'TRUNCATE crew.t' -c "INSERT INTO crew.t (id, at) VALUES (1, now())"
+{ rows 1 300; } | run -c "COPY crew.t ($columns) FROM STDIN"
+same "a shard with rows" "301|t" "$(run -c 'SELECT count(*) FROM crew.t')|$(note t | grep -q 'has rows already' && echo t)"
+
+# While others are at it -------------------------------------------------------------------------------------------
+rows 1 60000 >"$tmp/many"
+chmod a+r "$tmp/many"
+run -c 'TRUNCATE crew.t'
+# Observers of every isolation level see none or all. They look at the table as often as they can.
+for level in 'READ COMMITTED' 'REPEATABLE READ' 'SERIALIZABLE'; do
+    (
+        for _ in {1..60}; do
+            echo "BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM crew.t; SELECT pg_sleep(0.02) IS NULL; SELECT count(*) FROM crew.t; COMMIT;"
+        done | psql -qAtX 2>&1 | grep -vx f | sort | uniq -c >"$tmp/seen.${level// /}"
+    ) &
+done
+run -c "BEGIN; COPY crew.t ($columns) FROM '$tmp/many'; SELECT pg_sleep(0.3); COMMIT" >/dev/null
+wait
+for level in READCOMMITTED REPEATABLEREAD SERIALIZABLE; do
+    same "$level sees none or all" "" "$(awk '$2 != 0 && $2 != 60000' "$tmp/seen.$level")"
+done
+same "and all is there" "60000" "$(run -c 'SELECT count(DISTINCT id) FROM crew.t')"
+
+# The report is written by the session, so a hold on it is a way to stop a load right after its swap; a hold on a shard
+# before it. A program that waits stops it in the middle.
+start_load() { # SQL before the COPY; the load waits in its middle until $tmp/go is there
+    rm -f "$tmp/go"
+    run -c 'TRUNCATE crew.t'
+    psql -qAtX -c "${1:-SELECT 1}" -c "COPY crew.t ($columns) FROM PROGRAM 'cat $tmp/many; while [ ! -e $tmp/go ]; do sleep 0.05; done; cat $tmp/rows2'" >"$tmp/load.out" 2>&1 &
+    loading=$!
+    for _ in {1..200}; do
+        [[ $(run -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit load worker'") == 2 ]] && break
+        sleep 0.05
+    done
+    leader=$(run -c "SELECT pid FROM pg_stat_activity WHERE query ~ '^COPY crew.t' AND backend_type = 'client backend'")
+}
+end_load() { touch "$tmp/go"; chmod a+r "$tmp/go"; wait "$loading" || true; }
+rows 60001 60100 >"$tmp/rows2"
+chmod a+r "$tmp/rows2"
+counted() { run -c 'SELECT count(*), count(DISTINCT id) FROM crew.t'; }
+
+start_load
+run -c "INSERT INTO crew.t (id, at) SELECT i, now() FROM generate_series(900001, 900100) AS i"
+end_load
+same "rows that came meanwhile stay, and all of ours" "60200|60200" "$(counted)"
+nothing_left "after rows that came meanwhile"
+
+start_load "SET lock_timeout = '1s'"
+{ echo "BEGIN; SELECT count(*) FROM crew.t_s0003;"; sleep 4; echo "COMMIT;"; } | psql -qAtX >/dev/null &
+holder=$!
+sleep 0.5
+end_load
+wait "$holder"
+same "a shard that somebody holds" "60100|60100" "$(counted)"
+
+start_load
+rows 700001 700100 | run -c "COPY crew.t ($columns) FROM STDIN"
+same "a second load into the table goes its own way" "t" "$(note t | grep -qE 'another COPY|no background worker' && echo t)"
+end_load
+same "and both are whole" "60200|60200" "$(counted)"
+
+start_load
+( echo "BEGIN; LOCK TABLE crew.t IN ACCESS EXCLUSIVE MODE; SELECT count(*) FROM crew.t; COMMIT;" | psql -qAtX >"$tmp/bait" 2>&1 ) &
+bait=$!
+sleep 0.5
+end_load
+wait "$bait" || true
+same "somebody who waits for the table" "60100|60100|60100" "$(counted)|$(cat "$tmp/bait")"
+
+# What ends a load -------------------------------------------------------------------------------------------------
+start_load
+run -c "SELECT pg_cancel_backend($leader)" >/dev/null
+touch "$tmp/go"
+wait "$loading" || true
+same "a cancel" "0|0|t" "$(counted)|$(grep -q 'canceling statement' "$tmp/load.out" && echo t)"
+settle "after a cancel"
+start_load
+run -c "SELECT pg_terminate_backend($leader)" >/dev/null
+touch "$tmp/go"
+wait "$loading" || true
+same "the end of the session" "0|0" "$(counted)"
+settle "after the end of the session"
+start_load
+run -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_presplit load worker' LIMIT 1" >/dev/null
+end_load
+same "the end of a worker" "0|0|t" "$(counted)|$(grep -q 'administrator command\|worker ended' "$tmp/load.out" && echo t)"
+settle "after the end of a worker"
+mkfifo "$tmp/pipe"
+{ cat "$tmp/many"; sleep 20; } >"$tmp/pipe" &
+psql -qAtX -c "COPY crew.t ($columns) FROM STDIN" <"$tmp/pipe" >/dev/null 2>&1 &
+client=$!
+for _ in {1..200}; do
+    [[ $(run -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit load worker'") == 2 ]] && break
+    sleep 0.05
+done
+kill -9 "$client"
+wait "$client" 2>/dev/null || true
+settle "after the client is gone"
+same "a client that is gone" "0|0" "$(counted)"
+nothing_left "after ends of all kinds"
+
+# No slot is free: the launcher, logical replication, and the rest by us.
+run -c "ALTER SYSTEM SET presplit.load_workers = 0" -c "ALTER SYSTEM SET max_worker_processes = 2"
+cluster_restart load
+rows 1 300 | run -c "COPY crew.t ($columns) FROM STDIN"
+same "no worker to be had" "300|t" "$(run -c 'SELECT count(*) FROM crew.t')|$(note t | grep -q 'no background worker' && echo t)"
+run -c "ALTER SYSTEM RESET presplit.load_workers" -c "ALTER SYSTEM SET max_worker_processes = 12"
+cluster_restart load
+
+# No room: a file may grow to 200 kB.
+run -c 'TRUNCATE crew.t'
+if command -v prlimit >/dev/null && prlimit --pid "$(head -n 1 "${CLUSTER_DIR[load]}/data/postmaster.pid")" --fsize=204800: 2>/dev/null; then
+    fails_with "no room" 'could not (extend|write)' psql -qAtX -c "COPY crew.t ($columns) FROM '$tmp/many'"
+    prlimit --pid "$(head -n 1 "${CLUSTER_DIR[load]}/data/postmaster.pid")" --fsize=unlimited:
+    same "and no row" "0|0" "$(counted)"
+    nothing_left "after no room"
+fi
+
+# Left behind by a session that rolls back; a dump does not see it.
+psql -qAtX -c "BEGIN; COPY crew.t ($columns) FROM '$tmp/many'; ROLLBACK" >/dev/null
+same "a rollback" "0|0" "$(counted)"
+same "a dump does not see what is left" 0 "$(pg_dump -s load | grep -c 'load_[0-9]' || true)"
+nothing_left "after a rollback"
+
+for what in worker leader postmaster; do
+    start_load
+    case $what in
+        worker) kill -9 "$(run -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_presplit load worker' LIMIT 1")" ;;
+        leader) kill -9 "$leader" ;;
+        postmaster) cluster_kill load ;;
+    esac
+    touch "$tmp/go"
+    wait "$loading" || true
+    [[ $what != postmaster ]] || cluster_up load
+    becomes "kill -9 of the $what: no rows" "0" load 60 -d load -c 'SELECT count(*) FROM crew.t'
+    nothing_left "after kill -9 of the $what"
+done
+run -c 'DROP EXTENSION pg_presplit'
+same "the rows of shards do not need the extension" 0 "$(run -c 'SELECT count(*) FROM crew.t')"
+log_is_clean load "$PRESPLIT_ROOT/tests/server/allow/load_workers"
+exit "$CHECKS_FAILED"
