@@ -252,7 +252,7 @@ sharded wide "id int, note text, more text" hash '{id}' '{"modulus": 8}'
 { echo "COPY wide FROM STDIN;"; run -c "COPY (SELECT i, repeat(md5(i::text), (i * 37) % 800), CASE WHEN i % 50 = 0 THEN repeat(md5(i::text), 30000) END FROM generate_series(1, 400) AS i) TO STDOUT"; echo '\.'; } | twins "rows of up to 1 MB" wide batched
 { echo "COPY wide FROM STDIN;"; run -c "COPY (SELECT i, (SELECT string_agg(md5((i * 1000 + j)::text), '') FROM generate_series(1, 20 + i % 80) AS j), 'x' FROM generate_series(1, 600) AS i) TO STDOUT"; echo '\.'; } | twins "rows that hardly fit into a page, or not" wide batched
 sharded few "id int, note text" hash '{id}' '{"modulus": 2}'
-printf 'COPY few FROM STDIN;\n1\ta\n2\tb\n\\.\n' | twins "two shards" few "few shards"
+printf 'COPY few FROM STDIN;\n1\ta\n2\tb\n\\.\n' | twins "two shards" few batched
 # Not a table of ours: never touched.
 run -c 'CREATE TABLE other (id int) PARTITION BY HASH (id)' -c "DO 'BEGIN FOR i IN 0..7 LOOP EXECUTE format(''CREATE TABLE other_%s PARTITION OF other FOR VALUES WITH (MODULUS 8, REMAINDER %s)'', i, i); END LOOP; END'"
 psql -qX -c 'COPY other FROM STDIN' <<<"1"
@@ -271,6 +271,12 @@ if [[ -e $("$(pg_config_of "$version")" --sharedir)/extension/postgres_fdw.contr
     done
     printf 'COPY listed FROM STDIN;\na\t1\nc\t2\nf\t3\nc\t4\nb\t5\n\\.\n' | twins "a foreign shard among the others" listed batched
 fi
+
+# What is written is no larger.
+sharded sized "id int, note text" hash '{id}' '{"modulus": 64}'
+run -c "COPY batch.sized FROM PROGRAM 'seq 1 200000 | sed s/\$/\\\\tnote/'" -c 'SET presplit.restore_hook = off' -c "COPY root.sized FROM PROGRAM 'seq 1 200000 | sed s/\$/\\\\tnote/'"
+size() { run -c "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('$1.sized') WHERE isleaf"; }
+if (($(size batch) * 100 <= $(size root) * 115)); then ok "shards are no larger"; else not_ok "shards are no larger" "$(size batch), $(size root)"; fi
 
 # From outside ----------------------------------------------------------------------------------------------------
 sharded big "id int, note text" hash '{id}' '{"modulus": 64}'
