@@ -272,6 +272,31 @@ if [[ -e $("$(pg_config_of "$version")" --sharedir)/extension/postgres_fdw.contr
     printf 'COPY listed FROM STDIN;\na\t1\nc\t2\nf\t3\nc\t4\nb\t5\n\\.\n' | twins "a foreign shard among the others" listed batched
 fi
 
+# From functions, within each other, at the same time.
+seq 1 3000 >"$tmp/numbers"
+chmod a+r "$tmp/numbers"
+sharded outer_t "id int" hash '{id}' '{"modulus": 8}' \
+    "CREATE FUNCTION also() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN EXECUTE format(''COPY %I.inner_t FROM %L'', TG_TABLE_SCHEMA, ''$tmp/numbers''); RETURN NULL; END';
+     CREATE TRIGGER also BEFORE INSERT ON outer_t FOR EACH STATEMENT EXECUTE FUNCTION also();"
+sharded inner_t "id int" hash '{id}' '{"modulus": 8}'
+printf 'COPY outer_t FROM STDIN;\n1\n2\n\\.\n' | twins "a trigger that loads another table" outer_t batched
+same "the other table has its rows" "3000|3000" "$(run -c 'SELECT (SELECT count(*) FROM batch.inner_t), (SELECT count(*) FROM root.inner_t)')"
+same "and its own line in the report" "3000 rows batched by shard in the session" "$(run -c "SELECT note FROM presplit.restore_report WHERE relation = 'batch.inner_t' AND statement_kind = 'COPY'")"
+run <<SQL
+DO \$\$ BEGIN
+    FOR i IN 1..3 LOOP
+        BEGIN
+            EXECUTE format('COPY batch.inner_t FROM %L', '$tmp/numbers');
+            IF i = 2 THEN RAISE EXCEPTION 'x'; END IF;
+        EXCEPTION WHEN raise_exception THEN NULL; END;
+    END LOOP;
+END \$\$;
+SQL
+same "in a function that catches an error" 9000 "$(run -c 'SELECT count(*) FROM batch.inner_t')"
+for _ in 1 2 3; do run -c "COPY batch.inner_t FROM '$tmp/numbers'" & done
+wait
+same "three at the same time" 18000 "$(run -c 'SELECT count(*) FROM batch.inner_t')"
+
 # What is written is no larger.
 sharded sized "id int, note text" hash '{id}' '{"modulus": 64}'
 run -c "COPY batch.sized FROM PROGRAM 'seq 1 200000 | sed s/\$/\\\\tnote/'" -c 'SET presplit.restore_hook = off' -c "COPY root.sized FROM PROGRAM 'seq 1 200000 | sed s/\$/\\\\tnote/'"
@@ -302,8 +327,7 @@ client=$!
 exec 7>"$tmp/pipe"
 seq 1 200000 >&7
 becomes "a client's load is under way" t load 30 -d load -c "SELECT coalesce(max(tuples_processed), 0) > 50000 FROM pg_stat_progress_copy"
-kill -9 "$client"
-wait "$client" 2>/dev/null || true
+{ kill -9 "$client" && wait "$client"; } 2>/dev/null || true
 exec 7>&-
 becomes "a client that goes away ends it" 0 load 30 -d load -c "SELECT count(*) FROM pg_stat_progress_copy"
 nothing_left "a client that went away"
@@ -341,4 +365,6 @@ SELECT CASE WHEN substring(pg_read_file('/proc/self/status') from 'VmHWM:\s+(\d+
 SQL
 same "rows of 1 MB" 300 "$(run -c 'SELECT count(*) FROM batch.many WHERE length(note) = 1000000')"
 same "in little memory" small "$(grep -oE 'small|large' "$tmp/memory" || cat "$tmp/memory")"
+# A descriptor, a pin or a lock that was left would be a warning of the server.
+same "nothing leaked" 0 "$(grep -acE 'leak|still referenced|PANIC|TRAP' "$(cluster_log load)" || true)"
 exit "$CHECKS_FAILED"
