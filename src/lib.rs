@@ -43,6 +43,7 @@
 //! - `_PG_init` below: settings, hook, launcher.
 //! - `api`: every SQL function.
 //! - `pg::hook::process_utility`: every utility statement of a session.
+//! - `pg::copy::load`: every COPY into a sharded table.
 //! - `pg::sample::executor_start`: every execution, of which it may sample values.
 //! - `pg::worker`: the launcher and the workers of single databases.
 //!

@@ -252,7 +252,7 @@ sharded wide "id int, note text, more text" hash '{id}' '{"modulus": 8}'
 { echo "COPY wide FROM STDIN;"; run -c "COPY (SELECT i, repeat(md5(i::text), (i * 37) % 800), CASE WHEN i % 50 = 0 THEN repeat(md5(i::text), 30000) END FROM generate_series(1, 400) AS i) TO STDOUT"; echo '\.'; } | twins "rows of up to 1 MB" wide batched
 { echo "COPY wide FROM STDIN;"; run -c "COPY (SELECT i, (SELECT string_agg(md5((i * 1000 + j)::text), '') FROM generate_series(1, 20 + i % 80) AS j), 'x' FROM generate_series(1, 600) AS i) TO STDOUT"; echo '\.'; } | twins "rows that hardly fit into a page, or not" wide batched
 sharded few "id int, note text" hash '{id}' '{"modulus": 2}'
-printf 'COPY few FROM STDIN;\n1\ta\n2\tb\n\\.\n' | twins "two shards" few "few shards"
+printf 'COPY few FROM STDIN;\n1\ta\n2\tb\n\\.\n' | twins "two shards" few batched
 # Not a table of ours: never touched.
 run -c 'CREATE TABLE other (id int) PARTITION BY HASH (id)' -c "DO 'BEGIN FOR i IN 0..7 LOOP EXECUTE format(''CREATE TABLE other_%s PARTITION OF other FOR VALUES WITH (MODULUS 8, REMAINDER %s)'', i, i); END LOOP; END'"
 psql -qX -c 'COPY other FROM STDIN' <<<"1"
@@ -271,6 +271,37 @@ if [[ -e $("$(pg_config_of "$version")" --sharedir)/extension/postgres_fdw.contr
     done
     printf 'COPY listed FROM STDIN;\na\t1\nc\t2\nf\t3\nc\t4\nb\t5\n\\.\n' | twins "a foreign shard among the others" listed batched
 fi
+
+# From functions, within each other, at the same time.
+seq 1 3000 >"$tmp/numbers"
+chmod a+r "$tmp/numbers"
+sharded outer_t "id int" hash '{id}' '{"modulus": 8}' \
+    "CREATE FUNCTION also() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN EXECUTE format(''COPY %I.inner_t FROM %L'', TG_TABLE_SCHEMA, ''$tmp/numbers''); RETURN NULL; END';
+     CREATE TRIGGER also BEFORE INSERT ON outer_t FOR EACH STATEMENT EXECUTE FUNCTION also();"
+sharded inner_t "id int" hash '{id}' '{"modulus": 8}'
+printf 'COPY outer_t FROM STDIN;\n1\n2\n\\.\n' | twins "a trigger that loads another table" outer_t batched
+same "the other table has its rows" "3000|3000" "$(run -c 'SELECT (SELECT count(*) FROM batch.inner_t), (SELECT count(*) FROM root.inner_t)')"
+same "and its own line in the report" "3000 rows batched by shard in the session" "$(run -c "SELECT note FROM presplit.restore_report WHERE relation = 'batch.inner_t' AND statement_kind = 'COPY'")"
+run <<SQL
+DO \$\$ BEGIN
+    FOR i IN 1..3 LOOP
+        BEGIN
+            EXECUTE format('COPY batch.inner_t FROM %L', '$tmp/numbers');
+            IF i = 2 THEN RAISE EXCEPTION 'x'; END IF;
+        EXCEPTION WHEN raise_exception THEN NULL; END;
+    END LOOP;
+END \$\$;
+SQL
+same "in a function that catches an error" 9000 "$(run -c 'SELECT count(*) FROM batch.inner_t')"
+for _ in 1 2 3; do run -c "COPY batch.inner_t FROM '$tmp/numbers'" & done
+wait
+same "three at the same time" 18000 "$(run -c 'SELECT count(*) FROM batch.inner_t')"
+
+# What is written is no larger.
+sharded sized "id int, note text" hash '{id}' '{"modulus": 64}'
+run -c "COPY batch.sized FROM PROGRAM 'seq 1 200000 | sed s/\$/\\\\tnote/'" -c 'SET presplit.restore_hook = off' -c "COPY root.sized FROM PROGRAM 'seq 1 200000 | sed s/\$/\\\\tnote/'"
+size() { run -c "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('$1.sized') WHERE isleaf"; }
+if (($(size batch) * 100 <= $(size root) * 115)); then ok "shards are no larger"; else not_ok "shards are no larger" "$(size batch), $(size root)"; fi
 
 # From outside ----------------------------------------------------------------------------------------------------
 sharded big "id int, note text" hash '{id}' '{"modulus": 64}'
@@ -296,8 +327,7 @@ client=$!
 exec 7>"$tmp/pipe"
 seq 1 200000 >&7
 becomes "a client's load is under way" t load 30 -d load -c "SELECT coalesce(max(tuples_processed), 0) > 50000 FROM pg_stat_progress_copy"
-kill -9 "$client"
-wait "$client" 2>/dev/null || true
+{ kill -9 "$client" && wait "$client"; } 2>/dev/null || true
 exec 7>&-
 becomes "a client that goes away ends it" 0 load 30 -d load -c "SELECT count(*) FROM pg_stat_progress_copy"
 nothing_left "a client that went away"
@@ -335,4 +365,6 @@ SELECT CASE WHEN substring(pg_read_file('/proc/self/status') from 'VmHWM:\s+(\d+
 SQL
 same "rows of 1 MB" 300 "$(run -c 'SELECT count(*) FROM batch.many WHERE length(note) = 1000000')"
 same "in little memory" small "$(grep -oE 'small|large' "$tmp/memory" || cat "$tmp/memory")"
+# A descriptor, a pin or a lock that was left would be a warning of the server.
+same "nothing leaked" 0 "$(grep -acE 'leak|still referenced|PANIC|TRAP' "$(cluster_log load)" || true)"
 exit "$CHECKS_FAILED"

@@ -1,10 +1,13 @@
-//! Rows that wait for their shard: as formed tuples, one after another in a
-//! piece of memory per shard, so that a shard gets hundreds at once.
+//! Rows that wait for their shard: as formed tuples, one after another in
+//! blocks of memory, with a list of pointers per shard.
 //!
 //! PostgreSQL's own COPY keeps 1,000 rows or 64 kB for all partitions
-//! together, and a slot per row. Here a shard alone has that much, a waiting
-//! row costs its tuple and 16 bytes, and all shards together stay within
-//! `maintenance_work_mem`. Rows of one shard keep their order.
+//! together, and a slot per row. Here the room grows with the number of shards
+//! that rows wait for, up to `maintenance_work_mem`, so that each gets
+//! hundreds at once; rows in the order of the shards need no more than there.
+//! Tuples are written in sequence and read shard by shard: a piece of memory
+//! per shard to write to would miss the caches at every row. Rows of one shard
+//! keep their order.
 
 use std::ffi::c_char;
 use std::ffi::c_void;
@@ -26,14 +29,18 @@ use crate::pg::copy::server;
 /// Rows of one shard that are written at once.
 const ROWS_MAX: usize = 1000;
 
-/// Bytes of a shard's waiting rows.
-const BYTES_MAX: usize = 64 * 1024;
+/// Bytes that wait for each of the shards that have any, and for all together at least.
+const BYTES_PER_SHARD: usize = 16 * 1024;
+const BYTES_MIN: usize = 64 * 1024;
 
-/// Bytes that a shard begins with, and how much more it gets when they are full.
-const BYTES_FIRST: usize = 4 * 1024;
-const GROWTH: usize = 4;
+/// Bytes of a block; larger rows have one of their own.
+const BLOCK: usize = 64 * 1024;
 
-/// What all shards may have, whatever the setting says.
+/// Rows that a shard's list begins with, and that it may go on having room for.
+const LIST_FIRST: usize = 32;
+const LIST_KEPT: usize = 512;
+
+/// What all rows together may have, whatever the setting says.
 const BUDGET_MIN: usize = 1024 * 1024;
 
 /// PostgreSQL's state of inserting many rows into one table, which its header
@@ -65,15 +72,29 @@ const fn aligned(size: usize) -> usize {
     size.next_multiple_of(pg_sys::MAXIMUM_ALIGNOF as usize)
 }
 
+/// A piece of memory for rows, behind this head.
+#[repr(C)]
+struct Block {
+    next: *mut Block,
+    size: usize,
+}
+
 /// The rows that wait for one shard.
 pub struct Shard {
     result: *mut ResultRelInfo,
     bulk: BulkInsert,
-    bytes: *mut u8,
+    /// Pages that the shard was extended by, and what the server was told of them.
+    #[cfg(not(feature = "pg15"))]
+    pages: u32,
+    #[cfg(not(feature = "pg15"))]
+    told: u32,
+    rows: *mut *mut Waiting,
+    count: usize,
     capacity: usize,
-    used: usize,
-    rows: usize,
+    /// Among all shards.
     next: *mut Shard,
+    /// Among those that rows wait for.
+    next_waiting: *mut Shard,
 }
 
 /// All waiting rows of a COPY. Allocated by the server, owns nothing.
@@ -85,14 +106,24 @@ pub struct Batches {
     /// For the time of one shard's writing.
     scratch: MemoryContext,
     strategy: BufferAccessStrategy,
-    first: *mut Shard,
+    shards: *mut Shard,
+    /// In the order in which rows came.
+    waiting: *mut Shard,
+    last_waiting: *mut Shard,
+    /// The block that rows are written to, those that are full, and free ones.
+    block: *mut Block,
+    used: usize,
+    full: *mut Block,
+    free: *mut Block,
+    /// Bytes that wait, and how many may.
+    bytes: usize,
+    limit: usize,
+    budget: usize,
     slots: *mut *mut TupleTableSlot,
     tuples: *mut HeapTupleData,
     made: usize,
     /// What the slots were made for; they have room for that many columns.
     descriptor: pg_sys::TupleDesc,
-    held: usize,
-    budget: usize,
     pub written: i64,
     errors: Errors,
 }
@@ -131,14 +162,21 @@ impl Batches {
                 memory,
                 scratch,
                 strategy: server::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKWRITE),
-                first: null_mut(),
+                shards: null_mut(),
+                waiting: null_mut(),
+                last_waiting: null_mut(),
+                block: null_mut(),
+                used: 0,
+                full: null_mut(),
+                free: null_mut(),
+                bytes: 0,
+                limit: BYTES_MIN,
+                budget: setting.max(BUDGET_MIN),
                 slots: server::MemoryContextAllocZero(memory, ROWS_MAX * size_of::<*mut TupleTableSlot>())
                     .cast(),
                 tuples: server::MemoryContextAllocZero(memory, ROWS_MAX * size_of::<HeapTupleData>()).cast(),
                 made: 0,
                 descriptor: null_mut(),
-                held: 0,
-                budget: setting.max(BUDGET_MIN),
                 written: 0,
                 errors: Errors { relation: (&raw const (*(*root).rd_rel).relname).cast(), line: 0 },
             });
@@ -146,31 +184,53 @@ impl Batches {
         }
     }
 
-    /// Adds a tuple to those that wait for its shard.
+    /// Adds a tuple to those that wait for its shard; if that is enough, all are written.
     ///
     /// # Safety
     /// A plain heap shard of this COPY and a tuple of its row type.
     #[inline]
     pub unsafe fn add(&mut self, result: *mut ResultRelInfo, tuple: HeapTuple, line: u64) {
-        // SAFETY: the shard's memory is as large as `capacity` says.
+        // SAFETY: a block has as many bytes as it says; lists have room for `capacity` rows.
         unsafe {
             let shard = self.shard_of(result);
             let length = (*tuple).t_len as usize;
             let size = HEADER + aligned(length);
-            if (*shard).used + size > (*shard).capacity || (*shard).rows == ROWS_MAX {
-                self.errors.line = line;
-                if size > BYTES_MAX {
-                    self.write(shard);
-                    return self.write_large(shard, tuple, line);
-                }
-                self.make_room(shard, size);
+            if self.block.is_null() || self.used + size > (*self.block).size {
+                self.next_block(size);
             }
-            let place = (*shard).bytes.add((*shard).used);
-            #[expect(clippy::cast_ptr_alignment, reason = "pieces and sizes are aligned")]
-            place.cast::<Waiting>().write(Waiting { line, length: (*tuple).t_len });
+            let place = self.block.cast::<u8>().add(self.used);
+            #[expect(clippy::cast_ptr_alignment, reason = "blocks and sizes are aligned")]
+            let row = place.cast::<Waiting>();
+            row.write(Waiting { line, length: (*tuple).t_len });
             std::ptr::copy_nonoverlapping((*tuple).t_data.cast::<u8>(), place.add(HEADER), length);
-            (*shard).used += size;
-            (*shard).rows += 1;
+            self.used += size;
+            self.bytes += size + size_of::<*mut Waiting>();
+            if (*shard).count == (*shard).capacity {
+                self.lengthen(shard);
+            }
+            if (*shard).count == 0 {
+                self.await_more(shard);
+                self.limit = (self.limit + BYTES_PER_SHARD).min(self.budget);
+            }
+            *(*shard).rows.add((*shard).count) = row;
+            (*shard).count += 1;
+            if self.bytes >= self.limit {
+                self.flush(line);
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn await_more(&mut self, shard: *mut Shard) {
+        // SAFETY: shards live as long as the batches.
+        unsafe {
+            (*shard).next_waiting = null_mut();
+            if self.waiting.is_null() {
+                self.waiting = shard;
+            } else {
+                (*self.last_waiting).next_waiting = shard;
+            }
+            self.last_waiting = shard;
         }
     }
 
@@ -179,9 +239,14 @@ impl Batches {
         // SAFETY: the server keeps this pointer for its own COPY, which is not running.
         unsafe {
             let known = (*result).ri_CopyMultiInsertBuffer.cast::<Shard>();
-            if !known.is_null() {
-                return known;
-            }
+            if known.is_null() { self.new_shard(result) } else { known }
+        }
+    }
+
+    #[cold]
+    unsafe fn new_shard(&mut self, result: *mut ResultRelInfo) -> *mut Shard {
+        // SAFETY: as above.
+        unsafe {
             let shard = server::MemoryContextAllocZero(self.memory, size_of::<Shard>()).cast::<Shard>();
             shard.write(Shard {
                 result,
@@ -195,42 +260,52 @@ impl Batches {
                     #[cfg(not(feature = "pg15"))]
                     extended_by: 0,
                 },
-                bytes: null_mut(),
+                #[cfg(not(feature = "pg15"))]
+                pages: 0,
+                #[cfg(not(feature = "pg15"))]
+                told: 0,
+                rows: null_mut(),
+                count: 0,
                 capacity: 0,
-                used: 0,
-                rows: 0,
-                next: self.first,
+                next: self.shards,
+                next_waiting: null_mut(),
             });
-            self.first = shard;
+            self.shards = shard;
             (*result).ri_CopyMultiInsertBuffer = shard.cast();
             shard
         }
     }
 
-    /// Makes room for one more row of at most `BYTES_MAX`.
-    unsafe fn make_room(&mut self, shard: *mut Shard, size: usize) {
-        // SAFETY: memory is the server's; nothing points into a piece but its shard.
+    /// Goes on in another block, which has room for a row.
+    unsafe fn next_block(&mut self, size: usize) {
+        // SAFETY: blocks are in one of the lists, or the current one.
         unsafe {
-            if (*shard).used + size > BYTES_MAX || (*shard).rows == ROWS_MAX {
-                self.write(shard);
-                if size <= (*shard).capacity {
-                    return;
-                }
+            if !self.block.is_null() {
+                (*self.block).next = self.full;
+                self.full = self.block;
             }
-            let mut capacity = (*shard).capacity.max(BYTES_FIRST / GROWTH);
-            while capacity < (*shard).used + size {
-                capacity = (capacity * GROWTH).min(BYTES_MAX);
-            }
-            if self.held + capacity - (*shard).capacity > self.budget {
-                self.write_all();
-                self.release_all();
-                capacity = size.next_power_of_two().max(BYTES_FIRST);
-            }
-            self.held += capacity - (*shard).capacity;
-            (*shard).bytes = if (*shard).bytes.is_null() {
-                server::MemoryContextAlloc(self.memory, capacity).cast()
+            let wanted = (size_of::<Block>() + size).max(BLOCK);
+            if wanted == BLOCK && !self.free.is_null() {
+                self.block = self.free;
+                self.free = (*self.block).next;
             } else {
-                server::repalloc((*shard).bytes.cast(), capacity).cast()
+                self.block = server::MemoryContextAllocHuge(self.memory, wanted).cast();
+                (*self.block).size = wanted;
+            }
+            self.used = size_of::<Block>();
+        }
+    }
+
+    /// Makes room for more rows in a shard's list.
+    unsafe fn lengthen(&mut self, shard: *mut Shard) {
+        // SAFETY: a list of the server's memory, that nothing else points to.
+        unsafe {
+            let capacity = ((*shard).capacity * 2).max(LIST_FIRST);
+            let bytes = capacity * size_of::<*mut Waiting>();
+            (*shard).rows = if (*shard).rows.is_null() {
+                server::MemoryContextAlloc(self.memory, bytes).cast()
+            } else {
+                server::repalloc((*shard).rows.cast(), bytes).cast()
             };
             (*shard).capacity = capacity;
         }
@@ -241,19 +316,48 @@ impl Batches {
     /// # Safety
     /// As [`Batches::add`].
     pub unsafe fn flush(&mut self, line: u64) {
-        self.errors.line = line;
-        // SAFETY: as above.
-        unsafe { self.write_all() };
+        // SAFETY: shards live as long as the batches; no row is looked at after its block is free.
+        unsafe {
+            while !self.waiting.is_null() {
+                let shard = self.waiting;
+                let mut from = 0;
+                while from < (*shard).count {
+                    self.errors.line = line;
+                    let rows = ((*shard).count - from).min(ROWS_MAX);
+                    self.write(shard, from, rows);
+                    from += rows;
+                    server::check_for_interrupts();
+                }
+                (*shard).count = 0;
+                if (*shard).capacity > LIST_KEPT {
+                    server::pfree((*shard).rows.cast());
+                    ((*shard).rows, (*shard).capacity) = (null_mut(), 0);
+                }
+                self.waiting = (*shard).next_waiting;
+            }
+            (self.bytes, self.limit) = (0, BYTES_MIN);
+            self.release_blocks();
+        }
     }
 
-    unsafe fn write_all(&mut self) {
-        // SAFETY: shards live as long as the batches.
+    /// Keeps the blocks of the usual size for the next rows.
+    unsafe fn release_blocks(&mut self) {
+        // SAFETY: no row waits any more.
         unsafe {
-            let mut shard = self.first;
-            while !shard.is_null() {
-                self.write(shard);
-                server::check_for_interrupts();
-                shard = (*shard).next;
+            if !self.block.is_null() {
+                (*self.block).next = self.full;
+                self.full = self.block;
+                self.block = null_mut();
+            }
+            while !self.full.is_null() {
+                let block = self.full;
+                self.full = (*block).next;
+                if (*block).size == BLOCK {
+                    (*block).next = self.free;
+                    self.free = block;
+                } else {
+                    server::pfree(block.cast());
+                }
             }
         }
     }
@@ -270,49 +374,16 @@ impl Batches {
         }
     }
 
-    unsafe fn release_all(&mut self) {
-        // SAFETY: nothing waits any more.
+    /// Writes some of the rows that wait for one shard.
+    unsafe fn write(&mut self, shard: *mut Shard, from: usize, rows: usize) {
+        // SAFETY: the list holds that many rows, each behind its header.
         unsafe {
-            let mut shard = self.first;
-            while !shard.is_null() {
-                if !(*shard).bytes.is_null() {
-                    server::pfree((*shard).bytes.cast());
-                }
-                ((*shard).bytes, (*shard).capacity) = (null_mut(), 0);
-                shard = (*shard).next;
-            }
-            self.held = 0;
-        }
-    }
-
-    /// Writes the rows that wait for one shard.
-    unsafe fn write(&mut self, shard: *mut Shard) {
-        // SAFETY: the piece holds `rows` rows, each behind its header.
-        unsafe {
-            let rows = (*shard).rows;
-            if rows == 0 {
-                return;
-            }
             self.prepare_slots((*shard).result, rows);
-            let mut place = (*shard).bytes;
+            let list = (*shard).rows.add(from);
             for at in 0..rows {
-                #[expect(clippy::cast_ptr_alignment, reason = "pieces and sizes are aligned")]
-                let length = (*place.cast::<Waiting>()).length;
-                self.fill(at, (*shard).result, place.add(HEADER).cast(), length);
-                place = place.add(HEADER + aligned(length as usize));
+                self.fill(at, (*shard).result, *list.add(at));
             }
-            self.insert(shard, rows, (*shard).bytes, 0);
-            ((*shard).used, (*shard).rows) = (0, 0);
-        }
-    }
-
-    /// Writes a row that is too large to wait.
-    unsafe fn write_large(&mut self, shard: *mut Shard, tuple: HeapTuple, line: u64) {
-        // SAFETY: the tuple lives in the memory of its row, which is not reset meanwhile.
-        unsafe {
-            self.prepare_slots((*shard).result, 1);
-            self.fill(0, (*shard).result, (*tuple).t_data, (*tuple).t_len);
-            self.insert(shard, 1, null_mut(), line);
+            self.insert(shard, list, rows);
         }
     }
 
@@ -339,22 +410,16 @@ impl Batches {
     /// Puts a tuple into a slot. The slot believes that it owns the tuple, or
     /// the server would copy it; [`Batches::empty`] sees to it that it frees nothing.
     #[inline]
-    unsafe fn fill(
-        &mut self,
-        at: usize,
-        result: *mut ResultRelInfo,
-        data: pg_sys::HeapTupleHeader,
-        length: u32,
-    ) {
+    unsafe fn fill(&mut self, at: usize, result: *mut ResultRelInfo, row: *mut Waiting) {
         // SAFETY: slot and tuple of this number exist; the slot has room for the shard's columns.
         unsafe {
             let (slot, tuple) = (*self.slots.add(at), self.tuples.add(at));
-            (*tuple).t_len = length;
+            (*tuple).t_len = (*row).length;
             (*tuple).t_self.ip_blkid.bi_hi = u16::MAX;
             (*tuple).t_self.ip_blkid.bi_lo = u16::MAX;
             (*tuple).t_self.ip_posid = 0;
             (*tuple).t_tableOid = (*(*result).ri_RelationDesc).rd_id;
-            (*tuple).t_data = data;
+            (*tuple).t_data = row.cast::<u8>().add(HEADER).cast();
             (*slot).tts_tupleDescriptor = (*(*result).ri_RelationDesc).rd_att;
             server::ExecStoreHeapTuple(tuple, slot, true);
         }
@@ -372,7 +437,7 @@ impl Batches {
 
     /// Inserts the rows of the slots into their shard, with their index
     /// entries and the checks that foreign keys ask for.
-    unsafe fn insert(&mut self, shard: *mut Shard, rows: usize, waiting: *mut u8, line: u64) {
+    unsafe fn insert(&mut self, shard: *mut Shard, list: *mut *mut Waiting, rows: usize) {
         // SAFETY: calls and contexts are those of the server's own COPY. The
         // callback is taken off again; after an error the server forgets it.
         unsafe {
@@ -393,16 +458,8 @@ impl Batches {
             let triggers = (*result).ri_TrigDesc;
             let after = !triggers.is_null() && (*triggers).trig_insert_after_row;
             if (*result).ri_NumIndices > 0 || after {
-                let mut place = waiting;
                 for at in 0..rows {
-                    if place.is_null() {
-                        self.errors.line = line;
-                    } else {
-                        #[expect(clippy::cast_ptr_alignment, reason = "pieces and sizes are aligned")]
-                        let header = &*place.cast::<Waiting>();
-                        self.errors.line = header.line;
-                        place = place.add(HEADER + aligned(header.length as usize));
-                    }
+                    self.errors.line = (**list.add(at)).line;
                     self.index(result, *self.slots.add(at));
                 }
             }
@@ -437,7 +494,7 @@ impl Batches {
     pub unsafe fn end(&mut self) {
         // SAFETY: the strategy is freed before the memory that knows of it.
         unsafe {
-            let mut shard = self.first;
+            let mut shard = self.shards;
             while !shard.is_null() {
                 let result = (*shard).result;
                 (*result).ri_CopyMultiInsertBuffer = null_mut();
@@ -455,7 +512,16 @@ impl Batches {
 impl Shard {
     /// Unpins the page that rows went to last: hundreds of shards would pin
     /// too many. What the server knows of pages further on is kept.
+    /// The server extends a table again by as many pages as before, 64 at most;
+    /// with hundreds of shards that would leave as many empty pages in each. So
+    /// it is told of an eighth.
     unsafe fn let_go(&mut self) {
+        #[cfg(not(feature = "pg15"))]
+        {
+            self.pages += self.bulk.extended_by - self.told;
+            self.told = self.pages / 8;
+            self.bulk.extended_by = self.told;
+        }
         if self.bulk.current != pg_sys::InvalidBuffer as Buffer {
             // SAFETY: the server left it pinned for us.
             unsafe { server::ReleaseBuffer(self.bulk.current) };

@@ -36,7 +36,6 @@ pub enum Reason {
     Condition,
     Trigger,
     VolatileDefault,
-    FewShards,
     UnknownServer,
 }
 
@@ -50,7 +49,6 @@ impl Reason {
             Self::Condition => "the WHERE condition is volatile or is about a generated or system column",
             Self::Trigger => "a trigger of the table sees the rows",
             Self::VolatileDefault => "a default is volatile",
-            Self::FewShards => "the table has few shards",
             Self::UnknownServer => "the line number is not where PostgreSQL is known to keep it",
         }
     }

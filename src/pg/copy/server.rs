@@ -54,6 +54,7 @@ unsafe extern "C-unwind" {
     pub fn palloc0(size: usize) -> *mut c_void;
     pub fn MemoryContextAlloc(context: MemoryContext, size: usize) -> *mut c_void;
     pub fn MemoryContextAllocZero(context: MemoryContext, size: usize) -> *mut c_void;
+    pub fn MemoryContextAllocHuge(context: MemoryContext, size: usize) -> *mut c_void;
     pub fn pfree(pointer: *mut c_void);
     pub fn repalloc(pointer: *mut c_void, size: usize) -> *mut c_void;
     pub fn MemoryContextReset(context: MemoryContext);
@@ -107,7 +108,6 @@ unsafe extern "C-unwind" {
 
     pub fn table_openrv(name: *const pg_sys::RangeVar, lock: c_int) -> Relation;
     pub fn table_close(relation: Relation, lock: c_int);
-    pub fn RelationGetPartitionDesc(relation: Relation, omit_detached: bool) -> pg_sys::PartitionDesc;
 
     pub fn CopyGetAttnums(descriptor: TupleDesc, relation: Relation, names: *mut List) -> *mut List;
     pub fn BeginCopyFrom(

@@ -43,9 +43,6 @@ const BEFORE: i16 = 2;
 const INSERT: i16 = 4;
 const INSTEAD: i16 = 64;
 
-/// Fewer shards than this leave PostgreSQL's own buffer room enough for each.
-const SHARDS_MIN: i32 = 5;
-
 /// A sharded table that a COPY goes into, open and locked as the server does it.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -123,9 +120,6 @@ unsafe fn examine(
         trigger_in_the_way((*relation).trigdesc)?;
         if has_volatile_default(relation, columns, statement.options) {
             return Err(Reason::VolatileDefault);
-        }
-        if !has_many_shards(relation) {
-            return Err(Reason::FewShards);
         }
         match line::place(relation) {
             Place::Unknown => Err(Reason::UnknownServer),
@@ -309,16 +303,6 @@ unsafe fn has_volatile_default(relation: Relation, columns: *mut List, options: 
             }
         }
         false
-    }
-}
-
-/// Whether there are so many shards that the server's own buffer is small.
-unsafe fn has_many_shards(relation: Relation) -> bool {
-    // SAFETY: the description lives at least as long as the relation is open.
-    unsafe {
-        let parts = server::RelationGetPartitionDesc(relation, true);
-        let count = (*parts).nparts;
-        count >= SHARDS_MIN || (0..count).any(|at| !*(*parts).is_leaf.add(at as usize))
     }
 }
 
