@@ -105,7 +105,7 @@ agrees "ranges that a person gave, with open ends" \
     "SELECT register_proposal('app.orders', 'range', '{valid_to}', '{\"split_points\": [\"2023-07-01\", \"2024-01-01\", \"2024-07-01\"]}')"
 by_end=$(ask "$(alternative range valid_to)")
 same "rows that are never over are told" t \
-    "$(ask "SELECT bool_or(w ~ 'in 25 % of all it is infinite') FROM presplit.proposals, unnest(warnings) AS w WHERE proposal_id = $by_end")"
+    "$(ask "SELECT bool_or(w ~ 'in 2[3-7] % of all it is infinite') FROM presplit.proposals, unnest(warnings) AS w WHERE proposal_id = $by_end")"
 
 # Types of every kind, names that need quotes, columns that are gone ----------------------------------------------------
 
@@ -175,7 +175,8 @@ same "no rows" 'none|There are no rows, and so no statistics of at.' \
     "$(ask "SELECT p.strategy, substring(e.reason FROM 'predicates\. (.*)') FROM presplit.proposals AS p, explain_proposal($empty_id) AS e WHERE p.proposal_id = $empty_id AND e.shard_key = '{at}'")"
 
 # Texts that are equal and not alike hash alike, which only the server knows; a build without ICU has none.
-if ask "CREATE COLLATION app.alike (provider = icu, locale = 'und-u-ks-level2', deterministic = false)" >/dev/null; then
+if [[ $(ask "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i' AND collname = 'und-x-icu')") == t ]]; then
+    ask "CREATE COLLATION app.alike (provider = icu, locale = 'und-u-ks-level2', deterministic = false)" >/dev/null
     run <<'SQL'
 CREATE TABLE app.alike (id bigint NOT NULL, name text COLLATE app.alike);
 INSERT INTO app.alike SELECT g, (ARRAY['Ann', 'ann', 'BOB', 'bob', 'c' || g % 40])[1 + g % 5] FROM generate_series(1, 20000) AS g;
