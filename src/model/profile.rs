@@ -390,7 +390,7 @@ pub struct Constraint {
     pub validated: bool,
     /// Only of exclusion constraints: what they compare with `=`; none if that
     /// is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub equal_columns: Option<Vec<String>>,
 }
 
