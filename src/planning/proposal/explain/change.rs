@@ -50,7 +50,7 @@ fn kept(input: &ProposalInput, subject: &Subject, choice: &Choice, present: &Wei
     let gain = |best: &Weighed| present.cost.total() - best.cost.total();
     let already = match present.existing {
         Some(_) => "It is cut so already".to_owned(),
-        None => format!("It is cut already {}", there(present)),
+        None => format!("It is cut already as {}", there(present)),
     };
     let Some(best) = best.filter(|best| gain(best) > 0.0) else {
         return format!("{already}.");
