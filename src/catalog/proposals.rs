@@ -134,9 +134,11 @@ fn store_new(proposal: &Proposal, header: &Value, user: &str) -> Result<(i64, bo
         if let Some(known) = known {
             return Ok((known, false));
         }
+        // Above READ COMMITTED one may be there that this snapshot does not have: a
+        // failure to serialize, as core words it, for the caller to try again.
         let id = spi::one::<i64>(
             "INSERT INTO presplit.stored_proposals (digest, settings, created_by)
-             VALUES ($1, $2::jsonb, $3) RETURNING proposal_id",
+             VALUES ($1, $2::jsonb, $3) ON CONFLICT (digest) DO NOTHING RETURNING proposal_id",
             &[digest.as_str().into(), settings.as_str().into(), user.into()],
         )?
         .unwrap_or_default();
@@ -170,8 +172,8 @@ fn header(proposal: &Proposal) -> Value {
     settings
 }
 
-/// Puts the numbers of this moment into a proposal that decides the same, if
-/// none of its tables has been armed or applied.
+/// Puts the numbers of this moment into a proposal that decides the same, if it
+/// was found here and none of its tables has been armed or applied.
 fn refresh(id: i64, fresh: &Proposal, header: &Value, user: &str) -> Result<(), ErrorReport> {
     let known = load(id, user)?.proposal;
     let refreshed = known.refreshed(fresh);
@@ -180,7 +182,8 @@ fn refresh(id: i64, fresh: &Proposal, header: &Value, user: &str) -> Result<(), 
         // the tables meanwhile finds the same decision, before or after.
         let in_use = spi::one::<bool>(
             "SELECT EXISTS (SELECT FROM presplit.proposal_relations WHERE proposal_id = $1 AND state <> 'proposed')
-                 OR EXISTS (SELECT FROM presplit.armed_tables WHERE proposal_id = $1)",
+                 OR EXISTS (SELECT FROM presplit.armed_tables WHERE proposal_id = $1)
+                 OR EXISTS (SELECT FROM presplit.stored_proposals WHERE proposal_id = $1 AND NOT settings ? 'found_from')",
             &[id.into()],
         )?;
         if in_use.unwrap_or(true) {

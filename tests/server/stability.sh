@@ -87,6 +87,31 @@ other=$(propose)
 [[ $other != "$first" ]] && ok "other statements are another decision" || not_ok "other statements are another decision" "$other"
 declare_all "$statements"
 
+# Imported where it was not found, a proposal stays as it was seen, though the search comes to the same.
+clear() { run -c "TRUNCATE presplit.stored_proposals, presplit.proposal_relations, presplit.armed_tables"; }
+by_time() { ask "SELECT proposal_id FROM propose_shards('app.events')"; }
+stored() { ask "SELECT md5(string_agg(settings::text || content::text, '' ORDER BY position)) FROM presplit.proposal_relations JOIN presplit.stored_proposals USING (proposal_id) WHERE proposal_id = $1"; }
+clear
+run -c "CREATE TABLE app.exported AS SELECT export_proposal($(by_time)) AS content"
+clear
+imported=$(ask "SELECT import_proposal(content) FROM app.exported")
+before=$(stored "$imported")
+same "what was imported is found again, and not touched" "$imported $before" "$(by_time) $(stored "$imported")"
+run -c "DROP TABLE app.exported"
+clear
+
+# The same decision of two transactions, of which the first is not in the snapshot of the second.
+late() { # CALL
+    psql -qXAt 2>&1 <<SQL
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT 1 \g /dev/null
+\! psql -qXAt -c "SELECT $1" >/dev/null
+DO \$do\$ BEGIN PERFORM $1; EXCEPTION WHEN OTHERS THEN RAISE NOTICE '%', SQLSTATE; END \$do\$;
+COMMIT;
+SQL
+}
+same "above READ COMMITTED it is a failure to serialize" "NOTICE:  40001" "$(late "register_proposal('app.events', 'hash', '{device}', jsonb_build_object('modulus', 24))")"
+
 # Made, loaded, kept -------------------------------------------------------------------------------------------------
 
 first=$(propose)

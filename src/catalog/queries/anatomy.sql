@@ -12,6 +12,10 @@ WITH this AS (
     UNION ALL
     SELECT 'type ' || this.reloftype::regtype FROM this WHERE this.reloftype <> 0
     UNION ALL
+    -- On a partitioned table it would hold for no row, and PostgreSQL refuses the most of them.
+    SELECT 'NO INHERIT of ' || pg_describe_object('pg_constraint'::regclass, k.oid, 0)
+    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND k.connoinherit AND k.contype IN ('c', 'n')
+    UNION ALL
     SELECT 'tablespace ' || quote_ident(e.spcname) || ' of ' || pg_describe_object('pg_class'::regclass, x.oid, 0)
     FROM this JOIN pg_class AS x ON x.oid = this.oid OR x.oid IN (SELECT i.indexrelid FROM pg_index AS i WHERE i.indrelid = this.oid)
     JOIN pg_tablespace AS e ON e.oid = x.reltablespace

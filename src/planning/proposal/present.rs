@@ -13,6 +13,7 @@ use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::of_layout::Laid;
 use crate::planning::proposal::division::of_layout::of_layout;
 use crate::planning::proposal::legality::Verdict;
+use crate::planning::proposal::legality::null;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::replaces_partitions;
 use crate::planning::proposal::subject::Subject;
@@ -36,6 +37,12 @@ pub fn weighed(
         let candidate = one.candidate.as_ref();
         candidate.is_some_and(|found| found.strategy == layout.strategy() && found.key == division.key)
     });
+    let mut verdict = known.map_or_else(Verdict::default, |known| known.verdict.clone());
+    // It may lack the DEFAULT that one of ours has.
+    let warned = |of| null::warnings(subject.table, &layout.key_columns(), layout.strategy(), of);
+    let (ours, own) = (warned(None), warned(Some(&layout)));
+    verdict.warnings.retain(|warning| !ours.contains(warning));
+    verdict.warnings.extend(own);
     // A key that nothing suggests but its being there.
     let unsuggested = || Candidate {
         strategy: layout.strategy(),
@@ -47,7 +54,7 @@ pub fn weighed(
         candidate: Some(known.and_then(|known| known.candidate.clone()).unwrap_or_else(unsuggested)),
         cost: Cost::of(input, subject, &division),
         division,
-        verdict: known.map_or_else(Verdict::default, |known| known.verdict.clone()),
+        verdict,
         impossible: None,
         existing: Some(layout),
     })

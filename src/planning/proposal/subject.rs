@@ -203,7 +203,12 @@ fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>, sentinel_gap: f64) 
     let mut spreads = BTreeMap::new();
     for column in &table.columns {
         let known = || column.statistics.as_ref().zip(Scale::of(column));
+        let found = known().and_then(|(found, scale)| Spread::of_statistics(found, &scale));
+        let is_time = column.type_name.key_type().is_time();
+        let inside = found.clone().filter(|_| is_time).map(|found| found.without_sentinels(sentinel_gap));
         let spread = match event_time.filter(|time| time.column == column.name) {
+            // A curve does not tell a value that many rows have from a stretch of time.
+            Some(_) if inside.is_some() && inside != found => None,
             Some(time) => Spread::of_curve(&time.curve).and_then(|spread| match known() {
                 // A curve has the moments alone.
                 Some((found, scale)) => spread.beside(Outside::of_statistics(found, &scale)),
@@ -211,12 +216,7 @@ fn spreads<'a>(table: &'a Table, growth: Option<&'a Growth>, sentinel_gap: f64) 
             }),
             None => None,
         };
-        let of_statistics = || known().and_then(|(found, scale)| Spread::of_statistics(found, &scale));
-        let found = spread.or_else(of_statistics);
-        if let Some(mut found) = found {
-            if column.type_name.key_type().is_time() {
-                found = found.without_sentinels(sentinel_gap);
-            }
+        if let Some(found) = spread.or(inside).or(found) {
             spreads.insert(column.name.as_str(), found);
         }
     }

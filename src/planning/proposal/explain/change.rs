@@ -27,8 +27,19 @@ pub fn told(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option
 /// A way with its number of shards, as `hash by id in 16 shards`.
 fn shown(weighed: &Weighed) -> String {
     match weighed.shard_count() {
+        1 if weighed.existing.is_some() => format!("{} in one shard", by(weighed)),
         1 => "the whole table".to_owned(),
         count => format!("{} in {count} shards", by(weighed)),
+    }
+}
+
+/// What is there; where its bounds are of no form that is known, its key.
+fn there(present: &Weighed) -> String {
+    match present.existing {
+        Some(_) => shown(present),
+        None => {
+            format!("{} in partitions that are weighed as {} of ours", by(present), present.shard_count())
+        }
     }
 }
 
@@ -37,8 +48,12 @@ fn kept(input: &ProposalInput, subject: &Subject, choice: &Choice, present: &Wei
         choice.weighed.iter().skip(1).filter(|one| Standing::of(input, subject, one) == Standing::Good);
     let best = free.min_by(|a, b| a.cost.total().total_cmp(&b.cost.total()));
     let gain = |best: &Weighed| present.cost.total() - best.cost.total();
+    let already = match present.existing {
+        Some(_) => "It is cut so already".to_owned(),
+        None => format!("It is cut already as {}", there(present)),
+    };
     let Some(best) = best.filter(|best| gain(best) > 0.0) else {
-        return "It is cut so already.".to_owned();
+        return format!("{already}.");
     };
     let gain = gain(best);
     let share = percent(gain / present.cost.total());
@@ -55,7 +70,7 @@ fn kept(input: &ProposalInput, subject: &Subject, choice: &Choice, present: &Wei
     } else {
         "but would part it from its group".to_owned()
     };
-    format!("It is cut so already: {} would save {share} of the cost, {why}.", shown(best))
+    format!("{already}: {} would save {share} of the cost, {why}.", shown(best))
 }
 
 fn replaced(input: &ProposalInput, subject: &Subject, chosen: &Weighed, present: &Weighed) -> String {
@@ -64,11 +79,11 @@ fn replaced(input: &ProposalInput, subject: &Subject, chosen: &Weighed, present:
     match payback_seconds(input, subject, gain) {
         Some(seconds) => format!(
             "It is cut now as {}: the change saves {} of that cost and pays for moving {rows} rows within {}.",
-            shown(present),
+            there(present),
             percent(gain / present.cost.total()),
             days(seconds)
         ),
-        None => format!("It is cut now as {}: the change aligns it with its group.", shown(present)),
+        None => format!("It is cut now as {}: the change aligns it with its group.", there(present)),
     }
 }
 

@@ -194,9 +194,14 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
     let best = choice.weighed.get(1);
     match whole {
         Whole::Never(reason) => reason.clone(),
+        Whole::NoKey if subject.traffic.assumed => format!(
+            "{size} at the horizon: no usable key: without a workload only the event time of a table that grows is \
+             taken for one."
+        ),
         Whole::NoKey => format!(
             "{size} at the horizon: no usable key, as no column is an event time, part of a key, or one that \
-             statements filter or join on."
+             statements of {} of the time filter or join on.",
+            percent(constants.suggesting_share)
         ),
         Whole::NoLegalKey => {
             let why = best.map_or(String::new(), |best| {

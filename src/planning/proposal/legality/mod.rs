@@ -8,7 +8,7 @@
 //! all take.
 
 mod exclusion;
-mod null;
+pub mod null;
 mod price;
 mod reference;
 mod unique;

@@ -298,6 +298,46 @@ fn what_was_changed_by_hand_is_priced_as_it_is() {
 }
 
 #[test]
+fn what_is_there_without_a_default_is_warned_of_as_it_is() {
+    let fixture = sales(400.0).with(|fixture| fixture.constants.change_gain_min = 0.999);
+    let warned = |bounds: Value, key: &str, strategy| {
+        let layout = made(&fixture, "sales", strategy, &[key], &bounds);
+        having(&fixture, "sales", &layout)
+            .edit("sales", |table| {
+                let column = table.columns.iter_mut().find(|column| column.name == key);
+                column.unwrap().not_null = false;
+            })
+            .relation("sales")
+            .warnings
+            .join("\n")
+    };
+    let refused =
+        "Column tenant may be NULL, and there is no default shard: PostgreSQL will refuse such rows.";
+    let elsewhere = "Column tenant may be NULL: such rows go to the default shard.";
+    let outside = "There is no default shard: PostgreSQL will refuse rows whose tenant is in no list.";
+    let with = |lists: Value, default: bool| {
+        warned(json!({"lists": lists, "default": default}), "tenant", Strategy::List)
+    };
+    let (closed, open) = (with(json!([["7"], ["8"]]), false), with(json!([["7"], ["8"]]), true));
+    assert!(closed.contains(refused) && closed.contains(outside) && !closed.contains(elsewhere), "{closed}");
+    assert!(open.contains(elsewhere) && !open.contains("no default shard"), "{open}");
+    let listed = with(json!([["7", null], ["8"]]), false);
+    assert!(!listed.contains("may be NULL") && listed.contains(outside), "{listed}");
+    let ranges = warned(json!({"split_points": ["8"], "default": false}), "tenant", Strategy::Range);
+    assert!(ranges.contains(refused) && !ranges.contains(elsewhere), "{ranges}");
+}
+
+#[test]
+fn a_single_partition_is_not_called_the_whole_table() {
+    let fixture = sales(400.0).with(|fixture| fixture.constants.change_row_ms = 0.0);
+    let bounds = json!({"lists": []});
+    let alone = made(&fixture, "sales", Strategy::List, &["tenant"], &bounds);
+    assert_eq!(alone.shards().len(), 1);
+    let found = having(&fixture, "sales", &alone).relation("sales");
+    assert!(found.reason.starts_with("It is cut now as list by tenant in one shard: "), "{}", found.reason);
+}
+
+#[test]
 fn a_hash_of_more_shards_than_statements_bear_is_still_what_is_there() {
     let fixture = accounts(400.0).with(|fixture| {
         fixture.settings.shards_per_table_max = 16;

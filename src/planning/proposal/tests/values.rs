@@ -5,6 +5,7 @@ use crate::model::key::Strategy;
 use crate::model::profile::Column;
 use crate::model::profile::ColumnStatistics;
 use crate::model::profile::TableKind;
+use crate::planning::forecast::event_time;
 use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::options;
 use crate::planning::proposal::stem;
@@ -43,6 +44,42 @@ fn by_valid_to(fixture: &Fixture) -> Weighed {
 fn common(found: &mut ColumnStatistics, value: &str, share: f64) {
     found.common_values.push(value.to_owned());
     found.common_fractions.push(share);
+}
+
+#[test]
+fn a_moment_that_stands_for_never_does_not_stretch_an_event_time() {
+    let events = |change: &dyn Fn(&mut ColumnStatistics)| {
+        let columns = [("id", "bigint"), ("ts", "date")];
+        Fixture::new()
+            .table(table("events", &columns), 200.0)
+            .statement(8640.0, 9e6, &[("events", &[range("ts")])])
+            .edit("events", |table| {
+                let found = table.columns[1].statistics.get_or_insert_default();
+                found.histogram = texts(&DAYS);
+                found.correlation = Some(0.9);
+                change(found);
+            })
+            .with(|fixture| {
+                let time = event_time(&fixture.profile.tables[0]);
+                assert_eq!(time.as_ref().map(|time| time.column.as_str()), Some("ts"));
+                fixture.growth.get_mut(&name("events")).unwrap().event_time = time;
+            })
+            .relation("events")
+    };
+    let others = events(&|_| ());
+    let count = others.layout.as_ref().unwrap().shards().len();
+    assert!(count > 10, "{}", shape(&others));
+    for never in ["9999-12-31", "1900-01-01", "infinity"] {
+        let some = events(&|found| common(found, never, 0.1));
+        assert_eq!(
+            some.layout.as_ref().map(|layout| layout.shards().len()),
+            Some(count),
+            "{never}: {}",
+            some.reason
+        );
+        let told = some.warnings.concat();
+        assert!(told.contains("(10 %) have no value of ts in any range"), "{never}: {told}");
+    }
 }
 
 #[test]
