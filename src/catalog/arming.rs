@@ -84,6 +84,17 @@ pub fn find(relation: &QualifiedName) -> Result<Option<Arming>, ErrorReport> {
     Ok(found.into_iter().next())
 }
 
+/// The proposal for which a table is armed, even if the arming is over: of a
+/// statement that began in time.
+pub fn proposal_of(relation: &QualifiedName) -> Result<Option<i64>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<i64>(
+            "SELECT proposal_id FROM presplit.armed_tables WHERE schema_name = $1 AND table_name = $2",
+            &[relation.schema.as_str().into(), relation.name.as_str().into()],
+        )
+    })
+}
+
 /// Arms a table, replacing an earlier arming, whose proposal is superseded.
 pub fn arm(
     relation: &QualifiedName,

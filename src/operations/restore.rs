@@ -95,6 +95,9 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             violated: is_violated(statement, &table.relation)?,
         };
         let decisions = rewrite::decide(statement, &armed)?;
+        if let Utility::CreateIndex(index) = statement {
+            relations::await_part_names(&table.relation, &index.name_stems())?;
+        }
         changed |= decisions.iter().any(|decision| decision.note.is_some());
         let items = works(statement, &decisions, table)?;
         report(statement, original, &decisions, &items, table)?;
@@ -367,10 +370,11 @@ fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), E
             }
             Ok(())
         }
-        Utility::CopyFrom { relation, .. } => match arming::find(relation)? {
-            Some(arming) => arming::log(&Rewritten {
+        // It may have taken longer than the arming: what was begun in time makes it last.
+        Utility::CopyFrom { relation, .. } => match arming::proposal_of(relation)? {
+            Some(proposal_id) => arming::log(&Rewritten {
                 relation,
-                proposal_id: arming.proposal_id,
+                proposal_id,
                 kind: statement.kind(),
                 original,
                 executed: original,
