@@ -86,6 +86,7 @@ CREATE TABLE presplit.restore_log (
 );
 
 CREATE INDEX restore_log_by_table ON presplit.restore_log (schema_name, table_name, at DESC);
+CREATE INDEX restore_log_by_proposal ON presplit.restore_log (proposal_id, at DESC);
 
 CREATE TABLE presplit.sharded_tables (
     relation    regclass PRIMARY KEY,
@@ -199,20 +200,22 @@ SELECT pg_catalog.pg_extension_config_dump('presplit.sharded_tables', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.size_history', '');
 SELECT pg_catalog.pg_extension_config_dump('presplit.table_settings', '');
 
--- The tables that are armed now; names only, for everyone. The log is looked
+-- The tables that are armed now; names only, for everyone. An arming lasts as
+-- long as any table of its proposal is being restored: keys and indexes come
+-- only after the data of all tables. The log is looked
 -- at only when an arming would have ended without it: parallel restores write
 -- to it, and reading it would make serializable ones fail each other.
 CREATE VIEW presplit.armed WITH (security_barrier) AS
 SELECT a.schema_name, a.table_name, a.proposal_id, a.replaces,
        greatest(a.armed_at, (SELECT max(r.at)
                              FROM presplit.restore_log AS r
-                             WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name)) + a.valid_for AS valid_until
+                             WHERE r.proposal_id = a.proposal_id AND r.at >= a.armed_at)) + a.valid_for AS valid_until
 FROM presplit.armed_tables AS a
 WHERE CASE WHEN pg_catalog.clock_timestamp() < a.armed_at + a.valid_for THEN true
            ELSE pg_catalog.clock_timestamp() < a.valid_for
                 + (SELECT max(r.at)
                    FROM presplit.restore_log AS r
-                   WHERE r.schema_name = a.schema_name AND r.table_name = a.table_name AND r.at >= a.armed_at)
+                   WHERE r.proposal_id = a.proposal_id AND r.at >= a.armed_at)
       END;
 
 -- The tables that were created in shards; names only.

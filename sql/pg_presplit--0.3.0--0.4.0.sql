@@ -71,3 +71,18 @@ ALTER FUNCTION restore_script(bigint, text) CALLED ON NULL INPUT;
 -- A proposal is known by what it decides, no more by every number in it.
 COMMENT ON TABLE presplit.stored_proposals IS 'proposals; what each decides never changes';
 COMMENT ON COLUMN presplit.stored_proposals.digest IS 'hash of what it decides and of its creator';
+
+-- An arming lasts as long as any table of its proposal is being restored.
+CREATE INDEX restore_log_by_proposal ON presplit.restore_log (proposal_id, at DESC);
+CREATE OR REPLACE VIEW presplit.armed WITH (security_barrier) AS
+SELECT a.schema_name, a.table_name, a.proposal_id, a.replaces,
+       greatest(a.armed_at, (SELECT max(r.at)
+                             FROM presplit.restore_log AS r
+                             WHERE r.proposal_id = a.proposal_id AND r.at >= a.armed_at)) + a.valid_for AS valid_until
+FROM presplit.armed_tables AS a
+WHERE CASE WHEN pg_catalog.clock_timestamp() < a.armed_at + a.valid_for THEN true
+           ELSE pg_catalog.clock_timestamp() < a.valid_for
+                + (SELECT max(r.at)
+                   FROM presplit.restore_log AS r
+                   WHERE r.proposal_id = a.proposal_id AND r.at >= a.armed_at)
+      END;

@@ -147,6 +147,35 @@ SELECT state FROM presplit.proposals;
 CREATE TABLE guard.t (id int, note text);
 SELECT relkind FROM pg_class WHERE oid = 'guard.t'::regclass;
 DROP TABLE guard.t;
+-- A COPY may take longer than that: what it began in time, the rest of the restore goes on with.
+SELECT DISTINCT state FROM create_shards(1, valid_for => '1 hour');
+CREATE FUNCTION guard.two_hours() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE presplit.armed_tables SET armed_at = armed_at - interval '2 hours';
+    UPDATE presplit.restore_log SET at = at - interval '2 hours';
+    RETURN 'late';
+END
+$$;
+CREATE TABLE guard.t (id int NOT NULL, note text DEFAULT guard.two_hours());
+COPY guard.t (id) FROM stdin;
+1
+\.
+SELECT table_name, valid_until > now() + interval '59 minutes' AS lasts FROM presplit.armed;
+ALTER TABLE ONLY guard.t ADD PRIMARY KEY (id);
+SELECT indisvalid FROM pg_index WHERE indrelid = 'guard.t'::regclass;
+DROP TABLE guard.t;
+-- So does whatever is restored of the other tables of the proposal, meanwhile.
+SELECT DISTINCT state FROM create_shards(1, valid_for => '1 hour');
+CREATE TABLE guard.t (id int NOT NULL, note text);
+UPDATE presplit.armed_tables SET armed_at = armed_at - interval '2 hours';
+UPDATE presplit.restore_log SET at = at - interval '2 hours';
+SELECT count(*) FROM presplit.armed;
+INSERT INTO presplit.restore_log (schema_name, table_name, proposal_id, statement_kind, original, executed, note, logged_by)
+VALUES ('guard', 'other', 1, 'COPY', 'COPY guard.other FROM stdin', '', '', current_user);
+SELECT table_name, valid_until > now() + interval '59 minutes' AS lasts FROM presplit.armed;
+ALTER TABLE ONLY guard.t ADD PRIMARY KEY (id);
+SELECT indisvalid FROM pg_index WHERE indrelid = 'guard.t'::regclass;
+DROP TABLE guard.t;
 SELECT DISTINCT state FROM create_shards(1, valid_for => '200 milliseconds');
 SELECT pg_sleep(0.3);
 CREATE TABLE guard.t (id int, note text);

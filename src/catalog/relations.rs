@@ -134,6 +134,21 @@ pub fn may_truncate(name: &QualifiedName) -> Result<bool, ErrorReport> {
     .map(Option::unwrap_or_default)
 }
 
+/// Waits until no other transaction makes an index of a table whose parts get
+/// names with one of these stems, and keeps the next ones waiting: PostgreSQL
+/// chooses the names, and sees none that is not committed.
+pub fn await_part_names(table: &QualifiedName, stems: &[String]) -> Result<(), ErrorReport> {
+    with_pinned_search_path(|| {
+        for stem in stems {
+            spi::one::<String>(
+                "SELECT pg_advisory_xact_lock(hashtext('presplit.part_names'), hashtext(format('%I.%I %s', $1, $2, $3)))::text",
+                &[table.schema.as_str().into(), table.name.as_str().into(), stem.as_str().into()],
+            )?;
+        }
+        Ok(())
+    })
+}
+
 /// The qualified name of a relation's oid.
 pub fn name_of(oid: Oid) -> Result<QualifiedName, ErrorReport> {
     let found = with_pinned_search_path(|| {

@@ -164,6 +164,35 @@ pub struct CreateIndex {
     pub concurrently: bool,
 }
 
+impl CreateIndex {
+    /// How the name that PostgreSQL gives the index on a shard may begin behind
+    /// the shard's own: up to the first underscore of its columns, as far as a
+    /// long name is not cut. Two indexes of one table whose names can be the
+    /// same have a stem in common; each has one or two, in order.
+    #[must_use]
+    pub fn name_stems(&self) -> Vec<String> {
+        /// Less than is left of the longer half of a name that is cut.
+        const STEM_MAX: usize = 24;
+        let stem = |column: &str| {
+            let mut stem = String::new();
+            for character in column.chars().take_while(|character| *character != '_') {
+                if stem.len() + character.len_utf8() > STEM_MAX {
+                    break;
+                }
+                stem.push(character);
+            }
+            stem
+        };
+        // Which element is the first one is not known here: an expression may be.
+        let first = self.columns.first().map(|column| stem(column));
+        let mut stems: Vec<_> =
+            first.into_iter().chain(self.expressions.then(|| "expr".to_owned())).collect();
+        stems.sort();
+        stems.dedup();
+        stems
+    }
+}
+
 /// A change of a statement's parse tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
@@ -249,5 +278,36 @@ impl Utility {
                 .collect(),
             _ => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_that_may_be_called_the_same_have_a_stem_in_common() {
+        let stems = |columns: &[&str], expressions| {
+            let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+            let relation = QualifiedName::new("app", "t");
+            let index = CreateIndex {
+                relation,
+                name: None,
+                unique: false,
+                columns,
+                expressions,
+                only: false,
+                concurrently: false,
+            };
+            index.name_stems()
+        };
+        assert_eq!(stems(&["a", "b"], false), ["a"]);
+        assert_eq!(stems(&["a_b"], false), ["a"]);
+        assert_eq!(stems(&["_a"], false), [""]);
+        assert_eq!(stems(&["k"], true), ["expr", "k"]);
+        assert_eq!(stems(&["expr_1"], true), ["expr"]);
+        assert_eq!(stems(&[], true), ["expr"]);
+        assert_eq!(stems(&[&"x".repeat(60)], false), ["x".repeat(24)]);
+        assert_eq!(stems(&[&"€".repeat(20)], false), ["€".repeat(8)]);
     }
 }

@@ -257,32 +257,35 @@ fn named(read: &Utility, schema: &str) -> Vec<String> {
     }
 }
 
-/// A replica identity by an index to which the shard key is appended: all its
-/// columns must be not null.
+/// A key to which the shard key is appended: a primary key takes no nulls,
+/// and an index that is the replica identity takes columns that are not null.
 fn check_identity(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
     if armed.unique_policy != UniquePolicy::Extend {
         return;
     }
     let primary = primary_key(armed.relation, statements);
-    let declared: Vec<&String> = statements
-        .iter()
-        .filter_map(|read| match read {
-            Utility::CreateTable(table) if table.relation == *armed.relation => Some(&table.not_null),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    // The primary key gets the shard key, and with it not nulls.
-    let nullable =
-        primary.is_empty() && armed.layout.key_columns().iter().any(|key| !declared.contains(&key));
+    let declared = not_null(armed.relation, statements);
+    let keys = armed.layout.key_columns();
+    let Some(nullable) = keys.iter().find(|key| !declared.contains(key) && !primary.contains(key)) else {
+        return;
+    };
+    if !primary.is_empty() {
+        found.push(Finding::new(
+            Severity::Error,
+            armed.relation.to_string(),
+            format!("shard key column \"{nullable}\" may be null, but is to be appended to the primary key"),
+            "Declare the column NOT NULL, or choose another shard key or unique_policy, before the dump is made.",
+        ));
+        return;
+    }
     for command in commands_of(armed.relation, statements) {
         let AlterCommand::ReplicaIdentity { index: Some(index) } = command else { continue };
         let lacking = statements.iter().any(|read| {
             matches!(read, Utility::CreateIndex(made) if made.relation == *armed.relation
                 && made.name.as_ref() == Some(index)
-                && armed.layout.key_columns().iter().any(|key| !made.columns.contains(key)))
+                && keys.iter().any(|key| !made.columns.contains(key)))
         });
-        if nullable && lacking {
+        if lacking {
             found.push(Finding::new(
                 Severity::Error,
                 armed.relation.to_string(),
@@ -293,8 +296,27 @@ fn check_identity(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Fin
     }
 }
 
-/// Queries that need a uniqueness which the policy weakens: a view that groups
-/// by the primary key, an ON CONFLICT that names a constraint.
+/// The columns of a table that a dump declares NOT NULL.
+fn not_null<'a>(table: &QualifiedName, statements: &'a [Utility]) -> Vec<&'a String> {
+    statements
+        .iter()
+        .filter_map(|read| match read {
+            Utility::CreateTable(made) if made.relation == *table => Some(&made.not_null),
+            _ => None,
+        })
+        .flatten()
+        .collect()
+}
+
+fn adds_primary_key(read: &Utility, table: &QualifiedName) -> bool {
+    let primary = |command: &AlterCommand| matches!(command, AlterCommand::AddUnique { primary: true, .. });
+    matches!(read, Utility::AlterTable { relation, commands, .. }
+        if relation == table && commands.iter().any(primary))
+}
+
+/// Queries that need a uniqueness which the policy weakens: one that groups by
+/// the primary key, in a view, a function, a rule or a policy; an ON CONFLICT
+/// that names a constraint.
 fn check_queries(
     armed: &Armed<'_>,
     on_shards: &[String],
@@ -307,14 +329,14 @@ fn check_queries(
     if armed.unique_policy == UniquePolicy::Strict || !lacking && on_shards.is_empty() {
         return;
     }
+    let mut behind_key = false;
     for statement in read {
         pgrx::check_for_interrupts!();
+        behind_key |= statement.utility.as_ref().is_some_and(|read| adds_primary_key(read, armed.relation));
         let words = Words::of(&statement.text);
-        // pg_dump writes a view again behind the keys if it needs one of them.
-        let grouped = lacking
-            && words.has(&["CREATE", "OR", "REPLACE", "VIEW"])
-            && words.has(&["GROUP", "BY"])
-            && words.names(armed.relation);
+        // pg_dump writes what needs a key behind it: a view again, a materialized view or a function late.
+        // Rules and policies are there in any case.
+        let grouped = lacking && behind_key && words.has(&["GROUP", "BY"]) && words.names(armed.relation);
         let constraint = words.name_after(&["ON", "CONFLICT", "ON", "CONSTRAINT"]);
         let conflict = constraint.is_some_and(|name| on_shards.contains(&name));
         if grouped || conflict {

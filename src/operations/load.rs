@@ -4,6 +4,9 @@
 //! The rows themselves are `pg::copy`'s. A table that this extension has
 //! neither armed nor created in shards is never touched.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::arming;
@@ -15,17 +18,28 @@ use crate::pg::load_worker::attempt;
 use crate::pg::load_worker::attempt::Ended;
 use crate::pg::load_worker::reason::Reason;
 
+thread_local! {
+    /// The proposals of armed tables into which a COPY has begun. It may take longer
+    /// than the arming: what was begun in time is reported, and makes it last.
+    static BEGUN: RefCell<BTreeMap<QualifiedName, i64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 /// What to do about a COPY into a relation; none = leave it alone.
 pub fn decide(relation: &QualifiedName) -> Result<Option<Vec<Work>>, ErrorReport> {
     // A look into the server's caches spares every other COPY our look-ups.
     let Some(table) = copy::partitioned_table(relation) else { return Ok(None) };
-    let ours = arming::is_sharded(table)? || arming::find(relation)?.is_some();
+    let armed = arming::find(relation)?;
+    let ours = armed.is_some() || arming::is_sharded(table)?;
+    BEGUN.with_borrow_mut(|begun| match armed {
+        Some(arming) => begun.insert(relation.clone(), arming.proposal_id),
+        None => begun.remove(relation),
+    });
     Ok(ours.then(|| vec![Work::Load]))
 }
 
 /// Counts the rows of a COPY in the report of an armed table.
 pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(), ErrorReport> {
-    let Some(arming) = arming::find(relation)? else { return Ok(()) };
+    let Some(proposal_id) = BEGUN.with_borrow_mut(|begun| begun.remove(relation)) else { return Ok(()) };
     let note = match attempt::ended() {
         Some(Ended::ByWorkers { workers: 1 }) => format!("{rows} rows loaded by 1 worker"),
         Some(Ended::ByWorkers { workers }) => format!("{rows} rows loaded by {workers} workers"),
@@ -36,7 +50,7 @@ pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(
     };
     arming::log(&Rewritten {
         relation,
-        proposal_id: arming.proposal_id,
+        proposal_id,
         kind: "COPY",
         original,
         executed: original,

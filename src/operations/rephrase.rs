@@ -7,6 +7,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::proposals::Stored;
 use crate::model::report::SqlState;
+use crate::model::utility::AlterCommand;
+use crate::model::utility::Edit;
 use crate::model::utility::Utility;
 use crate::operations::foresee;
 use crate::operations::provision::server_major;
@@ -14,7 +16,9 @@ use crate::pg::error;
 use crate::pg::utility;
 use crate::planning::provision::rephrase;
 use crate::planning::provision::rewrite;
+use crate::planning::provision::rewrite::Action;
 use crate::planning::provision::rewrite::Armed;
+use crate::planning::provision::rewrite::Decision;
 
 /// Types of a dump's entries that come after the data.
 const AFTER_DATA: &[&str] = &[
@@ -42,8 +46,10 @@ const AFTER_DATA: &[&str] = &[
 pub fn statements(stored: &Stored, schema: &str) -> Result<Vec<String>, ErrorReport> {
     let read = utility::read_statements(schema)
         .map_err(|caught| error::new(SqlState::SyntaxError, caught.message, None, None))?;
-    let mut tables: Vec<_> =
-        stored.sharded().map(|(proposed, layout)| (&proposed.relation, layout, Vec::new())).collect();
+    let mut tables: Vec<_> = stored
+        .sharded()
+        .map(|(proposed, layout)| (&proposed.relation, layout, Vec::new(), Vec::new()))
+        .collect();
     let mut all = Vec::new();
     let mut behind_data = false;
     for statement in &read {
@@ -52,7 +58,7 @@ pub fn statements(stored: &Stored, schema: &str) -> Result<Vec<String>, ErrorRep
             all.push("-- The data goes here: pg_restore --data-only.".to_owned());
         }
         let mut written = vec![statement.text.clone()];
-        for (relation, layout, on_shards) in &mut tables {
+        for (relation, layout, on_shards, on_either) in &mut tables {
             let Some(utility) =
                 statement.utility.as_ref().filter(|read| foresee::concerns(read, relation, on_shards))
             else {
@@ -67,6 +73,10 @@ pub fn statements(stored: &Stored, schema: &str) -> Result<Vec<String>, ErrorRep
                 on_shards,
                 violated: false,
             };
+            if utility.parts().iter().any(|part| on_either.iter().any(|name| name == part)) {
+                written = vec![rephrase::of_either(&statement.text, &armed)];
+                break;
+            }
             let decisions = rewrite::decide(utility, &armed)?;
             if decisions.iter().all(|decision| decision.note.is_none()) {
                 continue;
@@ -75,11 +85,27 @@ pub fn statements(stored: &Stored, schema: &str) -> Result<Vec<String>, ErrorRep
                 .ok_or_else(|| several_commands(utility))?;
             let made = foresee::made_on_shards(utility, &decisions);
             on_shards.extend(made);
+            on_either.extend(made_on_either(utility, &decisions));
             break;
         }
         all.extend(written.into_iter().map(|text| format!("{text};")));
     }
     Ok(all)
+}
+
+/// The foreign keys of a statement whose place depends on the rows.
+fn made_on_either(read: &Utility, decisions: &[Decision]) -> Vec<String> {
+    let Utility::AlterTable { commands, .. } = read else { return Vec::new() };
+    let doubtful = |decision: &Decision| {
+        let mut actions = decision.actions.iter();
+        actions.any(|action| matches!(action, Action::Root(edits) if edits.contains(&Edit::Validate)))
+    };
+    let made = commands.iter().zip(decisions).filter(|(_, decision)| doubtful(decision));
+    made.filter_map(|(command, _)| match command {
+        AlterCommand::AddForeignKey { name, .. } => name.clone(),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Whether the comment that a dump writes above each entry says so.

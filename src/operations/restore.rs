@@ -101,6 +101,9 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
             violated: is_violated(statement, &table.relation)?,
         };
         let decisions = rewrite::decide(statement, &armed)?;
+        if let Utility::CreateIndex(index) = statement {
+            relations::await_part_names(&table.relation, &index.name_stems())?;
+        }
         changed |= decisions.iter().any(|decision| decision.note.is_some());
         let items = works(statement, &decisions, table)?;
         report(statement, original, &decisions, &items, table)?;

@@ -91,6 +91,25 @@ SQL
 same "a temporary table of the name is another table" "ok|t|4" "$(temporary)|$(run -d target -c \
     "SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid IN (SELECT relid FROM pg_partition_tree('public.orders'))")|$(shards target public.orders)"
 
+# Several indexes of one table at once, as pg_restore -j makes them ----------------------------------------------------
+
+arm target app.many 'id int, a_b int, c int'
+run -d target -c 'CREATE TABLE app.many (id int, a_b int, c int)'
+# PostgreSQL names the parts after the columns, and would choose the same names twice.
+at_once() {
+    run -d target -c 'BEGIN' -c 'CREATE INDEX many_1 ON app.many (a_b)' -c 'CREATE INDEX many_2 ON app.many ((c + 1), a_b)' \
+        -c 'SELECT pg_sleep(1.5)' -c 'COMMIT' >/dev/null &
+    while [[ $(run -d target -c "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1.5)'") == 0 ]]; do sleep 0.02; done
+    run -d target -c 'CREATE INDEX many_3 ON app.many USING hash (a_b)' &
+    run -d target -c 'CREATE INDEX many_4 ON app.many ((c + 2), a_b)' &
+    # Of other columns: does not wait.
+    run -d target -c "SET lock_timeout = '1s'" -c 'CREATE INDEX many_5 ON app.many (c)' || return
+    wait
+}
+succeeds "indexes of the same columns at once" at_once
+same "all of them are there" "5|t" "$(run -d target -c "SELECT count(*), bool_and(indisvalid) FROM pg_index WHERE indrelid = 'app.many'::regclass")"
+run -d target -c 'DROP TABLE app.many'
+
 # Roles ---------------------------------------------------------------------------------------------------------------
 
 foreign_hands() {
@@ -301,10 +320,16 @@ CREATE TABLE "table" ("select" int PRIMARY KEY, "ONLY" text);
 INSERT INTO "table" VALUES (1, 'ONLY'), (2, 'NOT VALID');
 CREATE FUNCTION create_shards(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1 / 0';
 CREATE FUNCTION disarm(text) RETURNS bool LANGUAGE sql AS 'SELECT 1 / 0 = 1';
+INSERT INTO "table" VALUES (99, 'nowhere');
 -- As wide as a table can be.
 SELECT 'CREATE TABLE wide (' || string_agg('c' || g || ' int', ', ') || ')' FROM generate_series(1, 1600) AS g \gexec
 INSERT INTO wide (c1, c1600) SELECT g, g FROM generate_series(1, 50) AS g;
 ALTER TABLE wide ADD PRIMARY KEY (c1);
+-- Not valid: where it will be depends on the rows, and what is said of it must follow it.
+ALTER TABLE "table" ADD CONSTRAINT "la te" FOREIGN KEY ("select") REFERENCES wide NOT VALID;
+ALTER TABLE wide ADD CONSTRAINT fits FOREIGN KEY (c1) REFERENCES wide NOT VALID;
+COMMENT ON CONSTRAINT "la te" ON "table" IS 'la te';
+COMMENT ON CONSTRAINT fits ON wide IS 'fits';
 SQL
 pg_dump -Fc -f "$tmp/strange.dump" strange
 pg_dump -f "$tmp/strange.sql" strange
@@ -324,6 +349,7 @@ SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM "€€€€�
 SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM "table" AS t;
 SELECT count(*), sum(c1600) FROM wide;
 SELECT obj_description('"€€€€€€€€€€€€€€€€€€€€€"'::regclass, 'pg_class');
+SELECT DISTINCT description FROM pg_description WHERE classoid = 'pg_constraint'::regclass AND description IN ('la te', 'fits') ORDER BY 1;
 SQL
 }
 succeeds "strange names" pg_restore --exit-on-error -j2 -d strange_target "$tmp/strange.dump"

@@ -34,6 +34,13 @@ refused extend    grouped           ALTER TABLE t ADD PRIMARY KEY (id); CREATE V
 refused per_shard grouped_per       ALTER TABLE t ADD PRIMARY KEY (id); CREATE VIEW v AS SELECT id, a FROM t GROUP BY id;
 passes  strict    grouped_key       ALTER TABLE t ADD PRIMARY KEY (id, k); CREATE VIEW v AS SELECT id, k, a FROM t GROUP BY id, k;
 passes  extend    grouped_all       ALTER TABLE t ADD PRIMARY KEY (id); CREATE VIEW v AS SELECT id, a FROM t GROUP BY id, a;
+refused extend    grouped_matview   ALTER TABLE t ADD PRIMARY KEY (id); CREATE MATERIALIZED VIEW v AS SELECT x.a FROM (SELECT id, a FROM t GROUP BY id) AS x;
+refused per_shard grouped_function  ALTER TABLE t ADD PRIMARY KEY (id); CREATE FUNCTION f() RETURNS SETOF int LANGUAGE sql BEGIN ATOMIC SELECT a FROM t GROUP BY id; END;
+refused extend    grouped_rule      ALTER TABLE t ADD PRIMARY KEY (id); CREATE TABLE r (x int); CREATE RULE w AS ON INSERT TO r DO ALSO SELECT a FROM t GROUP BY id;
+refused extend    grouped_policy    ALTER TABLE t ADD PRIMARY KEY (id); CREATE TABLE r (x int); CREATE POLICY p ON r USING (x IN (SELECT t.a FROM t GROUP BY t.id));
+passes  extend    grouped_early     ALTER TABLE t ADD PRIMARY KEY (id); CREATE MATERIALIZED VIEW v AS SELECT id, a FROM t GROUP BY id, a; CREATE FUNCTION f() RETURNS SETOF int LANGUAGE sql BEGIN ATOMIC SELECT a FROM t GROUP BY id, a; END;
+refused extend    nullable          ALTER TABLE t ALTER k DROP NOT NULL; ALTER TABLE t ADD PRIMARY KEY (id); INSERT INTO t (id) VALUES (1);
+passes  per_shard nullable_per      ALTER TABLE t ALTER k DROP NOT NULL; ALTER TABLE t ADD PRIMARY KEY (id); INSERT INTO t (id) VALUES (1);
 refused per_shard conflict_per      ALTER TABLE t ADD CONSTRAINT c UNIQUE (a); CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC INSERT INTO t (id, k) VALUES (1, 1) ON CONFLICT ON CONSTRAINT c DO NOTHING; END;
 passes  extend    conflict_ext      ALTER TABLE t ADD CONSTRAINT c UNIQUE (a); CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC INSERT INTO t (id, k) VALUES (1, 1) ON CONFLICT ON CONSTRAINT c DO NOTHING; END;
 passes  per_shard conflict_text     ALTER TABLE t ADD CONSTRAINT c UNIQUE (a); CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO t (id, k) VALUES (1, 1) ON CONFLICT ON CONSTRAINT c DO NOTHING; END';

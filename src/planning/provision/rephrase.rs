@@ -124,8 +124,20 @@ fn edited(text: &str, edits: &[Edit], armed: &Armed<'_>) -> String {
 /// A foreign key that is not valid: on the table and valid, or, where rows
 /// violate it, on every shard as it is.
 fn not_valid(text: &str, edits: &[Edit], armed: &Armed<'_>) -> String {
-    let mut body =
-        format!("BEGIN\n    {};\nEXCEPTION WHEN foreign_key_violation THEN", edited(text, edits, armed));
+    or_on_shards(text, &edited(text, edits, armed), "foreign_key_violation", armed)
+}
+
+/// What is said of such a foreign key: of the table's, or of those of the
+/// shards, if it came to be there.
+#[must_use]
+pub fn of_either(text: &str, armed: &Armed<'_>) -> String {
+    or_on_shards(text, text, "undefined_object", armed)
+}
+
+/// One statement, and in its place, where it meets a condition, the original
+/// one on every shard.
+fn or_on_shards(text: &str, first: &str, condition: &str, armed: &Armed<'_>) -> String {
+    let mut body = format!("BEGIN\n    {first};\nEXCEPTION WHEN {condition} THEN");
     for (shard, _) in numbered(armed) {
         let mut words = Words::of(text);
         words.remove(&["ONLY"]);

@@ -9,6 +9,7 @@ use crate::model::utility::CreateIndex;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Utility;
 use crate::planning::provision::ddl;
+use crate::planning::provision::rephrase::of_either;
 use crate::planning::provision::rephrase::rephrase;
 use crate::planning::provision::rewrite::Armed;
 use crate::planning::provision::rewrite::decide;
@@ -242,6 +243,24 @@ EXCEPTION WHEN foreign_key_violation THEN
     ALTER TABLE public.orders_s0002 ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES public.\"NOT VALID\"(id) NOT VALID;
 END"
         )]
+    );
+}
+
+#[test]
+fn what_is_said_of_it_goes_where_it_is() {
+    let layout = layout();
+    let orders = orders();
+    let armed = Armed::empty(&orders, &layout, STRICT, 15);
+    assert_eq!(
+        of_either("COMMENT ON CONSTRAINT f ON public.orders IS 'ONLY public.orders'", &armed),
+        ddl::block(
+            "BEGIN
+    COMMENT ON CONSTRAINT f ON public.orders IS 'ONLY public.orders';
+EXCEPTION WHEN undefined_object THEN
+    COMMENT ON CONSTRAINT f ON public.orders_s0001 IS 'ONLY public.orders';
+    COMMENT ON CONSTRAINT f ON public.orders_s0002 IS 'ONLY public.orders';
+END"
+        )
     );
 }
 
