@@ -1,5 +1,6 @@
 //! How long a piece of work takes: the only look at a clock.
 
+use std::time::Duration;
 use std::time::Instant;
 
 /// A clock that was started.
@@ -13,9 +14,15 @@ impl Clock {
         Self(Instant::now())
     }
 
+    /// The time since it was started.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// Milliseconds since it was started.
     #[must_use]
     pub fn ms(&self) -> f64 {
-        self.0.elapsed().as_secs_f64() * 1000.0
+        self.elapsed().as_secs_f64() * 1000.0
     }
 }

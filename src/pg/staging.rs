@@ -12,7 +12,6 @@ use std::ffi::CString;
 use std::ffi::c_char;
 use std::ptr::null_mut;
 use std::time::Duration;
-use std::time::Instant;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
@@ -20,6 +19,7 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::report::SqlState;
+use crate::pg::clock::Clock;
 use crate::pg::context::in_subtransaction;
 use crate::pg::context::with_settings;
 use crate::pg::error;
@@ -260,7 +260,7 @@ pub fn take_places(staged: &[Staged]) -> Result<bool, ErrorReport> {
 /// is waited for so shortly that the deadlock detector of nobody else wakes:
 /// whoever gives way, it is us.
 fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
-    let begin = Instant::now();
+    let begin = Clock::start();
     // SAFETY: settings of the session, in milliseconds.
     let (own, detector) = unsafe { (pg_sys::LockTimeout, pg_sys::DeadlockTimeout) };
     let own = Duration::from_millis(u64::try_from(own).unwrap_or(0));
@@ -293,7 +293,7 @@ fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
 /// Takes ACCESS EXCLUSIVE on all shards, or raises an error when one has to
 /// be waited for too long. False, and no lock, when all together take too long.
 fn lock_all(staged: &[Staged]) -> bool {
-    let begin = Instant::now();
+    let begin = Clock::start();
     for (at, one) in staged.iter().enumerate() {
         // SAFETY: shards that the caller has locked already.
         unsafe {

@@ -445,8 +445,8 @@ unsafe fn fill(target: &Target, workers: usize, load: u64) -> *mut pg_sys::dsm_s
         let write = |part: Part, text: &CStr| {
             std::ptr::copy_nonoverlapping(text.as_ptr().cast::<u8>(), base.add(part.at), part.bytes);
         };
-        write(options_part, &options);
-        write(columns_part, &columns);
+        write(options_part, options);
+        write(columns_part, columns);
         let user = pg_sys::GetUserId();
         base.cast::<Shared>().write(Shared {
             leader: pg_sys::MyProc,
@@ -494,7 +494,7 @@ unsafe fn describe(
     }
     worker.bgw_flags = (pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION) as i32;
     worker.bgw_start_time = pg_sys::BgWorkerStartTime::BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = pg_sys::BGW_NEVER_RESTART as i32;
+    worker.bgw_restart_time = pg_sys::BGW_NEVER_RESTART;
     // SAFETY: reads a handle and the process's own id.
     unsafe {
         worker.bgw_main_arg = pg_sys::Datum::from(pg_sys::dsm_segment_handle(segment) as usize);

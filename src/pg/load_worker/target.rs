@@ -419,8 +419,8 @@ unsafe fn owned(text: *const c_char) -> String {
 }
 
 unsafe fn encoding_of(options: &pg_sys::CopyFormatOptions) -> i32 {
-    // SAFETY: reads a setting of the backend.
     if options.file_encoding < 0 {
+        // SAFETY: reads a setting of the backend.
         unsafe { pg_sys::pg_get_client_encoding() }
     } else {
         options.file_encoding
