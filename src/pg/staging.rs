@@ -327,6 +327,13 @@ fn append(staged: Staged) -> Result<(), ErrorReport> {
         let slots: Vec<*mut pg_sys::TupleTableSlot> = (0..ROWS_AT_ONCE)
             .map(|_| pg_sys::MakeSingleTupleTableSlot((*to).rd_att, &raw const pg_sys::TTSOpsHeapTuple))
             .collect();
+        let scratch = pg_sys::AllocSetContextCreateInternal(
+            pg_sys::CurrentMemoryContext,
+            c"presplit append".as_ptr(),
+            pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+        );
         let bulk = pg_sys::GetBulkInsertState();
         let command = pg_sys::GetCurrentCommandId(true);
         let mut more = true;
@@ -343,13 +350,18 @@ fn append(staged: Staged) -> Result<(), ErrorReport> {
             }
             if count > 0 {
                 let mut batch = slots.clone();
+                // It leaves memory behind.
+                let before = pg_sys::MemoryContextSwitchTo(scratch);
                 pg_sys::heap_multi_insert(to, batch.as_mut_ptr(), count as i32, command, 0, bulk);
+                pg_sys::MemoryContextSwitchTo(before);
+                pg_sys::MemoryContextReset(scratch);
             }
         }
         for slot in slots {
             pg_sys::ExecDropSingleTupleTableSlot(slot);
         }
         pg_sys::FreeBulkInsertState(bulk);
+        pg_sys::MemoryContextDelete(scratch);
         pg_sys::ExecDropSingleTupleTableSlot(read);
         pg_sys::heap_endscan(scan);
         pg_sys::UnregisterSnapshot(snapshot);
