@@ -243,6 +243,15 @@ end_load
 wait "$bait" || true
 same "somebody who waits for the table" "60100|60100|60100" "$(counted)|$(cat "$tmp/bait")"
 
+# It holds a shard, and then waits for the table that the load holds.
+start_load
+( echo "BEGIN; SELECT count(*) FROM crew.t_s0003; LOCK TABLE crew.t IN ACCESS EXCLUSIVE MODE; SELECT count(*) FROM crew.t; COMMIT;" | psql -qAtX >"$tmp/bait" 2>&1 ) &
+bait=$!
+sleep 0.5
+end_load
+wait "$bait" || true
+same "in a deadlock it is the load that gives way" "60100|60100|0 60100" "$(counted)|$(paste -sd ' ' "$tmp/bait")"
+
 # What ends a load -------------------------------------------------------------------------------------------------
 start_load
 run -c "SELECT pg_cancel_backend($leader)" >/dev/null
