@@ -199,7 +199,7 @@ pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
 /// for partitioned ones, though it means the same.
 pub fn open_partitionable_tablespace() -> Option<i32> {
     let own = CString::new(guc::core_text(c"default_tablespace")).is_ok_and(|name| is_own_tablespace(&name));
-    own.then(|| open_settings(&[(c"default_tablespace", c"")]))
+    own.then(|| open_settings(&[(c"default_tablespace", c"")], pg_sys::GucContext::PGC_USERSET))
 }
 
 /// Whether a tablespace is that of the database.
@@ -210,7 +210,16 @@ pub fn is_own_tablespace(name: &CStr) -> bool {
 
 /// Runs `work` with settings changed as `SET LOCAL` would.
 pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
-    let level = open_settings(settings);
+    let level = open_settings(settings, pg_sys::GucContext::PGC_USERSET);
+    let result = work();
+    close_settings(Some(level));
+    result
+}
+
+/// As [`with_settings`], also of those that only a superuser may set: what
+/// `work` does must be ours, not the user's.
+pub fn with_any_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
+    let level = open_settings(settings, pg_sys::GucContext::PGC_SUSET);
     let result = work();
     close_settings(Some(level));
     result
@@ -218,7 +227,7 @@ pub fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -
 
 /// Changes settings until [`close_settings`], or until the end of the
 /// (sub)transaction after an error.
-fn open_settings(settings: &[(&CStr, &CStr)]) -> i32 {
+fn open_settings(settings: &[(&CStr, &CStr)], rights: pg_sys::GucContext::Type) -> i32 {
     // SAFETY: names and values are zero-terminated and copied by the server.
     unsafe {
         let level = pg_sys::NewGUCNestLevel();
@@ -226,7 +235,7 @@ fn open_settings(settings: &[(&CStr, &CStr)]) -> i32 {
             pg_sys::set_config_option(
                 name.as_ptr(),
                 value.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
+                rights,
                 pg_sys::GucSource::PGC_S_SESSION,
                 pg_sys::GucAction::GUC_ACTION_SAVE,
                 true,

@@ -264,7 +264,11 @@ unsafe extern "C-unwind" fn process_utility(
                         } else if reason.is_some() {
                             call.pass(statement, read_only);
                         }
-                        pgrx_extern_c_guard(attempt::end_source);
+                        // Only what this COPY handed over: a COPY around it may be reading yet, and one that
+                        // failed has left what its transaction's end has closed.
+                        if started {
+                            pgrx_extern_c_guard(attempt::end_source);
+                        }
                         copy::set_outcome(reason);
                     }
                 }

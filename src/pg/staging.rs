@@ -21,7 +21,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::model::report::SqlState;
 use crate::pg::clock::Clock;
 use crate::pg::context::in_subtransaction;
-use crate::pg::context::with_settings;
+use crate::pg::context::with_any_settings;
 use crate::pg::error;
 
 unsafe extern "C-unwind" {
@@ -231,7 +231,12 @@ const LOCK_ONE_MS: i32 = 150;
 const LOCK_ALL: Duration = Duration::from_millis(500);
 
 /// SQLSTATEs of a lock that was not to be had: in time, or in a deadlock.
-const GAVE_WAY: &[&str] = &["55P03", "40P01"];
+const NOT_IN_TIME: &str = "55P03";
+const DEADLOCK: &str = "40P01";
+
+/// After so many deadlocks rows are copied: somebody waits for what we hold
+/// until the transaction ends.
+const DEADLOCKS: usize = 3;
 
 /// Rows that are copied at once.
 const ROWS_AT_ONCE: usize = 500;
@@ -257,8 +262,8 @@ pub fn take_places(staged: &[Staged]) -> Result<bool, ErrorReport> {
 }
 
 /// Takes ACCESS EXCLUSIVE on all shards; whether it could in time. Each lock
-/// is waited for so shortly that the deadlock detector of nobody else wakes:
-/// whoever gives way, it is us.
+/// is waited for shortly, and after a millisecond our own detector looks for a
+/// deadlock, so that hardly ever another's finds it: we are to give way.
 fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
     let begin = Clock::start();
     // SAFETY: settings of the session, in milliseconds.
@@ -266,15 +271,20 @@ fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
     let own = Duration::from_millis(u64::try_from(own).unwrap_or(0));
     let wait = if own.is_zero() { LOCK_WAIT } else { LOCK_WAIT.min(own) };
     let each = CString::new(format!("{}ms", LOCK_ONE_MS.min(detector / 2).max(1))).unwrap_or_default();
+    let settings =
+        [(c"lock_timeout", each.as_c_str()), (c"deadlock_timeout", c"1ms"), (c"log_lock_waits", c"off")];
+    let mut deadlocks = 0;
     loop {
-        let attempt = in_subtransaction(|| with_settings(&[(c"lock_timeout", &each)], || lock_all(staged)));
-        match attempt {
+        match in_subtransaction(|| with_any_settings(&settings, || lock_all(staged))) {
             Ok(true) => return Ok(true),
-            Err(caught) if !GAVE_WAY.contains(&caught.sqlstate.as_str()) => {
+            Err(caught) if caught.sqlstate == DEADLOCK => deadlocks += 1,
+            Err(caught) if caught.sqlstate != NOT_IN_TIME => {
                 return Err(error::new(SqlState::ObjectInUse, caught.message, None, None));
             }
-            _ if begin.elapsed() > wait => return Ok(false),
             _ => {}
+        }
+        if begin.elapsed() > wait || deadlocks == DEADLOCKS {
+            return Ok(false);
         }
         // SAFETY: the process's own latch.
         unsafe {
@@ -327,6 +337,13 @@ fn append(staged: Staged) -> Result<(), ErrorReport> {
         let slots: Vec<*mut pg_sys::TupleTableSlot> = (0..ROWS_AT_ONCE)
             .map(|_| pg_sys::MakeSingleTupleTableSlot((*to).rd_att, &raw const pg_sys::TTSOpsHeapTuple))
             .collect();
+        let scratch = pg_sys::AllocSetContextCreateInternal(
+            pg_sys::CurrentMemoryContext,
+            c"presplit append".as_ptr(),
+            pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+        );
         let bulk = pg_sys::GetBulkInsertState();
         let command = pg_sys::GetCurrentCommandId(true);
         let mut more = true;
@@ -343,13 +360,18 @@ fn append(staged: Staged) -> Result<(), ErrorReport> {
             }
             if count > 0 {
                 let mut batch = slots.clone();
+                // It leaves memory behind.
+                let before = pg_sys::MemoryContextSwitchTo(scratch);
                 pg_sys::heap_multi_insert(to, batch.as_mut_ptr(), count as i32, command, 0, bulk);
+                pg_sys::MemoryContextSwitchTo(before);
+                pg_sys::MemoryContextReset(scratch);
             }
         }
         for slot in slots {
             pg_sys::ExecDropSingleTupleTableSlot(slot);
         }
         pg_sys::FreeBulkInsertState(bulk);
+        pg_sys::MemoryContextDelete(scratch);
         pg_sys::ExecDropSingleTupleTableSlot(read);
         pg_sys::heap_endscan(scan);
         pg_sys::UnregisterSnapshot(snapshot);

@@ -150,6 +150,34 @@ run -c 'TRUNCATE crew.t' -c "INSERT INTO crew.t (id, at) VALUES (1, now())"
 { rows 1 300; } | run -c "COPY crew.t ($columns) FROM STDIN"
 same "a shard with rows" "301|t" "$(run -c 'SELECT count(*) FROM crew.t')|$(note t | grep -q 'has rows already' && echo t)"
 
+# What one COPY has begun to read is no other's: neither of the next in its session, when it failed, nor of one around it.
+sharded given "id int NOT NULL, a text" hash '{id}' '{"modulus": 2}' "CREATE INDEX ON given (id)"
+sharded around "id int NOT NULL, a text" hash '{id}' '{"modulus": 2}'
+{ printf 'bad\tx\n'; seq 400000 | sed 's/$/\tabcdefghij/'; } >"$tmp/given.bad"
+seq 100000 | sed 's/$/\tabcdefghij/' >"$tmp/given.many"
+printf '1\ta\n' >"$tmp/given.good"
+chmod a+r "$tmp"/given.*
+for first in "\\copy crew.given from '$tmp/given.bad'" "COPY crew.given FROM '$tmp/given.bad';" "COPY crew.given FROM PROGRAM 'cat $tmp/given.bad';"; do
+    same "a COPY after one that failed: ${first%%"$tmp"*}" 1 "$({
+        echo "$first"
+        echo "SET presplit.parallel_copy = off; TRUNCATE crew.given;"
+        echo "\\copy crew.given from '$tmp/given.good'"
+        echo "SELECT count(*) FROM crew.given;"
+    } | psql -qAtX 2>/dev/null || true)"
+done
+run >/dev/null <<SQL
+CREATE FUNCTION crew.copies() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+    IF NEW.id = 50000 THEN EXECUTE 'COPY crew.given FROM ''$tmp/given.good'''; END IF;
+    RETURN NEW;
+END \$\$;
+SELECT format('CREATE TRIGGER copies BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION crew.copies()', inhrelid::regclass)
+    FROM pg_inherits WHERE inhparent = 'crew.around'::regclass \\gexec
+TRUNCATE crew.given;
+COPY crew.around FROM '$tmp/given.many';
+SQL
+same "a COPY within a COPY" "100000|1" "$(run -c 'SELECT (SELECT count(*) FROM crew.around), (SELECT count(*) FROM crew.given)')"
+
 # While others are at it -------------------------------------------------------------------------------------------
 rows 1 60000 >"$tmp/many"
 chmod a+r "$tmp/many"
@@ -214,6 +242,15 @@ sleep 0.5
 end_load
 wait "$bait" || true
 same "somebody who waits for the table" "60100|60100|60100" "$(counted)|$(cat "$tmp/bait")"
+
+# It holds a shard, and then waits for the table that the load holds.
+start_load
+( echo "BEGIN; SELECT count(*) FROM crew.t_s0003; LOCK TABLE crew.t IN ACCESS EXCLUSIVE MODE; SELECT count(*) FROM crew.t; COMMIT;" | psql -qAtX >"$tmp/bait" 2>&1 ) &
+bait=$!
+sleep 0.5
+end_load
+wait "$bait" || true
+same "in a deadlock it is the load that gives way" "60100|60100|0 60100" "$(counted)|$(paste -sd ' ' "$tmp/bait")"
 
 # What ends a load -------------------------------------------------------------------------------------------------
 start_load
