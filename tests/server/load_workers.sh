@@ -295,7 +295,7 @@ slot_of() { # KIND HOW
 }
 same "a logical slot" t "$(slot_of logical ", 'pgoutput'" | grep -q 'would miss the rows' && echo t)"
 ((version < 16)) || same "a slot of a standby" t "$(slot_of physical "" | grep -q 'would miss the rows' && echo t)"
-run -c "ALTER SYSTEM RESET wal_level"
+run -c "ALTER SYSTEM RESET wal_level" -c 'TRUNCATE crew.t'
 
 # No slot is free: the launcher, logical replication, and the rest by us.
 run -c "ALTER SYSTEM SET presplit.load_workers = 0" -c "ALTER SYSTEM SET max_worker_processes = 2"
