@@ -126,10 +126,14 @@ pub fn enter(table: Oid) -> Result<bool, ErrorReport> {
 }
 
 /// Whether a logical replication slot reads this database: it would find no
-/// rows in files that are put in place.
+/// rows in files that are put in place. From 16 on, slots of a standby do so
+/// too, and nothing tells here whether it has any.
 pub fn is_decoded() -> Result<bool, ErrorReport> {
     spi::one::<bool>(
-        "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database())",
+        "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database())
+             OR current_setting('server_version_num')::int >= 160000 AND current_setting('wal_level') = 'logical'
+                AND (current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_stat_replication)
+                    OR EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'physical'))",
         &[],
     )
     .map(Option::unwrap_or_default)

@@ -284,6 +284,19 @@ settle "after the client is gone"
 same "a client that is gone" "0|0" "$(counted)"
 nothing_left "after ends of all kinds"
 
+# A standby may have a logical slot of its own, which nobody sees here.
+run -c "ALTER SYSTEM SET wal_level = logical"
+cluster_restart load
+slot_of() { # KIND HOW
+    run -c 'TRUNCATE crew.t' -c "SELECT pg_create_$1_replication_slot('s'$2)" >/dev/null
+    rows 1 300 | run -c "COPY crew.t ($columns) FROM STDIN"
+    run -c "SELECT pg_drop_replication_slot('s')" >/dev/null
+    note t
+}
+same "a logical slot" t "$(slot_of logical ", 'pgoutput'" | grep -q 'would miss the rows' && echo t)"
+((version < 16)) || same "a slot of a standby" t "$(slot_of physical "" | grep -q 'would miss the rows' && echo t)"
+run -c "ALTER SYSTEM RESET wal_level" -c 'TRUNCATE crew.t'
+
 # No slot is free: the launcher, logical replication, and the rest by us.
 run -c "ALTER SYSTEM SET presplit.load_workers = 0" -c "ALTER SYSTEM SET max_worker_processes = 2"
 cluster_restart load
