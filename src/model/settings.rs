@@ -140,11 +140,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "load_workers_min_size",
-        kind: Kind::Int { default: 65_536, min: 0, max: i32::MAX },
+        kind: Kind::Int { default: -1, min: -1, max: i32::MAX },
         unit: Unit::Kilobytes,
         context: Context::User,
         meaning: "Minimum size of the rows of a COPY that load workers are started for.",
-        effect: "Smaller ones are loaded in the session.",
+        effect: "Smaller ones are loaded in the session; -1 loads all of them there.",
     },
     Setting {
         name: "max_replica_lag",

@@ -12,6 +12,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::panic::pgrx_extern_c_guard;
 
 use crate::pg::error::raise;
+use crate::pg::guc;
 use crate::pg::load_worker::crew;
 use crate::pg::load_worker::crew::Failure;
 use crate::pg::load_worker::reason::Reason;
@@ -176,6 +177,10 @@ pub unsafe fn in_session(statement: *mut pg_sys::PlannedStmt, completion: *mut p
 
 unsafe fn guarded(statement: *mut pg_sys::PlannedStmt, top_level: bool) -> Left {
     let leave = |reason| Left::Outcome(Outcome::InSession { reason, started: false });
+    // Workers are for those who ask for them.
+    if guc::number("load_workers_min_size") < 0.0 {
+        return leave(Reason::Small);
+    }
     // SAFETY: as above.
     unsafe {
         let (Some(copy), Some(loader)) = (target::copy_into((*statement).utilityStmt), LOADER.get()) else {
