@@ -508,9 +508,10 @@ fn compare(said: &Said, whole: &Did, batch: &Did) -> Result<(), String> {
             let line = before + again.line.saturating_sub(before_in_batch).max(1);
             // Within the very first line the server does not know the style of newlines.
             let near = before == 0 && row.stretches;
-            // How many bytes of a wrong character are shown depends on what follows.
-            let cut = error.is_of_bytes()
-                && (error.message.starts_with(&again.message) || again.message.starts_with(&error.message));
+            // Which bytes are shown after the first of a wrong character depends on what follows.
+            let first =
+                |error: &Refused| error.message.split(" 0x").take(2).map(str::to_owned).collect::<Vec<_>>();
+            let cut = error.is_of_bytes() && first(error) == first(&again);
             let same = again.state == error.state && (cut || again.message == error.message);
             if same && (line == error.line || near) {
                 Ok(())

@@ -115,9 +115,11 @@ same "a lock keeps no other table from being looked at" t "$(q -c \
 wait
 
 # A copy of the database goes on from the sums, with counters of its own.
-psql -qX -d postgres -c 'CREATE DATABASE copy TEMPLATE app' -c "ALTER SYSTEM SET presplit.databases = 'app, copy'" -c 'SELECT pg_reload_conf()' >/dev/null
+psql -qX -d postgres -c 'CREATE DATABASE copy TEMPLATE app' >/dev/null
 q -c 'INSERT INTO t SELECT g FROM generate_series(101, 110) AS g'
+# Before the worker looks at it for the first time.
 psql -qX -d copy -c 'INSERT INTO t SELECT g FROM generate_series(101, 103) AS g'
+psql -qX -d postgres -c "ALTER SYSTEM SET presplit.databases = 'app, copy'" -c 'SELECT pg_reload_conf()' >/dev/null
 tick
 tick copy
 same "the original does not notice its copy" "60|601|100|0|1441|" "$(last t)"
