@@ -43,13 +43,15 @@ same "with too few locks the planner is not asked, which is said for each table"
     "$(run -c "$grown" -c "SELECT $told FROM propose_shards() WHERE relation LIKE 'app.t%'")"
 ask "ALTER SYSTEM SET max_locks_per_transaction = 64" >/dev/null
 cluster_restart limits
-run -c 'BEGIN' -c "SELECT pg_advisory_lock(n) FROM generate_series(1, 900) AS n" -c 'SELECT pg_sleep(300)' >/dev/null 2>&1 &
-holder=$!
-until [[ $(ask "SELECT count(*) >= 900 FROM pg_locks WHERE locktype = 'advisory'") == t ]]; do sleep 0.1; done
+# 18 has room for more autovacuum workers, each with 64 locks.
+held=$([[ $version -lt 18 ]] && echo 900 || echo 1800)
+exec 7> >(psql -qX -o /dev/null)
+echo "BEGIN; SELECT pg_advisory_lock(n) FROM generate_series(1, $held) AS n;" >&7
+until [[ $(ask "SELECT count(*) >= $held FROM pg_locks WHERE locktype = 'advisory'") == t ]]; do sleep 0.1; done
 same "nor where other sessions hold most of them" "12|12|12" \
     "$(run -c "$grown" -c "SELECT $told FROM propose_shards() WHERE relation LIKE 'app.t%'")"
-kill $holder
-wait $holder || true
+exec 7>&-
+until [[ $(ask "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0 ]]; do sleep 0.1; done
 ask "ALTER SYSTEM SET max_locks_per_transaction = 400" >/dev/null
 cluster_restart limits
 same "with enough of them it is" "12|12|0" "$(run -c "$grown" -c "SELECT $told FROM propose_shards() WHERE relation LIKE 'app.t%'")"
@@ -83,11 +85,14 @@ wise() { # SETTING: what is said of settings that are off
     run -c "SET enable_partitionwise_join = $1" -c "SET enable_partitionwise_aggregate = $2" -c "SET work_mem = '64kB'" -c 'SET enable_mergejoin = off' -c 'SET enable_nestloop = off' -c "$grown" \
         -c "SELECT DISTINCT regexp_replace(w, '[0-9]+ statements?', 'N statements') FROM propose_shards(), unnest(warnings) AS w WHERE w LIKE '%which is not counted%' AND relation = 'app.t1'"
 }
-found=$(wise off off)
-if [[ $found == "With enable_partitionwise_join = on and enable_partitionwise_aggregate = on, N statements on the table cost"*"% less by PostgreSQL's planner, which is not counted." ]]; then
-    ok "what joins shard by shard would gain is named"
-else
-    not_ok "what joins shard by shard would gain is named" "$found"
+# PostgreSQL 18 plans these joins without a gain to name.
+if [[ $version -lt 18 ]]; then
+    found=$(wise off off)
+    if [[ $found == "With enable_partitionwise_join = on and enable_partitionwise_aggregate = on, N statements on the table cost"*"% less by PostgreSQL's planner, which is not counted." ]]; then
+        ok "what joins shard by shard would gain is named"
+    else
+        not_ok "what joins shard by shard would gain is named" "$found"
+    fi
 fi
 same "and no more once it is on" "" "$(wise on on)"
 
