@@ -85,14 +85,11 @@ wise() { # SETTING: what is said of settings that are off
     run -c "SET enable_partitionwise_join = $1" -c "SET enable_partitionwise_aggregate = $2" -c "SET work_mem = '64kB'" -c 'SET enable_mergejoin = off' -c 'SET enable_nestloop = off' -c "$grown" \
         -c "SELECT DISTINCT regexp_replace(w, '[0-9]+ statements?', 'N statements') FROM propose_shards(), unnest(warnings) AS w WHERE w LIKE '%which is not counted%' AND relation = 'app.t1'"
 }
-# PostgreSQL 18 plans these joins without a gain to name.
-if [[ $version -lt 18 ]]; then
-    found=$(wise off off)
-    if [[ $found == "With enable_partitionwise_join = on and enable_partitionwise_aggregate = on, N statements on the table cost"*"% less by PostgreSQL's planner, which is not counted." ]]; then
-        ok "what joins shard by shard would gain is named"
-    else
-        not_ok "what joins shard by shard would gain is named" "$found"
-    fi
+found=$(wise off off)
+if [[ $found == "With enable_partitionwise_join = on and enable_partitionwise_aggregate = on, N statements on the table cost"*"% less by PostgreSQL's planner, which is not counted." ]]; then
+    ok "what joins shard by shard would gain is named"
+else
+    not_ok "what joins shard by shard would gain is named" "$found"
 fi
 same "and no more once it is on" "" "$(wise on on)"
 
