@@ -130,7 +130,7 @@ regress() { # VERSION regress|isolation
     binaries=$(dirname "$("$(pg_config_of "$version")" --pgxs)")/../test/$kind
     [[ ! -f pg_regress/postgresql.conf ]] || mapfile -t conf <pg_regress/postgresql.conf
     # With SQLSTATEs in the log, internal errors (XX000) stand out from those that the tests provoke.
-    cluster_start "$name" "$version" "shared_preload_libraries = 'pg_stat_statements,pg_presplit'" \
+    cluster_start "$name" "$version" "shared_preload_libraries = 'pg_presplit,pg_stat_statements'" \
         "max_worker_processes = 32" "log_error_verbosity = verbose" "${conf[@]}" || return 1
     local tmp
     tmp=$(cluster_tmp "$name")

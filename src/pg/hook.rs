@@ -252,6 +252,12 @@ unsafe extern "C-unwind" fn process_utility(
                     };
                     inner.pass(statement, false);
                 }
+                // Who has put a hook beneath this one is to see the statement: audits, statistics.
+                Step::Load if PREVIOUS.get().copied().flatten().is_some() => {
+                    call.pass(statement, read_only);
+                    attempt::not_asked();
+                    copy::set_outcome(Some(copy::Reason::Hook));
+                }
                 Step::Load => {
                     let top_level = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
                     if let Outcome::InSession { started, .. } =

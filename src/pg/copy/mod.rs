@@ -30,6 +30,8 @@ use crate::pg::copy::target::Target;
 /// Why rows of a COPY are routed by PostgreSQL itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
+    /// Another library's hook lies beneath ours.
+    Hook,
     /// It is going to raise an error, or it is not a sharded table at all.
     Refused,
     Options,
@@ -44,6 +46,7 @@ impl Reason {
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
+            Self::Hook => "a library that was loaded before pg_presplit is to see the statement",
             Self::Refused => "the table does not take them in any other way",
             Self::Options => "an option of the COPY is about rows, not about their format",
             Self::Condition => "the WHERE condition is volatile or is about a generated or system column",

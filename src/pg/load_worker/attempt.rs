@@ -65,6 +65,11 @@ pub fn ended() -> Option<Ended> {
     ENDED.get()
 }
 
+/// A COPY that workers were not asked for.
+pub fn not_asked() {
+    ENDED.set(None);
+}
+
 /// Where the session reads rows from that have begun to come.
 #[must_use]
 pub fn source(started: bool) -> pg_sys::copy_data_source_cb {
