@@ -98,8 +98,8 @@ pub struct Use {
     pub rows_per_call: f64,
     /// Whether the statement has another table.
     pub joined: bool,
-    /// Columns that a limited statement without aggregates orders by, with
-    /// no predicate in between.
+    /// The column that a limited statement of one table without aggregates
+    /// orders by first.
     pub walks: Option<String>,
     pub narrowings: BTreeMap<String, Narrowing>,
     pub reads: bool,
@@ -303,7 +303,7 @@ fn read_use(
     }
     let order = mention.accesses.iter().find(|access| access.kind == AccessKind::OrderBy);
     let walks = order
-        .filter(|_| facts.limited && !facts.aggregated && narrowings.is_empty() && facts.mentions.len() == 1)
+        .filter(|_| facts.limited && !facts.aggregated && facts.mentions.len() == 1)
         .and_then(|access| access.columns.first().cloned());
     Use {
         place: None,

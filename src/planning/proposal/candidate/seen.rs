@@ -103,7 +103,7 @@ impl<'a> Seen<'a> {
                 }
                 evidence.joins |= one.joins.iter().any(|join| join.0 == *column);
                 evidence.groups |= one.groups.iter().any(|group| group == column);
-                evidence.ordered |= one.walks.as_deref() == Some(column);
+                evidence.ordered |= one.walks.as_deref() == Some(column) && one.narrowings.is_empty();
             }
         }
     }

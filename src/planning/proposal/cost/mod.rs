@@ -220,13 +220,9 @@ fn by_index(
         "brin" if correlation.abs() >= constants.ordered_correlation => 1.0,
         _ => return None,
     };
-    let (rows, descents, hot_share) = if one.walks.as_deref() == Some(leading) && index.method == "btree" {
-        let rows = if one.rows_per_call > 0.0 { one.rows_per_call } else { constants.limit_rows };
-        // Ranges of the ordering column are read one after the other.
-        let in_order = division.is_range() && division.key.leading() == leading;
-        (rows, if in_order { 1.0 } else { touch.opened }, rows / subject.size.rows.max(1.0))
-    } else {
-        narrowed(subject, division, one, touch, index)?
+    let (rows, descents, hot_share) = match walked(input, subject, division, one, touch, index) {
+        Some(found) => found,
+        None => narrowed(subject, division, one, touch, index)?,
     };
     let heap_bytes = subject.size.bytes * subject.size.heap_share;
     let missed = miss(input.cache_bytes, heap_bytes * hot_share.clamp(0.0, 1.0));
@@ -237,6 +233,41 @@ fn by_index(
         pages: ordered * sequential + (1.0 - ordered) * scattered,
         cpu: descents * constants.descent_ms + rows * constants.row_ms,
     })
+}
+
+/// The same where an index hands out the rows in the order asked for, so that a
+/// limit ends it: what stands before that column holds one value each. `None`
+/// if this index does not.
+fn walked(
+    input: &ProposalInput,
+    subject: &Subject,
+    division: &Division,
+    one: &Use,
+    touch: Touch,
+    index: &Index,
+) -> Option<(f64, f64, f64)> {
+    let order = one.walks.as_deref().filter(|_| index.method == "btree")?;
+    let before = index.columns.iter().position(|column| column.as_deref() == Some(order))?;
+    let (mut prefix, mut dropped) = (1.0, 1.0);
+    for column in index.columns[..before].iter().flatten() {
+        match one.narrowings.get(column).map(|found| (&found.window, found.selectivity)) {
+            Some((Window::Values { count, .. }, selectivity)) if *count <= 1.0 => prefix *= selectivity,
+            _ => return None,
+        }
+    }
+    let known = |name: &String| index.columns[..=before].iter().flatten().any(|column| column == name);
+    for (_, narrowing) in one.narrowings.iter().filter(|(name, _)| !known(name)) {
+        dropped *= narrowing.selectivity;
+    }
+    let total = subject.size.rows.max(1.0);
+    let there = total * prefix * one.narrowings.get(order).map_or(1.0, |found| found.selectivity);
+    let limit = if one.rows_per_call > 0.0 { one.rows_per_call } else { input.constants.limit_rows };
+    let rows = there.min(limit / dropped.max(f64::MIN_POSITIVE));
+    // Ranges of the ordering column are read one after the other, until there are enough.
+    let in_order = division.is_range() && division.key.leading() == order;
+    let needed = (rows * touch.opened / there.max(1.0)).ceil().clamp(1.0, touch.opened.max(1.0));
+    let descents = if in_order { needed } else { touch.opened };
+    Some((rows, descents, (rows / prefix.max(f64::MIN_POSITIVE) / total).min(1.0)))
 }
 
 /// Rows that an index finds, descents, and the share of the heap that such

@@ -334,6 +334,48 @@ fn the_newest_rows_by_an_index_are_cheap_either_way() {
     assert!(walked(indexed) * 1e6 < walked(events(200.0)));
 }
 
+/// Pages read for the newest rows of a tenant, by an index on those columns.
+fn newest_of_one(columns: &[&'static str], more: &[Access]) -> f64 {
+    let accesses: Vec<Access> = [equality("tenant"), Access::of(AccessKind::OrderBy, "ts")]
+        .into_iter()
+        .chain(more.iter().cloned())
+        .collect();
+    let found = events(200.0)
+        .edit("events", |table| {
+            let columns: Vec<Option<&str>> = columns.iter().map(|column| Some(*column)).collect();
+            table.indexes.push(index("events_walked", false, &columns));
+            for column in &mut table.columns {
+                if let Some(found) = column.statistics.as_mut().filter(|_| column.name != "ts") {
+                    found.distinct = 1000.0;
+                }
+            }
+        })
+        .with(|fixture| fixture.workload.statements.clear())
+        .statement(864_000.0, 1e5, &[("events", &accesses)])
+        .with(|fixture| {
+            for one in &mut fixture.workload.statements {
+                if let Analysis::Facts(facts) = &mut one.analysis {
+                    (facts.limited, facts.aggregated) = (true, false);
+                }
+            }
+        })
+        .relation("events");
+    term(candidate(&found, Strategy::None, ""), "pages")
+}
+
+#[test]
+fn the_newest_rows_of_one_value_end_at_the_limit() {
+    let walked = newest_of_one(&["tenant", "ts"], &[]);
+    // The index gives the rows of an tenant, in no order that helps.
+    let unordered = newest_of_one(&["tenant"], &[]);
+    assert!(walked * 100.0 < unordered, "{walked} {unordered}");
+    // A column in between that no predicate is on breaks the order.
+    assert!(walked * 100.0 < newest_of_one(&["tenant", "body", "ts"], &[]));
+    // What the index does not know drops rows that it hands out.
+    let filtered = newest_of_one(&["tenant", "ts"], &[equality("body")]);
+    assert!(walked * 1.5 < filtered, "{walked} {filtered}");
+}
+
 #[test]
 fn of_two_keys_the_even_one_is_chosen() {
     let columns = [("a", "bigint"), ("b", "bigint")];
