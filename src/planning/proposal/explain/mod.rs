@@ -8,6 +8,7 @@ pub mod words;
 
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
+use crate::model::settings::UniquePolicy;
 use crate::planning::proposal::CandidateSummary;
 use crate::planning::proposal::Confidence;
 use crate::planning::proposal::CostTerm;
@@ -448,10 +449,16 @@ fn about_default(subject: &Subject, division: &Division, unquoted: &str) -> Opti
 fn blocked(input: &ProposalInput, subject: &Subject, choice: &Choice) -> Option<String> {
     let too_small = subject.size.bytes_p90 < 2.0 * input.constants.shard_bytes_min;
     let blocked = choice.blocked(input.constants.gain_min).filter(|_| !too_small)?;
+    let verdict = &blocked.verdict;
+    // Nothing but uniqueness stands against it.
+    let by_policy = input.settings.unique_policy == UniquePolicy::Strict
+        && verdict.obstacles.len() == verdict.price.uniqueness_weakened.len()
+        && verdict.price.foreign_keys_to_widen.is_empty();
     Some(format!(
-        "A better key is not legal: {} would cost {} of the whole table. {}",
+        "A better key is not legal: {} would cost {} of the whole table. {}{}",
         by(blocked),
         percent(cost_share(blocked.cost.total(), choice.whole_cost())),
-        blocked.verdict.told()
+        verdict.told(),
+        if by_policy { " presplit.unique_policy = extend or per_shard allows it." } else { "" }
     ))
 }

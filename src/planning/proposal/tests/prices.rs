@@ -81,6 +81,7 @@ fn a_price_has_every_part() {
     // The better key and its price are told where the table is proposed.
     let told = fixture.relation("events").warnings.join(" ");
     assert!(told.contains("A better key is not legal") && told.contains("The price: 8 bytes"), "{told}");
+    assert!(!told.contains("allows it"), "a foreign key stands against it too: {told}");
     // It survives being stored.
     let stored = serde_json::to_string(&found).unwrap();
     let read: CandidateSummary = serde_json::from_str(&stored).unwrap();
@@ -90,6 +91,8 @@ fn a_price_has_every_part() {
 #[test]
 fn a_policy_makes_it_legal_and_a_term_of_the_cost() {
     let policy = |policy| upserted(&["id"], None).with(|fixture| fixture.settings.unique_policy = policy);
+    let strict = policy(UniquePolicy::Strict).relation("events").warnings.join(" ");
+    assert!(strict.ends_with("presplit.unique_policy = extend or per_shard allows it."), "{strict}");
     let term = |found: &CandidateSummary| {
         found.terms.iter().find(|term| term.name == "widening").expect("the term").value
     };
