@@ -5,6 +5,7 @@
 //! and what was armed or applied, stays as it was seen.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
@@ -15,8 +16,10 @@ use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::model::settings::Settings;
+use crate::pg::clock::Clock;
 use crate::pg::context::as_extension_owner;
 use crate::pg::error;
+use crate::pg::server;
 use crate::pg::spi;
 use crate::planning::proposal::Proposal;
 use crate::planning::proposal::RelationProposal;
@@ -114,8 +117,14 @@ pub fn earlier(
     Ok(found.into_iter().map(|proposed| (proposed.relation, proposed.layout)).collect())
 }
 
+/// How long the end of another transaction is waited for that stores the same
+/// decision.
+const SAME_WAIT: Duration = Duration::from_millis(500);
+
 /// Stores a proposal unless the user has the same decision; its number, and
-/// whether it is new.
+/// whether it is new. A transaction that stays open is not waited for: if it
+/// has stored the same decision, there will be two numbers for that, of which
+/// the lower one is found from then on.
 fn store_new(proposal: &Proposal, header: &Value, user: &str) -> Result<(i64, bool), ErrorReport> {
     let identity = json!([user, proposal.identity()]).to_string();
     let settings = header.to_string();
@@ -125,21 +134,24 @@ fn store_new(proposal: &Proposal, header: &Value, user: &str) -> Result<(i64, bo
             &[identity.as_str().into()],
         )?
         .unwrap_or_default();
-        // One at a time, so that two sessions do not store the same twice.
-        spi::run("LOCK TABLE presplit.stored_proposals IN SHARE ROW EXCLUSIVE MODE", &[])?;
-        let known = spi::one::<i64>(
-            "SELECT proposal_id FROM presplit.stored_proposals WHERE digest = $1",
-            &[digest.as_str().into()],
-        )?;
-        if let Some(known) = known {
+        if let Some(known) = known(&digest)? {
             return Ok((known, false));
         }
+        let own = if is_alone_with(&digest)? {
+            // Who was, may have stored it meanwhile.
+            if let Some(known) = known(&digest)? {
+                return Ok((known, false));
+            }
+            digest
+        } else {
+            format!("{digest} {}", server::transaction_id())
+        };
         // Above READ COMMITTED one may be there that this snapshot does not have: a
         // failure to serialize, as core words it, for the caller to try again.
         let id = spi::one::<i64>(
             "INSERT INTO presplit.stored_proposals (digest, settings, created_by)
              VALUES ($1, $2::jsonb, $3) ON CONFLICT (digest) DO NOTHING RETURNING proposal_id",
-            &[digest.as_str().into(), settings.as_str().into(), user.into()],
+            &[own.as_str().into(), settings.as_str().into(), user.into()],
         )?
         .unwrap_or_default();
         for (position, relation) in (0_i32..).zip(&proposal.relations) {
@@ -162,6 +174,32 @@ fn store_new(proposal: &Proposal, header: &Value, user: &str) -> Result<(i64, bo
     })
 }
 
+/// The number of a decision, by its digest, which may have a transaction's
+/// number behind it.
+fn known(digest: &str) -> Result<Option<i64>, ErrorReport> {
+    spi::one::<i64>(
+        "SELECT min(proposal_id) FROM presplit.stored_proposals
+         WHERE digest >= $1 AND digest < $1 || 'g' AND split_part(digest, ' ', 1) = $1",
+        &[digest.into()],
+    )
+}
+
+/// Whether no other transaction is storing the same decision; one that ends
+/// soon is waited for.
+fn is_alone_with(digest: &str) -> Result<bool, ErrorReport> {
+    let clock = Clock::start();
+    loop {
+        let alone = spi::one::<bool>(
+            "SELECT pg_try_advisory_xact_lock(hashtext('presplit.proposals'), hashtext($1))",
+            &[digest.into()],
+        )?;
+        if alone == Some(true) || clock.elapsed() > SAME_WAIT {
+            return Ok(alone == Some(true));
+        }
+        spi::run("SELECT pg_sleep(0.01)", &[])?;
+    }
+}
+
 /// What is stored once for all tables.
 fn header(proposal: &Proposal) -> Value {
     let mut settings = json!({"settings": proposal.settings, "horizon_micros": proposal.horizon_micros,
@@ -178,8 +216,18 @@ fn refresh(id: i64, fresh: &Proposal, header: &Value, user: &str) -> Result<(), 
     let known = load(id, user)?.proposal;
     let refreshed = known.refreshed(fresh);
     as_extension_owner(|| {
-        // The lock of `store_new` is held: nobody else refreshes. Who arms one of
-        // the tables meanwhile finds the same decision, before or after.
+        // Who is at it brings the numbers of the same moment. Who arms one of the
+        // tables meanwhile finds the same decision, before or after.
+        let locked = spi::one::<bool>(
+            "SELECT (SELECT count(*) FROM (SELECT FROM presplit.stored_proposals WHERE proposal_id = $1
+                                           FOR UPDATE SKIP LOCKED) AS p) = 1
+                AND (SELECT count(*) FROM (SELECT FROM presplit.proposal_relations WHERE proposal_id = $1
+                                           FOR UPDATE SKIP LOCKED) AS r) = $2",
+            &[id.into(), i64::try_from(refreshed.relations.len()).unwrap_or(0).into()],
+        )?;
+        if locked != Some(true) {
+            return Ok(());
+        }
         let in_use = spi::one::<bool>(
             "SELECT EXISTS (SELECT FROM presplit.proposal_relations WHERE proposal_id = $1 AND state <> 'proposed')
                  OR EXISTS (SELECT FROM presplit.armed_tables WHERE proposal_id = $1)

@@ -112,6 +112,40 @@ SQL
 }
 same "above READ COMMITTED it is a failure to serialize" "NOTICE:  40001" "$(late "register_proposal('app.events', 'hash', '{device}', jsonb_build_object('modulus', 24))")"
 
+# A transaction stays open after it proposed: nobody waits for it, though it proposes the same.
+open_while() { # CALL COMMAND... -> what the call yields in a transaction, then what the commands yield before its end
+    local call=$1
+    shift
+    PGOPTIONS="-c presplit.predicted_data_volume=400GB" psql -qXAt 2>&1 <<SQL
+BEGIN;
+SELECT $call;
+$(for command in "$@"; do
+        echo "\\! PGOPTIONS='-c presplit.predicted_data_volume=400GB -c client_min_messages=warning -c statement_timeout=20s' psql -qXAt -c \"SELECT $command\" 2>&1"
+    done)
+COMMIT;
+SQL
+}
+register() { echo "register_proposal('app.events', 'hash', '{device}', jsonb_build_object('modulus', $1))"; }
+by_search="min(proposal_id) FROM propose_shards('app.events')"
+clear
+first=$(by_time)
+same "a proposal that is there already is found by others meanwhile" "$first
+$first" "$(open_while "$by_search" "$by_search")"
+numbers=($(open_while "$(register 12)" "$(register 12)" "$(register 20)" "$(register 12)"))
+same "so is one that is not seen yet, by numbers of their own" "4 t t t" "${#numbers[@]} $(ask "SELECT ${numbers[1]} > ${numbers[0]}, ${numbers[2]} > ${numbers[1]}, ${numbers[3]} = ${numbers[1]}" | tr '|' ' ')"
+same "of which the first stays" "${numbers[0]}" "$(ask "SELECT $(register 12)")"
+same "each with all that it decides" "12|12|20" "$(ask "SELECT string_agg(jsonb_array_length(shards)::text, '|' ORDER BY proposal_id) FROM presplit.proposals WHERE proposal_id IN ($(IFS=,; echo "${numbers[*]}"))")"
+same "what is rolled back is not found" "t" "$(PGOPTIONS="-c presplit.predicted_data_volume=400GB" run <<SQL
+BEGIN;
+SELECT $(register 28) AS lost \\gset
+ROLLBACK;
+SELECT $(register 28) > :lost;
+SQL
+)"
+for n in 1 2 3 4; do ask "SELECT $(register 36)" >"$(cluster_tmp stability)/same.$n" & done
+wait
+same "four at once that end are one" "1" "$(sort -u "$(cluster_tmp stability)"/same.? | wc -l)"
+
 # Made, loaded, kept -------------------------------------------------------------------------------------------------
 
 first=$(propose)

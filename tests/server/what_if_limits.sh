@@ -30,7 +30,7 @@ SELECT make('t' || n) FROM generate_series(1, 12) AS n;
 ANALYZE;
 SELECT declare_workload((SELECT jsonb_agg(jsonb_build_object('calls_per_second', 10, 'mean_ms', 5, 'sql', format(s, n, 1 + n % 12)))
     FROM generate_series(1, 12) AS n, unnest(ARRAY['SELECT * FROM app.t%s WHERE tenant = $1 AND id = $2',
-        'SELECT count(*) FROM app.t%s AS a JOIN app.t%s AS b ON b.tenant = a.tenant AND b.id = a.id WHERE a.state = $1',
+        'SELECT count(*), sum(a.amount) FROM app.t%s AS a JOIN app.t%s AS b ON b.tenant = a.tenant AND b.id = a.id WHERE a.amount >= b.amount',
         'UPDATE app.t%s SET amount = 0 WHERE tenant = $1']) AS s)) \g /dev/null
 SQL
 grown="SET presplit.predicted_data_volume = '4000GB'"
