@@ -102,7 +102,14 @@ SELECT line FROM (
     UNION ALL
     SELECT format('%s: constraint %s is not validated', r.name, k.conname)
     FROM relation AS r JOIN pg_constraint AS k ON k.conrelid = r.oid
-    WHERE NOT k.convalidated AND NOT (k.contype = 'f' AND :fk < 18)
+    WHERE NOT k.convalidated AND NOT (k.contype = 'f' AND (:fk < 18 OR k.conparentid <> 0))
+    UNION ALL
+    -- A foreign key to a sharded table has one of its own for each shard, called after it and a number. They are a part of
+    -- it, as the shards are of the table, as long as they are as valid as it is.
+    SELECT format('%s: constraint %s, a part of %s, is not as valid as that', r.name, k.conname, w.conname)
+    FROM relation AS r JOIN pg_constraint AS k ON k.conrelid = r.oid JOIN pg_constraint AS w ON w.oid = k.conparentid
+    WHERE k.contype = 'f' AND (k.convalidated <> w.convalidated
+       OR coalesce((to_jsonb(k) ->> 'conenforced')::bool, true) <> coalesce((to_jsonb(w) ->> 'conenforced')::bool, true))
     UNION ALL
     SELECT format('%s: index %s %s%s%s%s%s%s, tablespace %s, statistics %s, options %s', r.name, CASE WHEN i.indisexclusion THEN '(exclusion)' ELSE p.index::regclass::text END,
                regexp_replace(pg_get_indexdef(p.index), '^CREATE (UNIQUE )?INDEX .*? ON (ONLY )?', 'CREATE \1INDEX ON '),
