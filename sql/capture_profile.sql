@@ -656,7 +656,8 @@ type_list AS (
 -- NOT NULL is a constraint too; here it is a property of the column.
 table_constraint AS (
   SELECT c.oid, c.conrelid AS relation, c.conname, c.contype, c.conkey, c.conindid,
-         c.confrelid, c.confkey, c.condeferrable, c.convalidated, c.conexclop
+         c.confrelid, c.confkey, c.condeferrable, c.convalidated, c.conexclop,
+         to_jsonb(c) ->> 'conperiod' = 'true' AS temporal
   FROM pg_constraint AS c
   JOIN relation AS r ON r.oid = c.conrelid
   WHERE c.conparentid = 0 AND c.contype <> 'n'
@@ -694,7 +695,13 @@ constraint_list AS (
         FROM unnest(c.conkey, c.conexclop) WITH ORDINALITY AS k (attnum, operator, position)
         JOIN pg_operator AS o ON o.oid = k.operator AND o.oprname = '='
         JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = k.attnum
-        WHERE k.attnum > 0) END)
+        WHERE k.attnum > 0)
+      -- The last column of a key WITHOUT OVERLAPS, and of a foreign key with PERIOD.
+      WHEN c.temporal THEN (
+        SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+        FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, position)
+        JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = k.attnum
+        WHERE k.position < cardinality(c.conkey)) END)
     ORDER BY c.conname, c.oid) AS value
   FROM table_constraint AS c
   GROUP BY c.relation

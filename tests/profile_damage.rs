@@ -268,6 +268,7 @@ fn used(profile: &Profile) -> Result<(), TestCaseError> {
         constants: &constants,
         disqualified: &[],
         applied: &BTreeMap::new(),
+        unlike_ours: &BTreeMap::new(),
         earlier: &BTreeMap::new(),
     });
     let Ok(proposal) = proposal else { return Ok(()) };
@@ -403,6 +404,31 @@ fn what_later_code_relies_on_is_checked() {
         let detail = error.detail().unwrap();
         assert!(detail.contains(word), "{pointer}: {detail}");
     }
+}
+
+#[test]
+fn temporal_keys_of_captures_that_do_not_tell_them_are_found() {
+    let key = |method: &str, equal: Value| {
+        let mut profile = minimal();
+        profile["tables"] = json!([{"schema": "a", "table": "t", "kind": "ordinary", "rows": 0, "heap_bytes": 0,
+            "index_bytes": 0, "toast_bytes": 0,
+            "columns": [
+                {"name": "room", "type": {"schema": "pg_catalog", "name": "int4range", "text": "int4range"}, "not_null": true},
+                {"name": "during", "type": {"schema": "pg_catalog", "name": "daterange", "text": "daterange"}, "not_null": true}],
+            "constraints": [{"name": "k", "kind": "primary_key", "columns": ["room", "during"], "equal_columns": equal}],
+            "indexes": [{"name": "k", "method": method, "unique": true, "columns": ["room", "during"],
+                "of_constraint": true}]}]);
+        let read = Profile::from_json(profile.clone()).unwrap();
+        assert_eq!(Profile::from_text(&profile.to_string()), Some(read.clone()));
+        read.tables[0].constraints[0].clone()
+    };
+    let room = Some(vec!["room".to_owned()]);
+    for equal in [json!(null), json!(["room"])] {
+        let found = key("gist", equal);
+        assert!(found.equal_columns == room && found.is_temporal(), "{found:?}");
+    }
+    let plain = key("btree", json!(null));
+    assert!(plain.equal_columns.is_none() && !plain.is_temporal(), "{plain:?}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::operations::advise;
 use crate::operations::advise::Facts;
+use crate::operations::imported;
 use crate::operations::script;
 use crate::operations::values;
 use crate::operations::what_if;
@@ -199,7 +200,7 @@ fn choose_alternative(
     let rank = required(rank, "rank")?;
     let stored = load(proposal_id)?;
     let name = one(&stored, relation)?.relation.clone();
-    let changed = stored.proposal.choose(&name, u32::try_from(rank).unwrap_or(0))?;
+    let changed = stored.proposal.choose(&name, rank)?;
     proposals::store(&changed, &current_user()?)
 }
 
@@ -225,7 +226,8 @@ fn export_proposal(proposal_id: Option<i64>) -> Result<JsonB, ErrorReport> {
 #[search_path(pg_catalog, pg_temp)]
 fn import_proposal(proposal: Option<Document>) -> Result<i64, ErrorReport> {
     writes("import_proposal")?;
-    let read = Proposal::from_json(&required(proposal, "proposal")?.read()?)?;
+    let mut read = Proposal::from_json(&required(proposal, "proposal")?.read()?)?;
+    imported::read(&mut read, &advise::meant(None)?)?;
     proposals::store(&read, &current_user()?)
 }
 

@@ -29,6 +29,7 @@ use crate::operations::check;
 use crate::operations::provision;
 use crate::operations::provision::Request;
 use crate::operations::rephrase;
+use crate::operations::values::shortened;
 use crate::pg::document::Document;
 use crate::pg::error;
 use crate::pg::moment;
@@ -225,14 +226,18 @@ fn check_table_setting(key: &str, value: &Value) -> Result<(), ErrorReport> {
             "undo" => value.is_boolean(),
             _ => value.as_f64().is_some_and(|number| (0.0..=ROWS_PER_DAY_MAX).contains(&number)),
         };
-        return if fits || value.is_null() { Ok(()) } else { Err(wrong_value(key, value)) };
+        let takes = match key {
+            "undo" => "true or false".to_owned(),
+            _ => format!("a number from 0 to {ROWS_PER_DAY_MAX:e}"),
+        };
+        return if fits || value.is_null() { Ok(()) } else { Err(wrong_value(key, value, &takes)) };
     }
     if let ("data_retention_policy", Some(policy)) = (key, value.as_str()) {
         RetentionPolicy::parse(policy)?;
     }
     match SETTINGS.iter().find(|setting| setting.name == key) {
         Some(setting) if setting.admits(value) || value.is_null() => Ok(()),
-        Some(_) => Err(wrong_value(key, value)),
+        Some(setting) => Err(wrong_value(key, value, &setting.takes())),
         None => Err(error::new(
             SqlState::UndefinedObject,
             format!("setting \"{key}\" does not exist"),
@@ -245,11 +250,11 @@ fn check_table_setting(key: &str, value: &Value) -> Result<(), ErrorReport> {
     }
 }
 
-fn wrong_value(key: &str, value: &Value) -> ErrorReport {
+fn wrong_value(key: &str, value: &Value, takes: &str) -> ErrorReport {
     error::new(
         SqlState::InvalidParameterValue,
-        format!("value {value} does not fit setting \"{key}\""),
-        None,
-        Some("View \"presplit.settings\" shows its type and meaning.".to_owned()),
+        format!("value {} does not fit setting \"{key}\"", shortened(&value.to_string())),
+        Some(format!("It takes {takes}, or null for that of the server.")),
+        Some("View \"presplit.settings\" tells what each setting means.".to_owned()),
     )
 }

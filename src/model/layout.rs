@@ -273,19 +273,6 @@ impl Layout {
         bare
     }
 
-    /// Whether another one divides a table in the same way, whatever its
-    /// shards are named and expected to hold.
-    #[must_use]
-    pub fn divides_as(&self, other: &Self) -> bool {
-        let cut = |layout: &Self| {
-            let branches =
-                layout.branches.iter().map(|branch| (branch.bound.clone(), branch.shard_key.clone()));
-            let shards = layout.shards.iter().map(|shard| (shard.bound.clone(), shard.of));
-            (branches.collect::<Vec<_>>(), shards.collect::<Vec<_>>())
-        };
-        self.strategy == other.strategy && self.shard_key == other.shard_key && cut(self) == cut(other)
-    }
-
     /// The branch that a shard of this layout is in.
     #[must_use]
     pub fn branch_of(&self, shard: &Shard) -> Option<&Branch> {

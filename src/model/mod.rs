@@ -13,6 +13,7 @@ pub mod dump;
 pub mod finding;
 pub mod key;
 pub mod layout;
+mod layout_bounds;
 pub mod load;
 pub mod name;
 pub mod profile;

@@ -129,8 +129,7 @@ impl Profile {
         }
         let profile: Self =
             serde_json::from_value(value).map_err(|error| ProfileError::Damaged(error.to_string()))?;
-        profile_laws::check(&profile).map_err(ProfileError::Damaged)?;
-        Ok(profile)
+        profile_laws::checked(profile).map_err(ProfileError::Damaged)
     }
 
     /// Reads the text of a profile in a fraction of the memory that its JSON
@@ -139,7 +138,7 @@ impl Profile {
     pub fn from_text(text: &str) -> Option<Self> {
         let profile: Self = serde_json::from_str(text).ok()?;
         let known = profile.format == FORMAT && (1..=VERSION).contains(&profile.version);
-        (known && profile_laws::check(&profile).is_ok()).then_some(profile)
+        if known { profile_laws::checked(profile).ok() } else { None }
     }
 
     /// The moment of the capture.
@@ -388,8 +387,8 @@ pub struct Constraint {
     pub deferrable: bool,
     #[serde(default = "yes")]
     pub validated: bool,
-    /// Only of exclusion constraints: what they compare with `=`; none if that
-    /// is not known.
+    /// Only of exclusion constraints and of temporal keys: what they compare
+    /// with `=`; none if that is not known.
     #[serde(default)]
     pub equal_columns: Option<Vec<String>>,
 }

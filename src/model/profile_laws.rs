@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 
 use crate::model::name::IDENTIFIER_BYTES_MAX;
 use crate::model::profile::Constraint;
+use crate::model::profile::ConstraintKind;
 use crate::model::profile::Counters;
+use crate::model::profile::Index;
 use crate::model::profile::Profile;
 use crate::model::profile::SizeReading;
 use crate::model::profile::Table;
@@ -27,11 +29,40 @@ const ROUNDING: f64 = 1e-3;
 /// have the shape of a profile".
 type Broken = String;
 
-/// Checks all laws.
+/// A profile that obeys all laws, with what older captures left unsaid.
 ///
 /// # Errors
 /// What is wrong first, naming the table or statement.
-pub(crate) fn check(profile: &Profile) -> Result<(), Broken> {
+pub(crate) fn checked(mut profile: Profile) -> Result<Profile, Broken> {
+    check(&profile)?;
+    profile.tables.iter_mut().for_each(complete_keys);
+    Ok(profile)
+}
+
+impl Constraint {
+    /// A key `WITHOUT OVERLAPS`, or a foreign key with `PERIOD`.
+    #[must_use]
+    pub fn is_temporal(&self) -> bool {
+        self.kind != ConstraintKind::Exclusion && self.equal_columns.is_some()
+    }
+}
+
+/// A unique key whose index is none of a B-tree is temporal: all but its last
+/// column are compared with `=`.
+fn complete_keys(table: &mut Table) {
+    let keys = table.constraints.iter_mut().filter(|found| {
+        matches!(found.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
+            && found.equal_columns.is_none()
+    });
+    for key in keys {
+        let of_gist = |index: &Index| index.name == key.name && index.method == "gist";
+        if table.indexes.iter().any(of_gist) {
+            key.equal_columns = key.columns.split_last().map(|(_, equal)| equal.to_vec());
+        }
+    }
+}
+
+fn check(profile: &Profile) -> Result<(), Broken> {
     moment("captured_at", &profile.captured_at)?;
     unique("type", profile.types.iter().map(|user| (&user.schema, &user.name)))?;
     unique("table", profile.tables.iter().map(|table| (&table.schema, &table.table)))?;

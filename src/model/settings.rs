@@ -65,6 +65,22 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// What it takes, as a sentence goes on after "It takes".
+    #[must_use]
+    pub fn takes(&self) -> String {
+        let unit = match self.unit {
+            Unit::None => String::new(),
+            unit => format!(" of {}", unit.word()),
+        };
+        match self.kind {
+            Kind::Bool { .. } => "true or false".to_owned(),
+            Kind::Int { min, max, .. } => format!("a whole number{unit} from {min} to {max}"),
+            Kind::Real { min, max, .. } => format!("a number{unit} from {min} to {max}"),
+            Kind::Text { .. } => "a string".to_owned(),
+            Kind::Choice { choices, .. } => format!("one of the strings {}", choices.join(", ")),
+        }
+    }
+
     /// Whether a JSON value fits the setting's type and limits.
     #[must_use]
     pub fn admits(&self, value: &serde_json::Value) -> bool {

@@ -107,6 +107,8 @@ pub enum AlterCommand {
         primary: bool,
         columns: Vec<String>,
         using_index: bool,
+        /// `WITHOUT OVERLAPS`: the last column is compared by overlap.
+        temporal: bool,
     },
     AddExclusion {
         name: Option<String>,

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::catalog::calibration;
 use crate::catalog::layouts;
+use crate::catalog::layouts::Divided;
 use crate::catalog::profiles;
 use crate::catalog::proposals;
 use crate::catalog::relations;
@@ -233,7 +234,7 @@ pub struct Facts {
     constants: CostConstants,
     horizon_micros: i64,
     /// Tables that are cut here already.
-    applied: BTreeMap<QualifiedName, Layout>,
+    divided: Divided,
     /// What was proposed before.
     earlier: BTreeMap<QualifiedName, Option<Layout>>,
 }
@@ -247,9 +248,9 @@ impl Facts {
         let workload = weighed(&mut profile)?;
         let hashes = hash_values(&profile)?;
         let constants = CostConstants::calibrated(&calibration::load()?);
-        let applied = layouts::present(&profile)?;
+        let divided = layouts::divided(&profile)?;
         let earlier = BTreeMap::new();
-        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, applied, earlier })
+        Ok(Self { profile, workload, growth, retention, hashes, constants, horizon_micros, divided, earlier })
     }
 
     /// The same with what the user was proposed before from a profile of that
@@ -261,7 +262,7 @@ impl Facts {
 
     /// Tables that are divided here already, and how.
     pub const fn applied(&self) -> &BTreeMap<QualifiedName, Layout> {
-        &self.applied
+        &self.divided.layouts
     }
 
     fn with_input<R>(
@@ -289,14 +290,15 @@ impl Facts {
             target_version_num: server_major() * 10_000,
             constants: &self.constants,
             disqualified,
-            applied: &self.applied,
+            applied: &self.divided.layouts,
+            unlike_ours: &self.divided.unlike_ours,
             earlier: &self.earlier,
         })
     }
 
     /// Whether a proposal leaves the partitions of a table as they are.
     pub fn keeps(&self, proposal: &Proposal, relation: &QualifiedName) -> bool {
-        let present = self.applied.get(relation);
+        let present = self.divided.layouts.get(relation);
         let proposed = proposal.relations.iter().find(|one| one.relation == *relation);
         let proposed = proposed.and_then(|one| one.layout.as_ref());
         proposed.zip(present).is_some_and(|(proposed, present)| proposed.names().eq(present.names()))

@@ -7,6 +7,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::proposals::Stored;
+use crate::catalog::relations;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
@@ -33,6 +34,7 @@ pub fn shard_empty_table(name: &QualifiedName, layout: &Layout, stored: &Stored)
         hook::bypass(|| {
             check_isolation()?;
             spi::run(&format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"), &[])?;
+            check_still_whole(name)?;
             // Whoever had put rows in has committed them or not by now.
             check_empty(name)?;
             let anatomy = dissect(name)?;
@@ -55,6 +57,19 @@ pub fn shard_empty_table(name: &QualifiedName, layout: &Layout, stored: &Stored)
             })
         })
     })
+}
+
+/// Somebody else may have divided it while this waited for the lock.
+fn check_still_whole(name: &QualifiedName) -> Result<(), ErrorReport> {
+    if relations::find(name)?.is_none_or(|live| !live.is_partitioned()) {
+        return Ok(());
+    }
+    Err(error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("table \"{name:#}\" was partitioned in the meantime"),
+        None,
+        Some("Call create_shards() again: a table that has the proposed shards is passed over.".to_owned()),
+    ))
 }
 
 /// A snapshot from before the lock would show the table as it was then: an

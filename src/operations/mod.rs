@@ -11,6 +11,7 @@ pub mod check;
 pub mod convert;
 pub mod foresee;
 pub mod growth;
+pub mod imported;
 pub mod later;
 pub mod load;
 pub mod load_workers;

@@ -8,12 +8,14 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::arming;
+use crate::catalog::layouts;
 use crate::catalog::proposals;
 use crate::catalog::relations;
 use crate::catalog::relations::LiveRelation;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
+use crate::model::name::quote_identifiers;
 use crate::model::report::SqlState;
 use crate::operations::convert;
 use crate::pg::context::with_pinned_search_path;
@@ -71,6 +73,16 @@ pub fn create_shards(request: &Request<'_>) -> Result<Vec<Provisioned>, ErrorRep
             continue;
         }
         let state = match relations::find(name)? {
+            Some(live) if !request.replace && live.is_partitioned() => {
+                check_own(Some(&live), name, "shard")?;
+                check_same(name, layout, request.proposal_id)?;
+                arming::mark_sharded(name, request.proposal_id)?;
+                error::notice(
+                    format!("table \"{name:#}\" has these shards already, skipping"),
+                    "SELECT * FROM check_shards() says whether they lack anything.".to_owned(),
+                );
+                continue;
+            }
             Some(live) if !request.replace => {
                 check_convertible(&live, name)?;
                 convert::shard_empty_table(name, layout, &stored)?;
@@ -78,9 +90,7 @@ pub fn create_shards(request: &Request<'_>) -> Result<Vec<Provisioned>, ErrorRep
                 "created"
             }
             live => {
-                if let Some(live) = live {
-                    check_replaceable(&live, name)?;
-                }
+                check_own(live.as_ref(), name, "shard")?;
                 if !may_arm {
                     check_may_arm()?;
                     may_arm = true;
@@ -153,16 +163,6 @@ pub fn check_own(live: Option<&LiveRelation>, name: &QualifiedName, verb: &str) 
 
 fn check_convertible(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
     check_own(Some(live), name, "shard")?;
-    if live.is_partitioned() {
-        return Err(error::new(
-            SqlState::ObjectNotInPrerequisiteState,
-            format!("table \"{name:#}\" is already partitioned"),
-            None,
-            Some(
-                "Pass replace => true if the restore drops and recreates it (pg_restore --clean).".to_owned(),
-            ),
-        ));
-    }
     if let Some(role) = relations::may_not_create(name)? {
         let (schema, role) = (quote_identifier(&name.schema), quote_identifier(&role));
         return Err(error::new(
@@ -176,6 +176,40 @@ fn check_convertible(live: &LiveRelation, name: &QualifiedName) -> Result<(), Er
     }
     // Without a lock: it spares those who use a table with rows from waiting. The lock comes before the last look.
     check_empty(name)
+}
+
+/// A table that is partitioned has to have the shards of the proposal.
+fn check_same(name: &QualifiedName, layout: &Layout, proposal_id: i64) -> Result<(), ErrorReport> {
+    match layouts::of(name)? {
+        Ok(present) if present.divides_as(layout) => Ok(()),
+        present => Err(error::new(
+            SqlState::ObjectNotInPrerequisiteState,
+            format!("table \"{name:#}\" is already partitioned"),
+            Some(otherwise(layout, &present)),
+            Some(format!(
+                "Leave it out: create_shards({proposal_id}, relations => '{{...}}') with the other tables; or pass \
+                 replace => true if the restore drops and recreates it (pg_restore --clean)."
+            )),
+        )),
+    }
+}
+
+/// How a table is divided that is not divided as a layout says.
+pub fn otherwise(layout: &Layout, present: &Result<Layout, String>) -> String {
+    let shown = |layout: &Layout| {
+        let key = quote_identifiers(layout.shard_key());
+        let count = layout.shards().len();
+        let shards = if count == 1 { "shard" } else { "shards" };
+        format!("{} by {key} in {count} {shards}", layout.strategy().word())
+    };
+    let proposed = shown(layout);
+    match present {
+        Ok(present) if shown(present) == proposed => {
+            format!("It is divided as {proposed}, as proposed, but with other bounds.")
+        }
+        Ok(present) => format!("It is divided as {}, and proposed is {proposed}.", shown(present)),
+        Err(why) => format!("It is not divided as {proposed}: {why}."),
+    }
 }
 
 /// A table that has rows cannot be made anew.
@@ -194,10 +228,6 @@ pub fn check_empty(name: &QualifiedName) -> Result<(), ErrorReport> {
     ))
 }
 
-fn check_replaceable(live: &LiveRelation, name: &QualifiedName) -> Result<(), ErrorReport> {
-    check_own(Some(live), name, "shard")
-}
-
 /// Arming changes what everybody's statements do in this database: it is for
 /// superusers and members of the role that owns it.
 pub fn check_may_arm_here() -> Result<(), ErrorReport> {
@@ -212,7 +242,7 @@ pub fn check_may_arm_here() -> Result<(), ErrorReport> {
             SqlState::InsufficientPrivilege,
             "permission denied to arm tables",
             Some("Arming needs a superuser or a member of the role that owns the database.".to_owned()),
-            None,
+            Some("Call it as such a role.".to_owned()),
         ));
     }
     Ok(())

@@ -49,11 +49,11 @@ pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<S
                 all.extend(convert::printed(name, layout, stored)?);
                 continue;
             }
-            let present = layouts::present(once(&mut meant)?)?;
-            if present.get(name).is_some_and(|present| present.divides_as(layout)) {
-                all.push(format!("-- Table {} has these shards.", one_line(&name.to_string())));
-            } else {
-                return Err(already_partitioned(name));
+            match layouts::of(name)? {
+                Ok(present) if present.divides_as(layout) => {
+                    all.push(format!("-- Table {} has these shards.", one_line(&name.to_string())));
+                }
+                present => return Err(already_partitioned(name, layout, &present)),
             }
             continue;
         }
@@ -78,11 +78,18 @@ pub fn statements(stored: &Stored, chosen: &[&RelationProposal]) -> Result<Vec<S
 }
 
 /// No statements of this release put the rows of shards into others.
-fn already_partitioned(name: &QualifiedName) -> ErrorReport {
+fn already_partitioned(
+    name: &QualifiedName,
+    layout: &Layout,
+    present: &Result<Layout, String>,
+) -> ErrorReport {
     error::new(
         SqlState::ObjectNotInPrerequisiteState,
         format!("table \"{name:#}\" is already partitioned"),
-        Some("There are no statements that divide its rows anew.".to_owned()),
+        Some(format!(
+            "{} There are no statements that divide its rows anew.",
+            provision::otherwise(layout, present)
+        )),
         Some(
             "Restore it: create_shards() with replace => true, then pg_restore --clean; if it is empty, drop it \
              and create it whole first. Or leave it out with relations => '{...}'."

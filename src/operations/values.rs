@@ -58,7 +58,7 @@ pub fn read(
     };
     let columns = columns
         .into_iter()
-        .map(|column| Ok(KeyColumn { column, asked: Asked::of(table, column)? }))
+        .map(|column| KeyColumn::of(table, column))
         .collect::<Result<Vec<_>, ErrorReport>>()?;
     match strategy {
         Strategy::Range | Strategy::RangeHash => {
@@ -71,15 +71,19 @@ pub fn read(
 }
 
 /// A column of the first level.
-struct KeyColumn<'a> {
-    column: &'a Column,
+pub struct KeyColumn<'a> {
+    pub column: &'a Column,
     /// None if it cannot be asked.
     asked: Option<Asked>,
 }
 
-impl KeyColumn<'_> {
+impl<'a> KeyColumn<'a> {
+    pub fn of(table: &Table, column: &'a Column) -> Result<Self, ErrorReport> {
+        Ok(Self { column, asked: Asked::of(table, column)? })
+    }
+
     /// None if PostgreSQL cannot be asked.
-    fn read(&self, values: &[Option<String>]) -> Result<Option<Vec<ReadValue>>, ErrorReport> {
+    pub fn read(&self, values: &[Option<String>]) -> Result<Option<Vec<ReadValue>>, ErrorReport> {
         let Some(asked) = &self.asked else { return Ok(None) };
         let borrowed: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
         let column = self.column;
@@ -105,7 +109,7 @@ impl KeyColumn<'_> {
 }
 
 /// For a message: a value may be as long as a document.
-fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     const CHARACTERS_MAX: usize = 200;
     match text.char_indices().nth(CHARACTERS_MAX) {
         Some((at, _)) => format!("{}…", &text[..at]),

@@ -46,6 +46,7 @@ pub struct Schema {
     pub server: ServerFacts,
     retention: BTreeMap<QualifiedName, pg_presplit::model::retention::RetentionPolicy>,
     applied: BTreeMap<QualifiedName, pg_presplit::model::layout::Layout>,
+    unlike_ours: BTreeMap<QualifiedName, String>,
     earlier: BTreeMap<QualifiedName, Option<pg_presplit::model::layout::Layout>>,
 }
 
@@ -103,6 +104,7 @@ impl Schema {
             },
             retention: BTreeMap::new(),
             applied: BTreeMap::new(),
+            unlike_ours: BTreeMap::new(),
             earlier: BTreeMap::new(),
         }
     }
@@ -124,6 +126,7 @@ impl Schema {
             constants: &self.constants,
             disqualified: &[],
             applied: &self.applied,
+            unlike_ours: &self.unlike_ours,
             earlier: &self.earlier,
         }
     }

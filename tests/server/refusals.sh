@@ -75,6 +75,9 @@ refused strict    virtual_WHOLE     CREATE TABLE t (id int, k int GENERATED ALWA
 passes  strict    not_enforced      ALTER TABLE t ADD CHECK (a > 5) NOT ENFORCED; CREATE TABLE r (x int PRIMARY KEY); ALTER TABLE t ADD FOREIGN KEY (id) REFERENCES r NOT ENFORCED;
 passes  strict    not_null          ALTER TABLE t ADD CONSTRAINT n NOT NULL a NO INHERIT; ALTER TABLE t ADD CONSTRAINT m NOT NULL day NOT VALID;
 refused strict    overlaps          ALTER TABLE t ADD room int4range; ALTER TABLE t ADD PRIMARY KEY (room, during WITHOUT OVERLAPS);
+refused extend    overlaps_more     ALTER TABLE t ADD room int4range; ALTER TABLE t ADD PRIMARY KEY (room, during WITHOUT OVERLAPS);
+passes  per_shard overlaps_apart    ALTER TABLE t ADD room int4range; ALTER TABLE t ADD PRIMARY KEY (room, during WITHOUT OVERLAPS);
+refused strict    overlaps_WHOLE    CREATE TABLE t (id int, room int4range, k int4range, PRIMARY KEY (room, k WITHOUT OVERLAPS));
 CASES
     fi
 }
@@ -122,6 +125,26 @@ done < <(cases)
 wait
 cat "$tmp"/result.*
 ! grep -q '^not ok' "$tmp"/result.* || CHECKS_FAILED=1
+# A key WITHOUT OVERLAPS: what is registered can be made, and nothing is proposed that cannot.
+if [[ $version -ge 18 ]]; then
+    run -d target <<'SQL'
+CREATE SCHEMA temporal;
+CREATE TABLE temporal.rooms (room int4range, during daterange, PRIMARY KEY (room, during WITHOUT OVERLAPS));
+CREATE TABLE temporal.stays (guest int4range, room int4range, during daterange, FOREIGN KEY (room, PERIOD during) REFERENCES temporal.rooms);
+SQL
+    fails_with "a column that may not overlap is no shard key" 'Primary key rooms_pkey does not compare during with =' \
+        psql -X -d target -c "SELECT register_proposal('temporal.rooms', 'hash', '{during}', '{\"modulus\": 2}')"
+    same "a capture tells what is compared" 'rooms_pkey ["room"] stays_room_during_fkey ["room"]' "$(run -d target -c \
+        "SELECT string_agg((c->>'name') || ' ' || (c->>'equal_columns'), ' ' ORDER BY c->>'name')
+         FROM jsonb_path_query(capture_profile('{temporal.rooms,temporal.stays}'), '\$.tables[*].constraints[*]') AS c")"
+    run -d target -c "SELECT import_profile(capture_profile('{temporal.rooms,temporal.stays}'), 'temporal')" >/dev/null
+    run -d target -c "SELECT register_proposal('temporal.rooms', 'hash', '{room}', '{\"modulus\": 2}')" >"$tmp/rooms"
+    same "the other is one" 2 "$(run -d target -c "SELECT count(*) FROM create_shards($(cat "$tmp/rooms"))")"
+    run -d target -c 'DROP TABLE temporal.stays' -c 'DROP TABLE temporal.rooms'
+    succeeds "and is written down as it was" psql -X -v ON_ERROR_STOP=1 -d target -c "SELECT proposal_ddl($(cat "$tmp/rooms")) \gexec"
+    same "with what may not overlap" 'PRIMARY KEY (room, during WITHOUT OVERLAPS)' "$(run -d target -c \
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'temporal.rooms'::regclass AND contype = 'p'")"
+fi
 # What was refused is not there whole, and nothing else is wrong.
 same "nothing armed is there whole" "" "$(run -d target -c \
     "SELECT c.oid::regclass FROM pg_class AS c JOIN proposal AS p ON p.name = c.relnamespace::regnamespace::text WHERE c.relname = 't' AND c.relkind <> 'p'")"

@@ -23,6 +23,7 @@ use crate::pg::analyze::nodes_of;
 use crate::pg::utility::Names;
 use crate::pg::utility::existing_name;
 use crate::pg::utility::strings;
+use crate::pg::utility::table::is_temporal;
 use crate::pg::utility::text_of;
 
 use super::qualified;
@@ -218,6 +219,7 @@ unsafe fn constraint(
         };
         if is_temporal(written) {
             method = "gist".to_owned();
+            equal_columns = columns.split_last().map(|(_, equal)| equal.to_vec());
         }
         let name = text_of(written.conname)
             .unwrap_or_else(|| [table.name.as_str(), &columns.join("_"), suffix].join("_"));
@@ -266,17 +268,6 @@ unsafe fn excluded(written: &pg_sys::Constraint) -> (Vec<Option<String>>, Vec<St
             columns.push(column);
         }
         (columns, equal)
-    }
-}
-
-/// `WITHOUT OVERLAPS`, of PostgreSQL 18.
-const fn is_temporal(written: &pg_sys::Constraint) -> bool {
-    #[cfg(feature = "pg18")]
-    return written.without_overlaps;
-    #[cfg(not(feature = "pg18"))]
-    {
-        let _ = written;
-        false
     }
 }
 

@@ -205,6 +205,17 @@ pub unsafe fn read_command(command: &pg_sys::AlterTableCmd, names: Names) -> Alt
     }
 }
 
+/// A key `WITHOUT OVERLAPS`, or a foreign key with `PERIOD`, of PostgreSQL 18.
+pub const fn is_temporal(written: &pg_sys::Constraint) -> bool {
+    #[cfg(feature = "pg18")]
+    return written.without_overlaps || written.fk_with_period;
+    #[cfg(not(feature = "pg18"))]
+    {
+        let _ = written;
+        false
+    }
+}
+
 /// # Safety
 /// A constraint of a parse tree.
 unsafe fn read_constraint(constraint: &pg_sys::Constraint, names: Names) -> AlterCommand {
@@ -217,6 +228,7 @@ unsafe fn read_constraint(constraint: &pg_sys::Constraint, names: Names) -> Alte
                 primary: constraint.contype == ConstrType::CONSTR_PRIMARY,
                 columns: strings(constraint.keys),
                 using_index: !constraint.indexname.is_null(),
+                temporal: is_temporal(constraint),
             },
             ConstrType::CONSTR_EXCLUSION => {
                 let pairs = PgList::<pg_sys::List>::from_pg(constraint.exclusions);

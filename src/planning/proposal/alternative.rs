@@ -17,9 +17,9 @@ pub enum AlternativeError {
     #[error("proposal says nothing about table \"{0}\"")]
     UndefinedTable(QualifiedName),
     #[error("table \"{relation:#}\" has no alternative {rank}")]
-    UndefinedRank { relation: QualifiedName, rank: u32, ranks: usize },
+    UndefinedRank { relation: QualifiedName, rank: i64, ranks: usize },
     #[error("alternative {rank} of table \"{relation:#}\" is not legal")]
-    Illegal { relation: QualifiedName, rank: u32, reason: String },
+    Illegal { relation: QualifiedName, rank: i64, reason: String },
 }
 
 impl Report for AlternativeError {
@@ -34,7 +34,9 @@ impl Report for AlternativeError {
     fn detail(&self) -> Option<String> {
         match self {
             Self::UndefinedTable(_) => None,
-            Self::UndefinedRank { ranks, .. } => Some(format!("There are {ranks} of them.")),
+            Self::UndefinedRank { ranks: 0, .. } => Some("It has none.".to_owned()),
+            Self::UndefinedRank { ranks: 1, .. } => Some("It has one, of rank 1.".to_owned()),
+            Self::UndefinedRank { ranks, .. } => Some(format!("They are ranked from 1 to {ranks}.")),
             Self::Illegal { reason, .. } => Some(reason.clone()),
         }
     }
@@ -56,7 +58,8 @@ impl Proposal {
     ///
     /// # Errors
     /// [`AlternativeError`] if there is none of that rank or it is not legal.
-    pub fn choose(&self, relation: &QualifiedName, rank: u32) -> Result<Self, AlternativeError> {
+    pub fn choose(&self, relation: &QualifiedName, rank: impl Into<i64>) -> Result<Self, AlternativeError> {
+        let rank = rank.into();
         let mut changed = Self { search: None, ..self.clone() };
         let proposed = changed
             .relations
@@ -64,7 +67,8 @@ impl Proposal {
             .find(|proposed| proposed.relation == *relation)
             .ok_or_else(|| AlternativeError::UndefinedTable(relation.clone()))?;
         let ranks = proposed.candidates.len();
-        let Some(at) = proposed.candidates.iter().position(|candidate| candidate.rank == rank) else {
+        let Some(at) = proposed.candidates.iter().position(|candidate| i64::from(candidate.rank) == rank)
+        else {
             return Err(AlternativeError::UndefinedRank { relation: relation.clone(), rank, ranks });
         };
         let chosen = proposed.candidates.remove(at);

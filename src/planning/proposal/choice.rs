@@ -29,6 +29,10 @@ pub enum Whole {
     Small,
     /// No key saves enough.
     NoGain,
+    /// It is partitioned in a way that is not known; a full sentence.
+    Partitioned(String),
+    /// The settings permit one shard only.
+    Limit,
 }
 
 /// Whether a way may be taken, the best first.
@@ -102,16 +106,19 @@ impl Ways {
         }
         let standing = |one: &Weighed| Standing::of(input, subject, one);
         cut.sort_by(|a, b| standing(a).cmp(&standing(b)).then(a.cost.total().total_cmp(&b.cost.total())));
+        let present = present::of(input, subject, &cut);
         let best = cut.first().map(standing);
         let small = subject.size.bytes_p90 < 2.0 * input.constants.shard_bytes_min;
-        let stays = match best {
-            None => Some(Whole::NoKey),
-            Some(_) if small => Some(Whole::Small),
-            Some(Standing::Good) => None,
-            Some(Standing::Disqualified) => Some(Whole::Disqualified),
-            Some(Standing::Illegal | Standing::Impossible) => Some(Whole::NoLegalKey),
+        let unknown = present::not_analyzed(input, subject).filter(|_| present.is_none());
+        let stays = match (unknown, best) {
+            (Some(reason), _) => Some(Whole::Partitioned(reason)),
+            (None, Some(_)) if input.settings.shards_per_table_max < 2 && !small => Some(Whole::Limit),
+            (None, None) => Some(Whole::NoKey),
+            (None, Some(_)) if small => Some(Whole::Small),
+            (None, Some(Standing::Good)) => None,
+            (None, Some(Standing::Disqualified)) => Some(Whole::Disqualified),
+            (None, Some(Standing::Illegal | Standing::Impossible)) => Some(Whole::NoLegalKey),
         };
-        let present = present::of(input, subject, &cut);
         let earlier = Earlier::of(input, subject, &cut, &other);
         Ok(Self { whole, cut, other, present, earlier, stays })
     }

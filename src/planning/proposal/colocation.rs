@@ -9,10 +9,14 @@
 use std::collections::BTreeMap;
 
 use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::choice::Ways;
 use crate::planning::proposal::choice::same_key;
+use crate::planning::proposal::cost::worsened;
 use crate::planning::proposal::division::Cells;
+use crate::planning::proposal::explain::words::percent;
+use crate::planning::proposal::explain::words::short;
 use crate::planning::proposal::follower;
 use crate::planning::proposal::link::Link;
 use crate::planning::proposal::option::Wanted;
@@ -25,9 +29,17 @@ use crate::planning::proposal::search::Stop;
 use crate::planning::proposal::subject::Subject;
 use crate::planning::proposal::variant::find;
 
+/// What became of the tables together.
+pub struct Settled {
+    /// The group of each table that is in one, numbered from 1 by its first
+    /// table.
+    pub groups: BTreeMap<QualifiedName, u32>,
+    /// Why tables do not follow a group that they could, in a full sentence.
+    pub apart: BTreeMap<QualifiedName, String>,
+}
+
 /// Lets written tables follow their group and ends its ranges where its rows
-/// end; the group of each table that is in one, numbered from 1 by its first
-/// table.
+/// end.
 ///
 /// # Errors
 /// [`Interrupted`] if `stop` said so.
@@ -38,7 +50,7 @@ pub fn settle(
     links: &[Link],
     taken: &mut [Option<Weighed>],
     stop: Stop<'_>,
-) -> Result<BTreeMap<QualifiedName, u32>, Interrupted> {
+) -> Result<Settled, Interrupted> {
     for members in components(links, taken) {
         shrink(input, subjects, ways, &members, taken);
     }
@@ -55,11 +67,21 @@ pub fn settle(
         }
         taken[table] = Some(way);
     }
+    let mut apart = BTreeMap::new();
+    for (table, subject) in subjects.iter().enumerate().filter(|(table, _)| taken[*table].is_none()) {
+        if stop() {
+            return Err(Interrupted);
+        }
+        let left = followings(input, subject, table, &follow[table], links, taken).next();
+        let told = left.and_then(|way| stays_behind(input, subject, &way));
+        apart.extend(told.map(|told| (subject.name.clone(), told)));
+    }
     let groups = components(links, taken);
     let numbered = groups.iter().zip(1..);
-    Ok(numbered
+    let groups = numbered
         .flat_map(|(members, number)| members.iter().map(move |at| (subjects[*at].name.clone(), number)))
-        .collect())
+        .collect();
+    Ok(Settled { groups, apart })
 }
 
 /// Sets of at least two tables that are cut alike by linked keys, by the
@@ -126,8 +148,8 @@ fn shrink(
 
 /// A table that gains nothing from shards by itself, but is written by
 /// statements that all name the key of its neighbours: it is kept with them,
-/// so that what is written together lies together. Tables that are only read
-/// stay whole.
+/// so that what is written together lies together, unless a statement of its
+/// own pays for that. Tables that are only read stay whole.
 fn next_follower(
     input: &ProposalInput,
     subjects: &[Subject],
@@ -135,19 +157,43 @@ fn next_follower(
     links: &[Link],
     taken: &[Option<Weighed>],
 ) -> Option<(usize, Weighed)> {
-    for (table, subject) in subjects.iter().enumerate().filter(|(table, _)| taken[*table].is_none()) {
-        for way in &follow[table] {
-            for (other, joined) in neighbours(links, table, way, taken) {
-                let Some(wanted) = wanted_of(joined) else { continue };
-                let found = replanned(input, subject, way, wanted);
-                let fits = found.filter(|found| found.division.same_bounds(&joined.division));
-                if let Some(found) = fits.filter(|_| other != table) {
-                    return Some((table, found));
-                }
-            }
-        }
-    }
-    None
+    let open = subjects.iter().enumerate().filter(|(table, _)| taken[*table].is_none());
+    open.into_iter().find_map(|(table, subject)| {
+        let mut found = followings(input, subject, table, &follow[table], links, taken);
+        Some((table, found.find(|way| worsened(input, subject, &way.division).is_none())?))
+    })
+}
+
+/// The ways in which a table would be cut as its sharded neighbours are.
+fn followings<'a>(
+    input: &'a ProposalInput,
+    subject: &'a Subject,
+    table: usize,
+    follow: &'a [&'a Weighed],
+    links: &'a [Link],
+    taken: &'a [Option<Weighed>],
+) -> impl Iterator<Item = Weighed> + 'a {
+    follow.iter().flat_map(move |way| {
+        neighbours(links, table, way, taken).filter_map(move |(other, joined)| {
+            let found = replanned(input, subject, way, wanted_of(joined)?)?;
+            (other != table && found.division.same_bounds(&joined.division)).then_some(found)
+        })
+    })
+}
+
+/// Why a table does not follow, as a sentence.
+fn stays_behind(input: &ProposalInput, subject: &Subject, way: &Weighed) -> Option<String> {
+    let worse = worsened(input, subject, &way.division)?;
+    Some(format!(
+        "It does not follow its neighbours, {} by {} in {} shards: a statement of {} of what reads it would plan \
+         {} shards and take {} longer.",
+        way.strategy().word(),
+        quote_identifier(way.column()),
+        way.shard_count(),
+        percent(worse.share),
+        short(worse.planned),
+        percent(worse.by)
+    ))
 }
 
 /// The sharded tables to whose key a way's key is linked.

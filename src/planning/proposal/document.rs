@@ -22,6 +22,8 @@ use crate::planning::proposal::RelationProposal;
 
 /// The word that tells an exported proposal from any other JSON.
 const FORMAT: &str = "pg_presplit proposal";
+/// No count of rows or bytes is larger.
+const NUMBER_MAX: f64 = 1e30;
 /// The newest version that is read; all before it are read too.
 const VERSION: u64 = 2;
 
@@ -116,6 +118,16 @@ impl Proposal {
                 return Some(format!(
                     "{name:?} of table {relation} is not a name of 1 to {IDENTIFIER_BYTES_MAX} bytes."
                 ));
+            }
+            let own = |layout: &&Layout| layout.names().any(|name| *name == relation.name);
+            if layouts(proposed).iter().any(own) {
+                return Some(format!("A shard of table {relation} has the table's own name."));
+            }
+            let sizes = layouts(proposed).into_iter().flat_map(Layout::shards);
+            let sizes = sizes.flat_map(|shard| [shard.rows, shard.bytes]);
+            let numbers = [proposed.rows_scanned_share, proposed.bytes_at_horizon];
+            if sizes.chain(numbers).any(|number| !(0.0..=NUMBER_MAX).contains(&number)) {
+                return Some(format!("A number of table {relation} is negative, or larger than any is."));
             }
             let mut values = layouts(proposed).into_iter().flat_map(values_of);
             values

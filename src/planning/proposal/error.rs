@@ -56,6 +56,11 @@ pub enum ProposalError {
 }
 
 impl ProposalError {
+    pub(crate) fn undefined_column(table: &Table, column: String) -> Self {
+        let columns = table.columns.iter().map(|column| column.name.clone()).collect();
+        Self::UndefinedColumn { relation: table.name(), column, columns }
+    }
+
     pub(crate) fn undefined_table(relation: &QualifiedName, profile: &Profile) -> Self {
         let similar = profile
             .tables
@@ -158,6 +163,7 @@ impl Report for ProposalError {
                 quote_identifier(column)
             )),
             Self::Shared { .. } => Some("Name each value in one list only.".to_owned()),
+            Self::TooMany { limit: 0..=1, .. } => Some("Raise presplit.max_shards_per_table.".to_owned()),
             Self::TooMany { .. } => {
                 Some("Name fewer shards, or raise presplit.max_shards_per_table.".to_owned())
             }
@@ -185,9 +191,8 @@ fn key_hint(strategy: Strategy) -> String {
         Strategy::ListHash => {
             "A shard key of list_hash is the column of the lists, then those that \"sub\" divides them by."
         }
-        Strategy::Range | Strategy::None => {
-            "A shard key of range is one or more columns that can be ordered."
-        }
+        Strategy::Range => "A shard key of range is one or more columns that can be ordered.",
+        Strategy::None => "A table that stays whole has none: write the key as '{}'.",
     }
     .to_owned()
 }
@@ -204,7 +209,8 @@ fn bounds_hint(strategy: Strategy) -> String {
              {\"of\": \"default\", \"shard_key\": [\"tenant_id\"], \"modulus\": 16}]}."
         }
         Strategy::List => "Write them as {\"lists\": [[\"a\", \"b\"], [\"c\"]]}.",
-        _ => {
+        Strategy::None => "Write them as {}: the table stays whole.",
+        Strategy::Range => {
             "Write them as {\"split_points\": [\"a\", \"b\"]} or {\"interval\": \"1 month\", \
              \"from\": \"2026-01-01\", \"to\": \"2027-01-01\"}."
         }

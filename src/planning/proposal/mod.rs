@@ -139,6 +139,8 @@ pub struct ProposalInput<'a> {
     /// How tables are cut already; a table without an entry is whole, or cut
     /// in a way that is none of ours.
     pub applied: &'a BTreeMap<QualifiedName, Layout>,
+    /// What of the partitions of others is none of ours, as a clause.
+    pub unlike_ours: &'a BTreeMap<QualifiedName, String>,
     /// What was proposed before from the same kind of facts; none = to leave the
     /// table whole.
     pub earlier: &'a BTreeMap<QualifiedName, Option<Layout>>,
@@ -330,7 +332,7 @@ pub fn propose_unless(input: &ProposalInput, stop: Stop<'_>) -> Result<Proposal,
     let links = link::links(&subjects);
     let carried = follower::carried(input, &subjects, &ways, &links, stop)?;
     let mut found = joint::choose(input, &subjects, &ways, &carried, stop)?;
-    let groups = colocation::settle(input, &subjects, &ways, &links, &mut found.taken, stop)?;
+    let settled = colocation::settle(input, &subjects, &ways, &links, &mut found.taken, stop)?;
     let relations: Result<Vec<_>, Interrupted> = subjects
         .par_iter()
         .zip(ways)
@@ -340,8 +342,10 @@ pub fn propose_unless(input: &ProposalInput, stop: Stop<'_>) -> Result<Proposal,
                 return Err(Interrupted);
             }
             let choice = Choice::of(input, subject, ways, taken);
-            let group = groups.get(&subject.name).copied();
-            Ok(explain::relation_proposal(input, subject, choice, group, &found.summary))
+            let group = settled.groups.get(&subject.name).copied();
+            let mut proposed = explain::relation_proposal(input, subject, choice, group, &found.summary);
+            proposed.warnings.extend(settled.apart.get(&subject.name).cloned());
+            Ok(proposed)
         })
         .collect();
     Ok(Proposal {

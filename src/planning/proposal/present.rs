@@ -6,6 +6,7 @@
 //! it until then; what comes back of it has its own names.
 
 use crate::model::layout::Layout;
+use crate::model::profile::TableKind;
 use crate::planning::proposal::ProposalInput;
 use crate::planning::proposal::candidate::Candidate;
 use crate::planning::proposal::candidate::Generator;
@@ -18,11 +19,26 @@ use crate::planning::proposal::option::Weighed;
 use crate::planning::proposal::option::replaces_partitions;
 use crate::planning::proposal::subject::Subject;
 
-/// The present way of a table, as it is; one that is not known bound by bound
-/// is taken for that of `cut` with its key.
+/// The present way of a table, as it is; none if it is whole, or not known
+/// bound by bound.
 pub fn of(input: &ProposalInput, subject: &Subject, cut: &[Weighed]) -> Option<Weighed> {
     let laid = input.applied.get(&subject.name).and_then(|layout| weighed(input, subject, layout, cut));
-    laid.or_else(|| by_someone_else(cut)).map(|found| accepted(subject, found))
+    laid.map(|found| accepted(subject, found))
+}
+
+/// Why a table is left as it is that is partitioned already, though not in a
+/// way that is known: what replaces it could not be compared with it.
+pub fn not_analyzed(input: &ProposalInput, subject: &Subject) -> Option<String> {
+    if subject.table.kind != TableKind::Partitioned {
+        return None;
+    }
+    let by = subject.table.partition_key.as_ref().map_or(String::new(), |key| format!(" by {key}"));
+    let why = match input.unlike_ours.get(&subject.name) {
+        Some(why) => why.as_str(),
+        None if input.applied.contains_key(&subject.name) => "its bounds cannot be placed among its rows",
+        None => "a profile does not tell the bounds of its partitions",
+    };
+    Some(format!("It is partitioned{by} already, which is not analysed and stays as it is: {why}."))
 }
 
 /// A layout as a way to cut the table, with its own bounds and names.
@@ -58,16 +74,6 @@ pub fn weighed(
         impossible: None,
         existing: Some(layout),
     })
-}
-
-/// A table that is partitioned without us is taken to be cut as we would by
-/// its key: the profile does not have its bounds.
-fn by_someone_else(cut: &[Weighed]) -> Option<Weighed> {
-    let there = cut.iter().find(|one| {
-        let candidate = one.candidate.as_ref();
-        candidate.is_some_and(|found| found.generators.contains(&Generator::PresentKey))
-    });
-    there.filter(|one| one.impossible.is_none()).cloned()
 }
 
 /// What is there is legal, and replaces nothing.

@@ -76,7 +76,7 @@ pub fn statements(table: &Table, armed: &Armed<'_>) -> Result<Blank, Refusal> {
         }
     }
     for index in table.indexes.iter().filter(|index| !of_constraint(table, index)) {
-        let Some(columns) = plain_columns(index) else { continue };
+        let Some(columns) = plain_columns(table, index) else { continue };
         let create = Utility::CreateIndex(CreateIndex {
             relation: root.clone(),
             name: Some(index.name.clone()),
@@ -108,8 +108,10 @@ fn caveat(table: &Table) -> String {
     name("the expressions of", generated.map(|column| shown(&column.name)).collect());
     let exclusions = table.constraints.iter().filter(|found| found.kind == ConstraintKind::Exclusion);
     name("constraints", exclusions.map(|found| shown(&found.name)).collect());
-    let indexes =
-        table.indexes.iter().filter(|index| !of_constraint(table, index) && plain_columns(index).is_none());
+    let indexes = table
+        .indexes
+        .iter()
+        .filter(|index| !of_constraint(table, index) && plain_columns(table, index).is_none());
     name("indexes", indexes.map(|index| shown(&index.name)).collect());
     name("triggers", table.triggers.iter().map(|trigger| shown(&trigger.name)).collect());
     name("", if table.row_security { vec!["row security".to_owned()] } else { Vec::new() });
@@ -195,6 +197,7 @@ fn unique_command(constraint: &Constraint) -> Option<AlterCommand> {
             primary,
             columns: constraint.columns.clone(),
             using_index: false,
+            temporal: constraint.is_temporal(),
         }
     })
 }
@@ -238,9 +241,13 @@ fn part_name(name: &str, number: Option<usize>) -> String {
 fn key(constraint: &Constraint, on: &QualifiedName, number: Option<usize>, appended: &[String]) -> String {
     let word = if constraint.kind == ConstraintKind::PrimaryKey { "PRIMARY KEY" } else { "UNIQUE" };
     let columns: Vec<&String> = constraint.columns.iter().chain(appended).collect();
+    let temporal = if constraint.is_temporal() { " WITHOUT OVERLAPS" } else { "" };
     let deferrable = if constraint.deferrable { " DEFERRABLE" } else { "" };
     let name = part_name(&constraint.name, number);
-    format!("ALTER TABLE {on} ADD CONSTRAINT {name} {word} ({}){deferrable}", quote_identifiers(&columns))
+    format!(
+        "ALTER TABLE {on} ADD CONSTRAINT {name} {word} ({}{temporal}){deferrable}",
+        quote_identifiers(&columns)
+    )
 }
 
 /// Whether a constraint brings the index along.
@@ -248,11 +255,57 @@ fn of_constraint(table: &Table, index: &Index) -> bool {
     index.of_constraint || table.constraints.iter().any(|found| found.name == index.name)
 }
 
-/// The columns of an index that a profile knows all of.
-fn plain_columns(index: &Index) -> Option<Vec<String>> {
+/// The columns of an index that a profile knows all of: one of an expression, a
+/// condition, or an operator class that is not the type's own is told apart.
+fn plain_columns(table: &Table, index: &Index) -> Option<Vec<String>> {
     let columns: Option<Vec<String>> = index.columns.iter().cloned().collect();
-    columns.filter(|columns| !columns.is_empty() && !index.partial)
+    let usual = |name: &String| table.column(name).is_some_and(|column| has_class(column, &index.method));
+    columns.filter(|columns| !columns.is_empty() && !index.partial && columns.iter().all(usual))
 }
+
+/// Whether the type of a column is sure to have a default operator class for an
+/// access method.
+fn has_class(column: &Column, method: &str) -> bool {
+    let of = &column.type_name;
+    let built_in =
+        |names: &[&str]| of.schema == "pg_catalog" && !of.array && names.contains(&of.name.as_str());
+    let range = of.name.ends_with("range") && built_in(&[of.name.as_str()]);
+    match method {
+        "btree" | "hash" => true,
+        "brin" => range || built_in(&["box", "inet"]) || built_in(SUMMARIZED),
+        "gin" => of.array && of.schema == "pg_catalog" || built_in(&["jsonb", "tsvector"]),
+        "gist" => range || built_in(&["box", "circle", "point", "polygon", "tsquery", "tsvector"]),
+        "spgist" => range || built_in(&["box", "inet", "point", "polygon", "text", "varchar"]),
+        _ => false,
+    }
+}
+
+/// Types whose least and greatest values a BRIN index keeps.
+const SUMMARIZED: &[&str] = &[
+    "bit",
+    "bpchar",
+    "bytea",
+    "char",
+    "date",
+    "float4",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "macaddr",
+    "name",
+    "numeric",
+    "oid",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "uuid",
+    "varbit",
+    "varchar",
+];
 
 fn index_text(index: &Index, on: &QualifiedName, number: Option<usize>, appended: &[String]) -> String {
     let unique = if index.unique { "UNIQUE " } else { "" };
@@ -264,15 +317,21 @@ fn index_text(index: &Index, on: &QualifiedName, number: Option<usize>, appended
 fn foreign_key(root: &QualifiedName, constraint: &Constraint) -> Option<(QualifiedName, String)> {
     let reference = constraint.references.as_ref().filter(|_| !constraint.columns.is_empty())?;
     let target = reference.name();
+    let list = |columns: &[String]| match columns.split_last() {
+        Some((period, others)) if constraint.is_temporal() => {
+            format!("{}, PERIOD {}", quote_identifiers(others), quote_identifier(period))
+        }
+        _ => quote_identifiers(columns),
+    };
     let columns = match reference.columns.as_slice() {
         [] => String::new(),
-        columns => format!(" ({})", quote_identifiers(columns)),
+        columns => format!(" ({})", list(columns)),
     };
     let deferrable = if constraint.deferrable { " DEFERRABLE" } else { "" };
     let text = format!(
         "ALTER TABLE {root} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {target}{columns}{deferrable}",
         quote_identifier(&constraint.name),
-        quote_identifiers(&constraint.columns)
+        list(&constraint.columns)
     );
     Some((target, text))
 }

@@ -10,7 +10,9 @@ use crate::model::utility::Utility;
 use crate::planning::provision::rewrite::Armed;
 use crate::planning::provision::rewrite::decide;
 use crate::planning::provision::rewrite_tests::ALL;
+use crate::planning::provision::rewrite_tests::EXTEND;
 use crate::planning::provision::rewrite_tests::Given;
+use crate::planning::provision::rewrite_tests::PER_SHARD;
 use crate::planning::provision::rewrite_tests::STRICT;
 use crate::planning::provision::rewrite_tests::alter;
 use crate::planning::provision::rewrite_tests::check;
@@ -18,6 +20,7 @@ use crate::planning::provision::rewrite_tests::foreign_key;
 use crate::planning::provision::rewrite_tests::on;
 use crate::planning::provision::rewrite_tests::orders;
 use crate::planning::provision::rewrite_tests::table;
+use crate::planning::provision::rewrite_tests::texts;
 use crate::planning::provision::rewrite_tests::two_levels;
 
 const PARTS: Given = Given { part: Some("excluded"), ..STRICT };
@@ -211,5 +214,30 @@ fn types_are_known_by_the_parsers_names() {
         ("point", "point"),
     ] {
         assert_eq!(KeyType::of_internal(internal), KeyType::of_builtin(written));
+    }
+}
+
+#[test]
+fn keys_without_overlaps_are_exclusions() {
+    let temporal = |primary, columns: &[&str]| AlterCommand::AddUnique {
+        name: Some("orders_key".to_owned()),
+        primary,
+        columns: texts(columns),
+        using_index: false,
+        temporal: true,
+    };
+    for (primary, what) in [(true, "primary key"), (false, "unique constraint")] {
+        let whole = temporal(primary, &["id", "tenant_id", "during"]);
+        check(&alter(true, whole), on(18), "root(recurse) -- ONLY taken away");
+        for columns in [&["id", "during"][..], &["id", "tenant_id"], &["tenant_id"]] {
+            let statement = alter(true, temporal(primary, columns));
+            let refused = format!(
+                "0A000 {what} \"orders_key\" of table \"public.orders\" cannot be kept across shards"
+            );
+            check(&statement, on(18), &refused);
+            // Nothing can be appended behind the column that may not overlap.
+            check(&statement, Given { server: 18, ..EXTEND }, &refused);
+            check(&statement, Given { server: 18, ..PER_SHARD }, "shards -- on every shard: holds inside");
+        }
     }
 }

@@ -69,6 +69,7 @@ fn read() -> Vec<Option<Utility>> {
             primary: true,
             columns: vec!["id".to_owned()],
             using_index: false,
+            temporal: false,
         })),
         Some(Utility::CreateIndex(CreateIndex {
             relation: relation.clone(),
@@ -207,10 +208,33 @@ fn profile_table() -> Table {
         "indexes": [
             {"name": "t_pkey", "method": "btree", "unique": true, "columns": ["id"], "of_constraint": true},
             {"name": "t_at", "method": "btree", "unique": false, "columns": ["at", "k"]},
-            {"name": "t_lower", "method": "btree", "unique": false, "columns": [null]}
+            {"name": "t_lower", "method": "btree", "unique": false, "columns": [null]},
+            {"name": "t_trigrams", "method": "gin", "unique": false, "columns": ["evil"]},
+            {"name": "t_moods", "method": "brin", "unique": false, "columns": ["Mood"]},
+            {"name": "t_at_brin", "method": "brin", "unique": false, "columns": ["at"]}
         ]
     }))
     .unwrap()
+}
+
+#[test]
+fn periods_are_written_down_as_such() {
+    let mut table = profile_table();
+    let mut temporal = table.constraints[0].clone();
+    temporal.columns = vec!["k".to_owned(), "at".to_owned()];
+    temporal.equal_columns = Some(vec!["k".to_owned()]);
+    table.constraints[0] = temporal;
+    let key = &mut table.constraints[1];
+    key.columns = vec!["k".to_owned(), "at".to_owned()];
+    key.equal_columns = Some(vec!["k".to_owned()]);
+    key.references.as_mut().unwrap().columns = vec!["id".to_owned(), "valid".to_owned()];
+    let (relation, layout) = (QualifiedName::new("app", "t"), layout());
+    let armed = Armed { server: 18, ..armed(&relation, &layout, UniquePolicy::Strict) };
+    let blank = blank::statements(&table, &armed).unwrap();
+    let key = "ALTER TABLE app.t ADD CONSTRAINT t_pkey PRIMARY KEY (k, at WITHOUT OVERLAPS)";
+    assert_eq!(blank.statements[3], key);
+    let reference = "ALTER TABLE app.t ADD CONSTRAINT t_fkey FOREIGN KEY (k, PERIOD at) REFERENCES app.a (id, PERIOD valid)";
+    assert_eq!(blank.references[0].1, reference);
 }
 
 #[test]
@@ -221,15 +245,17 @@ fn a_table_of_a_profile_is_written_down() {
     assert_eq!(
         blank.statements[0],
         "-- From a profile, without: owner, grants, comments, defaults and check constraints, which a profile does \
-         not have; constraints \"excl ; DROP TABLE x\"; indexes t_lower.\n\
+         not have; constraints \"excl ; DROP TABLE x\"; indexes t_lower, t_trigrams, t_moods.\n\
          CREATE TABLE app.t (\n    id bigint NOT NULL,\n    k numeric(10,2),\n    at timestamp(3) with time zone,\n    \
          \"Mood\" app.\"mood; --\",\n    evil pg_catalog.\"varchar\"(1),\n    old pg_catalog.int4\n) PARTITION BY HASH (k)"
     );
     assert_eq!(
-        blank.statements[3..5],
+        blank.statements[3..6],
         [
             "ALTER TABLE app.t ADD CONSTRAINT t_pkey PRIMARY KEY (id, k)",
-            "CREATE INDEX t_at ON app.t USING btree (at, k)"
+            "CREATE INDEX t_at ON app.t USING btree (at, k)",
+            // Others need an operator class that no profile tells.
+            "CREATE INDEX t_at_brin ON app.t USING brin (at)"
         ]
     );
     let reference = "ALTER TABLE app.t ADD CONSTRAINT t_fkey FOREIGN KEY (k) REFERENCES app.a (id)";

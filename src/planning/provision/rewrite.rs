@@ -213,12 +213,17 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
         AlterCommand::AddUnique { using_index: true, .. } => {
             return Err(Refusal::UsingIndex(relation.clone()));
         }
-        AlterCommand::AddUnique { name, primary, columns, .. } => {
+        AlterCommand::AddUnique { name, primary, columns, temporal, .. } => {
             let kind = if *primary { "primary key" } else { "unique constraint" };
-            add_unique(constraint_name(kind, name.as_deref()), columns, only, armed)?
+            let what = constraint_name(kind, name.as_deref());
+            match columns.split_last().filter(|_| *temporal) {
+                Some((_, equal)) => add_exclusion(what, equal, only, armed)?,
+                None => add_unique(what, columns, only, armed)?,
+            }
         }
         AlterCommand::AddExclusion { name, equal_columns } => {
-            add_exclusion(name.as_deref(), equal_columns, only, armed)?
+            let what = constraint_name("exclusion constraint", name.as_deref());
+            add_exclusion(what, equal_columns, only, armed)?
         }
         AlterCommand::AddForeignKey { not_valid: true, .. } if armed.server < 18 && armed.violated => {
             Decision::new(
@@ -307,7 +312,7 @@ fn add_unique(what: String, columns: &[String], only: bool, armed: &Armed<'_>) -
 }
 
 fn add_exclusion(
-    name: Option<&str>,
+    what: String,
     equal_columns: &[String],
     only: bool,
     armed: &Armed<'_>,
@@ -322,7 +327,6 @@ fn add_exclusion(
     if armed.unique_policy == UniquePolicy::PerShard {
         return Ok(Decision::new(vec![Action::Shards], PER_SHARD));
     }
-    let what = constraint_name("exclusion constraint", name);
     Err(Refusal::Exclusion { what, relation: armed.relation.clone() })
 }
 

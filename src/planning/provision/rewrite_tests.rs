@@ -39,8 +39,8 @@ pub struct Given {
 
 pub const STRICT: Given =
     Given { policy: UniquePolicy::Strict, server: 15, empty: false, part: None, violated: false };
-const EXTEND: Given = Given { policy: UniquePolicy::Extend, ..STRICT };
-const PER_SHARD: Given = Given { policy: UniquePolicy::PerShard, ..STRICT };
+pub const EXTEND: Given = Given { policy: UniquePolicy::Extend, ..STRICT };
+pub const PER_SHARD: Given = Given { policy: UniquePolicy::PerShard, ..STRICT };
 const EMPTY: Given = Given { empty: true, ..STRICT };
 
 pub const ALL: [Given; 12] = {
@@ -220,12 +220,12 @@ pub fn alter(only: bool, command: AlterCommand) -> Utility {
 }
 
 pub fn unique(primary: bool, columns: &[&str]) -> AlterCommand {
-    AlterCommand::AddUnique {
-        name: Some("orders_key".to_owned()),
-        primary,
-        columns: texts(columns),
-        using_index: false,
-    }
+    named_unique(Some("orders_key"), primary, columns, false)
+}
+
+fn named_unique(name: Option<&str>, primary: bool, columns: &[&str], using_index: bool) -> AlterCommand {
+    let name = name.map(str::to_owned);
+    AlterCommand::AddUnique { name, primary, columns: texts(columns), using_index, temporal: false }
 }
 
 pub fn exclusion(columns: &[&str]) -> AlterCommand {
@@ -339,10 +339,8 @@ fn uniqueness_without_the_key_follows_the_policy() {
             check(&statement, EXTEND, &format!("root(append {missing}{recurse}) -- shard key appended"));
         }
     }
-    let unnamed =
-        AlterCommand::AddUnique { name: None, primary: true, columns: texts(&["note"]), using_index: false };
     check(
-        &alter(true, unnamed),
+        &alter(true, named_unique(None, true, &["note"], false)),
         STRICT,
         "42P17 primary key of table \"public.orders\" does not include shard key column \"tenant_id\"",
     );
@@ -351,7 +349,7 @@ fn uniqueness_without_the_key_follows_the_policy() {
 #[test]
 fn an_existing_index_cannot_become_a_constraint() {
     for (primary, given) in [true, false].into_iter().flat_map(|primary| ALL.map(|given| (primary, given))) {
-        let command = AlterCommand::AddUnique { name: None, primary, columns: Vec::new(), using_index: true };
+        let command = named_unique(None, primary, &[], true);
         let refused = "0A000 cannot add an existing index as a constraint of sharded table \"public.orders\"";
         check(&alter(true, command), given, refused);
     }

@@ -10,10 +10,12 @@ mod gain;
 mod join;
 mod parallel;
 mod retention;
+mod worsening;
 
 pub use crate::planning::proposal::cost::gain::join_gain;
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the search over several tables"))]
 pub use crate::planning::proposal::cost::gain::join_gain_possible;
+pub use crate::planning::proposal::cost::worsening::worsened;
 
 use crate::model::profile::Index;
 use crate::model::settings::UniquePolicy;
@@ -100,12 +102,11 @@ impl Cost {
         let mut cost = Self::default();
         let pruning = Pruning::of(division);
         for one in subject.traffic.uses.iter().filter(|one| one.reads) {
-            let touch = pruning.touch(one);
-            let access = cheapest_access(input, subject, division, one, touch);
-            cost.planning += one.calls_per_second * input.constants.planning_ms(touch.planned, one.joined);
-            cost.opening += one.calls_per_second * input.constants.open_ms * touch.opened;
-            cost.pages += one.calls_per_second * access.pages;
-            cost.cpu += one.calls_per_second * access.cpu;
+            let each = Execution::of(input, subject, &pruning, one);
+            cost.planning += one.calls_per_second * each.planning;
+            cost.opening += one.calls_per_second * each.opening;
+            cost.pages += one.calls_per_second * each.access.pages;
+            cost.cpu += one.calls_per_second * each.access.cpu;
         }
         cost.join = join::joins(input, subject);
         cost.aggregate = aggregate::aggregates(input, subject, division);
@@ -162,6 +163,29 @@ pub struct AccessCost {
 impl AccessCost {
     pub fn total(&self) -> f64 {
         self.pages + self.cpu
+    }
+}
+
+/// Milliseconds of one execution of a statement that reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Execution {
+    planning: f64,
+    opening: f64,
+    access: AccessCost,
+}
+
+impl Execution {
+    fn of(input: &ProposalInput, subject: &Subject, pruning: &Pruning, one: &Use) -> Self {
+        let touch = pruning.touch(one);
+        Self {
+            planning: input.constants.planning_ms(touch.planned, one.joined),
+            opening: input.constants.open_ms * touch.opened,
+            access: cheapest_access(input, subject, pruning.division, one, touch),
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.planning + self.opening + self.access.total()
     }
 }
 

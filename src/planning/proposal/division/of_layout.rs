@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 
 use crate::model::bound::Bound;
 use crate::model::bound::RangeDatum;
+use crate::model::bound::RangePoint;
 use crate::model::key::KeyType;
 use crate::model::key::Strategy;
 use crate::model::layout::Layout;
@@ -218,7 +219,7 @@ fn has_no_place(corner: &Corner) -> bool {
 }
 
 /// Ranges of a column whose order only PostgreSQL knows: where each begins the
-/// one before it ends. They are taken to be of equal rows.
+/// one before it ends, but for gaps. They are taken to be of equal rows.
 fn by_neighbours(
     input: &ProposalInput,
     subject: &Subject,
@@ -230,26 +231,31 @@ fn by_neighbours(
         _ => None,
     };
     let ranges: Vec<usize> = (0..parts.len()).filter(|at| ends(*at).is_some()).collect();
-    let begins = |at: &&usize| {
-        !ranges.iter().any(|other| ends(*other).map(|end| end.1) == ends(**at).map(|end| end.0))
-    };
-    let mut order = vec![*ranges.iter().find(begins)?];
-    while let Some(next) =
-        ranges.iter().find(|at| ends(**at).map(|end| end.0) == ends(order[order.len() - 1]).map(|end| end.1))
-    {
-        if order.len() > ranges.len() {
-            return None;
-        }
-        order.push(*next);
-    }
-    if order.len() != ranges.len() {
-        return None;
-    }
+    let chains = chains(&ranges, |at| ends(at).map(|end| end.0), |at| ends(at).map(|end| end.1))?;
     let placed = |at: usize, point: &[RangeDatum]| match edge(columns[0], &point[0]) {
         Edge::Written { text, .. } => Edge::Written { text, position: at as f64 },
         open => open,
     };
-    let mut edges = vec![placed(0, ends(order[0])?.0)];
+    let order = chains.concat();
+    let mut places = vec![order.len(); parts.len()];
+    order.iter().enumerate().for_each(|(cell, part)| places[*part] = cell);
+    if chains.len() > 1 {
+        let mut spans = Vec::new();
+        let mut at = 0;
+        for chain in &chains {
+            for part in chain {
+                let (lower, upper) = ends(*part)?;
+                let corner = |first: Edge| Corner { first, second: Edge::Lowest };
+                spans.push(Span { lower: corner(placed(at, lower)), upper: corner(placed(at + 1, upper)) });
+                at += 1;
+            }
+            at += 1;
+        }
+        let mut division = Along::of(subject, columns[0], input.constants).spanned(None, None, spans, 0);
+        division.key.first = columns.iter().map(|column| (*column).into()).collect();
+        return Some((division, places));
+    }
+    let mut edges = vec![placed(0, ends(*order.first()?)?.0)];
     for (at, part) in order.iter().enumerate() {
         edges.push(placed(at + 1, ends(*part)?.1));
     }
@@ -263,9 +269,29 @@ fn by_neighbours(
     };
     let mut division = range::filled(subject, columns[0], cells, vec![rows; order.len()], input.constants);
     division.key.first = columns.iter().map(|column| (*column).into()).collect();
-    let mut places = vec![order.len(); parts.len()];
-    order.iter().enumerate().for_each(|(cell, part)| places[*part] = cell);
     Some((division, places))
+}
+
+/// Ranges in a row, each of which begins where the one before it ends; none if
+/// one of them is in no row that has a beginning.
+fn chains<'a>(
+    ranges: &[usize],
+    lower: impl Fn(usize) -> Option<&'a RangePoint>,
+    upper: impl Fn(usize) -> Option<&'a RangePoint>,
+) -> Option<Vec<Vec<usize>>> {
+    let begins = |at: &&usize| !ranges.iter().any(|other| upper(*other) == lower(**at));
+    let mut chains = Vec::new();
+    let mut left = ranges.len();
+    for first in ranges.iter().filter(begins) {
+        let mut chain = vec![*first];
+        left = left.checked_sub(1)?;
+        while let Some(next) = ranges.iter().find(|at| lower(**at) == upper(chain[chain.len() - 1])) {
+            left = left.checked_sub(1)?;
+            chain.push(*next);
+        }
+        chains.push(chain);
+    }
+    (left == 0).then_some(chains)
 }
 
 /// The cells that are branches divided by hash.

@@ -33,25 +33,12 @@ fn shown(weighed: &Weighed) -> String {
     }
 }
 
-/// What is there; where its bounds are of no form that is known, its key.
-fn there(present: &Weighed) -> String {
-    match present.existing {
-        Some(_) => shown(present),
-        None => {
-            format!("{} in partitions that are weighed as {} of ours", by(present), present.shard_count())
-        }
-    }
-}
-
 fn kept(input: &ProposalInput, subject: &Subject, choice: &Choice, present: &Weighed) -> String {
     let free =
         choice.weighed.iter().skip(1).filter(|one| Standing::of(input, subject, one) == Standing::Good);
     let best = free.min_by(|a, b| a.cost.total().total_cmp(&b.cost.total()));
     let gain = |best: &Weighed| present.cost.total() - best.cost.total();
-    let already = match present.existing {
-        Some(_) => "It is cut so already".to_owned(),
-        None => format!("It is cut already as {}", there(present)),
-    };
+    let already = "It is cut so already";
     let Some(best) = best.filter(|best| gain(best) > 0.0) else {
         return format!("{already}.");
     };
@@ -79,11 +66,11 @@ fn replaced(input: &ProposalInput, subject: &Subject, chosen: &Weighed, present:
     match payback_seconds(input, subject, gain) {
         Some(seconds) => format!(
             "It is cut now as {}: the change saves {} of that cost and pays for moving {rows} rows within {}.",
-            there(present),
+            shown(present),
             percent(gain / present.cost.total()),
             days(seconds)
         ),
-        None => format!("It is cut now as {}: the change aligns it with its group.", there(present)),
+        None => format!("It is cut now as {}: the change aligns it with its group.", shown(present)),
     }
 }
 

@@ -194,7 +194,7 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
     let size = bytes(subject.size.bytes);
     let best = choice.weighed.get(1);
     match whole {
-        Whole::Never(reason) => reason.clone(),
+        Whole::Never(reason) | Whole::Partitioned(reason) => reason.clone(),
         Whole::NoKey if subject.traffic.assumed => format!(
             "{size} at the horizon: no usable key: without a workload only the event time of a table that grows is \
              taken for one."
@@ -218,6 +218,10 @@ fn reason_whole(input: &ProposalInput, subject: &Subject, choice: &Choice, whole
             });
             format!("{size} at the horizon: no key that stood the test.{why}")
         }
+        Whole::Limit => format!(
+            "{size} at the horizon: presplit.max_shards_per_table is {}, and two shards are the fewest.",
+            input.settings.shards_per_table_max
+        ),
         Whole::Small => format!(
             "{size} at the horizon: too small for two shards of {}; a scan of it all costs {}.",
             bytes(constants.shard_bytes_min),

@@ -1,5 +1,6 @@
-//! Exclusion constraints: one that compares the shard key with `=` holds on
-//! shards as it did on the table, since rows that it compares share a shard.
+//! Exclusion constraints, and keys `WITHOUT OVERLAPS`, which are such: one that
+//! compares the shard key with `=` holds on shards as it did on the table,
+//! since rows that it compares share a shard.
 
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
@@ -13,8 +14,14 @@ use crate::planning::proposal::legality::Verdict;
 impl Rules<'_> {
     pub fn exclusions(&self, table: &Table, key: &[String], verdict: &mut Verdict) {
         let of_shards = self.input.target_version_num < EXCLUSION_SINCE;
-        for constraint in table.constraints.iter().filter(|found| found.kind == ConstraintKind::Exclusion) {
-            let shown = quote_identifier(&constraint.name);
+        for constraint in &table.constraints {
+            let what = match constraint.kind {
+                ConstraintKind::Exclusion => "Exclusion constraint",
+                ConstraintKind::PrimaryKey if constraint.is_temporal() => "Primary key",
+                ConstraintKind::Unique if constraint.is_temporal() => "Unique constraint",
+                _ => continue,
+            };
+            let shown = format!("{what} {}", quote_identifier(&constraint.name));
             // Older profiles say only which columns there are.
             let compared = constraint.equal_columns.as_ref();
             let columns = compared.unwrap_or(&constraint.columns);
@@ -22,23 +29,19 @@ impl Rules<'_> {
             if missing.is_empty() {
                 if compared.is_none() {
                     let key = quote_identifiers(key);
-                    verdict.warnings.push(format!("Exclusion constraint {shown} must compare {key} with =."));
+                    verdict.warnings.push(format!("{shown} must compare {key} with =."));
                 } else if of_shards {
                     verdict.warnings.push(format!(
-                        "Exclusion constraint {shown} will be one on each shard: the same, since it compares {} \
-                         with =.",
+                        "{shown} will be one on each shard: the same, since it compares {} with =.",
                         quote_identifiers(key)
                     ));
                 }
             } else if self.policy() == UniquePolicy::PerShard {
-                verdict
-                    .warnings
-                    .push(format!("Exclusion constraint {shown} is kept only inside each shard."));
+                verdict.warnings.push(format!("{shown} is kept only inside each shard."));
             } else {
-                verdict.obstacles.push(format!(
-                    "Exclusion constraint {shown} does not compare {} with =.",
-                    quote_identifiers(&missing)
-                ));
+                verdict
+                    .obstacles
+                    .push(format!("{shown} does not compare {} with =.", quote_identifiers(&missing)));
             }
         }
     }

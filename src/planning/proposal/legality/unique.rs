@@ -22,6 +22,8 @@ pub struct Unique<'a> {
     /// Plain columns.
     pub columns: Vec<String>,
     primary: bool,
+    /// `WITHOUT OVERLAPS`: judged as an exclusion constraint is.
+    temporal: bool,
 }
 
 impl Unique<'_> {
@@ -45,6 +47,7 @@ pub fn uniques(table: &Table) -> Vec<Unique<'_>> {
             name: &constraint.name,
             columns: constraint.columns.clone(),
             primary: constraint.kind == ConstraintKind::PrimaryKey,
+            temporal: constraint.is_temporal(),
         });
     }
     let of_constraint =
@@ -53,7 +56,7 @@ pub fn uniques(table: &Table) -> Vec<Unique<'_>> {
         let columns: Vec<String> = index.columns.iter().flatten().cloned().collect();
         let what =
             if columns.len() < index.columns.len() { "Unique index on expressions" } else { "Unique index" };
-        found.push(Unique { what, name: &index.name, columns, primary: false });
+        found.push(Unique { what, name: &index.name, columns, primary: false, temporal: false });
     }
     found
 }
@@ -65,12 +68,12 @@ pub fn index_growth(table: &Table, key: &[String]) -> f64 {
         missing if missing.is_empty() => 0.0,
         missing => widening_bytes(table, &unique.columns, &missing),
     };
-    uniques(table).iter().map(growth).sum()
+    uniques(table).iter().filter(|unique| !unique.temporal).map(growth).sum()
 }
 
 impl Rules<'_> {
     pub fn uniques(&self, subject: &Subject, key: &[String], verdict: &mut Verdict) {
-        for unique in uniques(subject.table) {
+        for unique in uniques(subject.table).into_iter().filter(|unique| !unique.temporal) {
             let missing = unique.missing(key);
             if missing.is_empty() {
                 continue;

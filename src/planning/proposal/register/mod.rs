@@ -81,6 +81,7 @@ pub fn by_hand(
     };
     let hand = Hand { input, subject, strategy };
     if strategy == Strategy::None {
+        hand.check_none(shard_key, bounds)?;
         return Ok(hand.proposal(None, Vec::new()));
     }
     if let Some(reason) = never_sharded(subject) {
@@ -137,6 +138,17 @@ impl<'a> Hand<'a> {
         ProposalError::Key { relation: self.subject.name.clone(), strategy: self.strategy, reason }
     }
 
+    /// A table that stays whole has no key and no bounds.
+    fn check_none(&self, shard_key: &[String], bounds: &Value) -> Result<(), ProposalError> {
+        if !shard_key.is_empty() {
+            return Err(self.refuse_key("It has a column.".to_owned()));
+        }
+        if bounds.as_object().is_none_or(|bounds| !bounds.is_empty()) {
+            return Err(self.level(Vec::new()).wrong("They are not an empty JSON object."));
+        }
+        Ok(())
+    }
+
     /// How many columns the strategy takes, each once.
     fn check_key(&self, shard_key: &[String]) -> Result<(), ProposalError> {
         if shard_key.is_empty() {
@@ -168,11 +180,7 @@ impl<'a> Hand<'a> {
     fn key_column(&self, name: &str, by: Strategy) -> Result<&'a Column, ProposalError> {
         let table = self.subject.table;
         let Some(column) = table.column(name) else {
-            return Err(ProposalError::UndefinedColumn {
-                relation: self.subject.name.clone(),
-                column: name.to_owned(),
-                columns: table.columns.iter().map(|column| column.name.clone()).collect(),
-            });
+            return Err(ProposalError::undefined_column(table, name.to_owned()));
         };
         let shown = quote_identifier(name);
         if column.generated {

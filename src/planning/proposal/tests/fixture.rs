@@ -76,6 +76,7 @@ pub struct Fixture {
     pub constants: CostConstants,
     pub disqualified: Vec<Disqualification>,
     pub applied: BTreeMap<QualifiedName, Layout>,
+    pub unlike_ours: BTreeMap<QualifiedName, String>,
     pub earlier: BTreeMap<QualifiedName, Option<Layout>>,
 }
 
@@ -113,6 +114,7 @@ impl Fixture {
             constants: CostConstants::default(),
             disqualified: Vec::new(),
             applied: BTreeMap::new(),
+            unlike_ours: BTreeMap::new(),
             earlier: BTreeMap::new(),
         }
     }
@@ -191,6 +193,7 @@ impl Fixture {
             constants: &self.constants,
             disqualified: &self.disqualified,
             applied: &self.applied,
+            unlike_ours: &self.unlike_ours,
             earlier: &self.earlier,
         }
     }

@@ -131,6 +131,18 @@ fn rows_are_shared_by_what_is_known() {
 #[test]
 fn whole_is_a_proposal_too() {
     let found = hand(&events(200.0), "events", Strategy::None, &[], &json!({})).unwrap();
+    let (fixture, none) = (events(200.0), Strategy::None);
+    refused(
+        &fixture,
+        none,
+        &["id"],
+        &json!({}),
+        "42P17",
+        "It has a column. A table that stays whole has none",
+    );
+    for bounds in [json!({"modulus": 2}), json!([]), json!(null)] {
+        refused(&fixture, none, &[], &bounds, "22023", "They are not an empty JSON object. Write them as {}");
+    }
     assert_eq!((found.layout, found.candidates.len()), (None, 1));
 }
 

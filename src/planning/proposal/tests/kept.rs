@@ -10,6 +10,7 @@ use crate::model::key::Strategy;
 use crate::model::layout::Layout;
 use crate::model::layout::Shard;
 use crate::model::profile::ColumnStatistics;
+use crate::model::profile::TableKind;
 use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::cost::Cost;
 use crate::planning::proposal::division::of_layout::of_layout;
@@ -155,6 +156,62 @@ fn every_form_is_kept_as_it_is() {
         let again = having(&fixture, "sales", kept).relation("sales");
         assert_eq!(again, found, "{form}");
     }
+}
+
+#[test]
+fn ranges_of_an_unknown_order_are_kept_with_their_gaps() {
+    // Whatever is better saves less than this.
+    let fixture = sales(400.0).with(|fixture| fixture.constants.change_gain_min = 0.999);
+    let points = json!({"split_points": ["b", "d", "m", "q"]});
+    let whole = made(&fixture, "sales", Strategy::Range, &["code"], &points);
+    for gone in [&["b"][..], &["d"], &["b", "m"]] {
+        let gaps = changed(&whole, |shards| {
+            shards.retain(|shard| match &shard.bound {
+                Bound::Range { lower, .. } => {
+                    !gone.iter().any(|from| lower[0] == RangeDatum::Value((*from).to_owned()))
+                }
+                _ => true,
+            });
+        });
+        assert_eq!(gaps.shards().len() + gone.len(), whole.shards().len());
+        let found = having(&fixture, "sales", &gaps).relation("sales");
+        assert!(found.reason.starts_with("It is cut so already"), "{gone:?}: {}", found.reason);
+        let kept = found.layout.as_ref().unwrap();
+        assert_eq!(bounds(kept), bounds(&gaps), "{gone:?}");
+        assert!(kept.shards().iter().all(|shard| shard.rows > 0.0), "{:?}", kept.shards());
+        assert_eq!(having(&fixture, "sales", kept).relation("sales"), found, "{gone:?}");
+    }
+    // It gives way to what pays, as others do.
+    let cheap = fixture.with(|fixture| fixture.constants.change_row_ms = 0.0).with(|fixture| {
+        fixture.constants.change_gain_min = 0.0;
+    });
+    let gap = changed(&whole, |shards| drop(shards.remove(2)));
+    let found = having(&cheap, "sales", &gap).relation("sales");
+    assert!(found.reason.starts_with("It is cut now as range by code in 5 shards: "), "{}", found.reason);
+}
+
+#[test]
+fn partitions_that_are_not_known_stay_and_no_others_are_told_of() {
+    let fixture = accounts(400.0).edit("accounts", |table| {
+        table.kind = TableKind::Partitioned;
+        table.partition_key = Some("HASH (lower(email))".to_owned());
+    });
+    let told = |fixture: &Fixture| {
+        let found = check(fixture, "accounts", "none");
+        assert!(found.layout.is_none());
+        // A person may have them replaced, and is told so.
+        let other = found.candidates.iter().find(|one| one.layout.is_some()).unwrap();
+        assert!(other.warnings.iter().any(|warning| warning.contains("would replace its partitions")));
+        found.reason
+    };
+    let why = "its key has an expression";
+    let here = fixture.clone().with(|fixture| {
+        fixture.unlike_ours.insert(name("accounts"), why.to_owned());
+    });
+    let by = "It is partitioned by HASH (lower(email)) already, which is not analysed and stays as it is: ";
+    assert_eq!(told(&here), format!("{by}{why}."));
+    // In a profile alone.
+    assert_eq!(told(&fixture), format!("{by}a profile does not tell the bounds of its partitions."));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod choices;
 mod disqualified;
 mod divided;
 pub mod fixture;
+mod followers;
 mod hand;
 mod identity;
 mod joins;

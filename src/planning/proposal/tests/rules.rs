@@ -155,6 +155,39 @@ fn exclusion_constraints_compare_the_key() {
 }
 
 #[test]
+fn keys_without_overlaps_compare_the_shard_key() {
+    let temporal = |kind: ConstraintKind, equal: &'static [&'static str], policy: UniquePolicy| {
+        move |fixture: &mut Fixture| {
+            (fixture.version, fixture.settings.unique_policy) = (180_000, policy);
+            unique(kind, &["tenant", "ts"])(fixture);
+            let equal = equal.iter().map(|column| (*column).to_owned()).collect();
+            table_of(fixture).constraints[0].equal_columns = Some(equal);
+        }
+    };
+    let told = "Primary key u does not compare ts with =.";
+    for policy in [UniquePolicy::Strict, UniquePolicy::Extend] {
+        obstacle(temporal(ConstraintKind::PrimaryKey, &["tenant"], policy), told);
+        obstacle(
+            temporal(ConstraintKind::Unique, &["tenant"], policy),
+            "Unique constraint u does not compare ts with =.",
+        );
+        obstacle(temporal(ConstraintKind::PrimaryKey, &["ts"], policy), "");
+    }
+    let weak = temporal(ConstraintKind::PrimaryKey, &["tenant"], UniquePolicy::PerShard);
+    let found = events(200.0).with(weak).relation("events");
+    assert!(found.warnings.contains(&"Primary key u is kept only inside each shard.".to_owned()));
+    // By hand as well.
+    let range = |strategy, bounds: serde_json::Value| {
+        let fixture =
+            events(200.0).with(temporal(ConstraintKind::PrimaryKey, &["tenant"], UniquePolicy::Strict));
+        let (input, key) = (fixture.input(), ["ts".to_owned()]);
+        crate::planning::proposal::by_hand(&input, &name("events"), strategy, &key, &bounds)
+    };
+    let refused = range(Strategy::Hash, serde_json::json!({"modulus": 4})).unwrap_err();
+    assert_eq!(crate::model::report::Report::detail(&refused).as_deref(), Some(told));
+}
+
+#[test]
 fn row_triggers_with_transition_tables_are_an_obstacle() {
     let trigger = |row, transition_tables| {
         move |fixture: &mut Fixture| {

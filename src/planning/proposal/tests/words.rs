@@ -75,6 +75,21 @@ fn retention_and_hash_do_not_go_together() {
 }
 
 #[test]
+fn a_limit_of_one_shard_is_what_leaves_a_table_whole() {
+    let limited = |fixture: Fixture| fixture.with(|fixture| fixture.settings.shards_per_table_max = 1);
+    let told = "220 GB at the horizon: presplit.max_shards_per_table is 1, and two shards are the fewest.";
+    assert_eq!(check(&limited(events(200.0)), "events", "none").reason, told);
+    // A small one would be whole anyway.
+    let small = check(&limited(events(0.1)), "events", "none").reason;
+    assert!(small.contains("too small"), "{small}");
+    // By hand.
+    let by_hand = crate::planning::proposal::tests::hand::refused;
+    let (one, bounds) = (limited(events(200.0)), serde_json::json!({"modulus": 2}));
+    let raised = "would create 2 shards The limit is 1. Raise presplit.max_shards_per_table.";
+    by_hand(&one, crate::model::key::Strategy::Hash, &["id"], &bounds, "54000", raised);
+}
+
+#[test]
 fn every_error_is_written_in_the_same_style() {
     let relation = name("t");
     let strategy = crate::model::key::Strategy::Range;
