@@ -99,6 +99,12 @@ impl Touched {
     }
 }
 
+/// Leaves of a table that are planned at next to no cost.
+const FEW_LEAVES: f64 = 2.0;
+
+/// Rows of two draws that count as the same.
+const ALIKE: f64 = 1.05;
+
 /// What the planner made of one statement.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Planned {
@@ -110,6 +116,23 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// Whether rows that are looked at depend so much on the values that more
+    /// of them should be tried, where planning takes no time: all but a few
+    /// leaves are pruned.
+    #[must_use]
+    pub fn wants_more(draws: &[(f64, Self)]) -> bool {
+        let touched = || draws.iter().flat_map(|(_, planned)| &planned.touched);
+        let differs = |name: &QualifiedName| {
+            let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+            for (_, planned) in draws {
+                let rows = planned.touched.get(name).map_or(0.0, |one| one.rows);
+                (least, most) = (least.min(rows), most.max(rows));
+            }
+            most > least * ALIKE + 1.0
+        };
+        touched().all(|(_, one)| one.planned <= FEW_LEAVES) && touched().any(|(name, _)| differs(name))
+    }
+
     /// The mean over draws; none if there are none.
     #[must_use]
     pub fn mean(draws: &[(f64, Self)]) -> Option<Self> {
@@ -161,5 +184,26 @@ mod tests {
         assert_eq!((asked.cost, asked.shard_by_shard), (4.0, Some(2.0)));
         assert_eq!(mean.touched[&name], Touched { shards: 1.75, planned: 1.75, rows: 5.0 });
         assert_eq!(Planned::mean(&[]), None);
+    }
+
+    #[test]
+    fn more_values_are_tried_where_rows_differ_and_shards_are_pruned() {
+        let one = |rows, planned| {
+            let touched = Touched { shards: 1.0, planned, rows };
+            (
+                1.0,
+                Planned {
+                    touched: BTreeMap::from([(QualifiedName::new("app", "t"), touched)]),
+                    ..Planned::default()
+                },
+            )
+        };
+        let none = || (1.0, Planned::default());
+        assert!(Planned::wants_more(&[one(1.0, 1.0), one(300.0, 1.0)]));
+        assert!(Planned::wants_more(&[none(), one(300.0, 1.0)]));
+        assert!(!Planned::wants_more(&[one(1.0, 64.0), one(300.0, 1.0)]));
+        assert!(!Planned::wants_more(&[one(300.0, 1.0), one(301.0, 1.0)]));
+        assert!(!Planned::wants_more(&[one(1.0, 1.0), one(2.0, 1.0)]));
+        assert!(!Planned::wants_more(&[]));
     }
 }

@@ -60,7 +60,7 @@ SQL
     "$loader" "$copy"
     value -d "$database" -c "COPY (SELECT statement, calls_per_second, arguments FROM measure.statements ORDER BY number) TO STDOUT" |
         run -d "$copy" -c "COPY measure.statements (statement, calls_per_second, arguments) FROM STDIN"
-    run -d "$copy" -c "CALL measure.run('after', 20)"
+    run -d "$copy" -c "CALL measure.run('after', 100)"
     value -d "$copy" -c "COPY (SELECT * FROM measure.looked) TO STDOUT" | run -d "$database" -c "DELETE FROM measure.looked WHERE phase = 'after'" -c "COPY measure.looked FROM STDIN"
     value -d "$copy" -c "SELECT format('rows in default shards: %s', coalesce(sum(s.n_live_tup), 0)) FROM pg_stat_user_tables AS s JOIN pg_class AS c ON c.oid = s.relid WHERE pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'"
     # The same layouts without the declared size: what the planner makes of them with as many rows as were really loaded.

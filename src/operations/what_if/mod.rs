@@ -362,14 +362,14 @@ impl<'f> Trial<'f> {
             }
         }
         let texts: Vec<_> = statements.iter().map(|at| self.texts[*at].clone()).collect();
-        let draws = |at: usize, parameters: &[Parameter]| {
+        let draws = |at: usize, parameters: &[Parameter], times: usize| {
             let source = Source {
                 profile: self.profile,
                 statement: &self.profile.workload.statements[statements[at]],
                 analysis: &self.workload.statements[statements[at]].analysis,
                 constants: &self.constants,
             };
-            draw::draws(&source, parameters)
+            draw::draws(&source, parameters, times)
         };
         let names: Vec<&QualifiedName> = divided.iter().map(|(name, _)| name).collect();
         let by_shard = |at: usize| {

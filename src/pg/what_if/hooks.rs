@@ -56,7 +56,7 @@ impl Hooks {
             pg_sys::get_index_stats_hook = None;
             pg_sys::get_attavgwidth_hook = Some(width);
             pg_sys::set_rel_pathlist_hook = Some(rel_pathlist);
-            pg_sys::set_join_pathlist_hook = None;
+            pg_sys::set_join_pathlist_hook = Some(join_pathlist);
             pg_sys::join_search_hook = None;
             pg_sys::create_upper_paths_hook = None;
             before
@@ -138,16 +138,32 @@ unsafe extern "C-unwind" fn width(oid: pg_sys::Oid, attribute: pg_sys::AttrNumbe
 
 #[pg_guard]
 unsafe extern "C-unwind" fn rel_pathlist(
-    _root: *mut pg_sys::PlannerInfo,
+    root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
     _rti: pg_sys::Index,
-    _entry: *mut pg_sys::RangeTblEntry,
+    entry: *mut pg_sys::RangeTblEntry,
 ) {
     // SAFETY: the planner's own nodes.
     unsafe {
         if let Some(world) = world() {
-            world.see(&*rel, (*rel).pathlist);
-            world.see(&*rel, (*rel).partial_pathlist);
+            world.seen.scans(root, &*rel, (*entry).relid);
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn join_pathlist(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    _outer: *mut pg_sys::RelOptInfo,
+    _inner: *mut pg_sys::RelOptInfo,
+    kind: pg_sys::JoinType::Type,
+    extra: *mut pg_sys::JoinPathExtraData,
+) {
+    // SAFETY: the planner's own nodes.
+    unsafe {
+        if let Some(world) = world() {
+            world.seen.join(root, &*rel, kind, &*extra);
         }
     }
 }

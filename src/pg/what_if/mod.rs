@@ -17,7 +17,9 @@ mod call;
 mod hooks;
 mod parameter;
 mod plan;
+mod pruning;
 mod safe;
+mod seen;
 #[cfg(feature = "pg_test")]
 mod tests;
 mod tuple;
@@ -53,6 +55,9 @@ use crate::pg::what_if::world::World;
 const SHARD_BY_SHARD: [(&CStr, &CStr); 2] =
     [(c"enable_partitionwise_join", c"on"), (c"enable_partitionwise_aggregate", c"on")];
 
+/// Times as many values are tried of a statement that depends on them.
+const MORE_DRAWS: usize = 8;
+
 /// What is to be planned.
 pub struct Question<'a> {
     pub shadow: &'a ShadowPlan,
@@ -61,8 +66,9 @@ pub struct Question<'a> {
     pub statements: &'a [(String, Vec<String>)],
     /// Of the profile, microseconds since 1970: what `now()` tells.
     pub moment: i64,
-    /// Values for the parameters of the statement of that number.
-    pub draws: &'a dyn Fn(usize, &[Parameter]) -> Vec<Draw>,
+    /// Values for the parameters of the statement of that number, as often as
+    /// usual or so many times as often.
+    pub draws: &'a dyn Fn(usize, &[Parameter], usize) -> Vec<Draw>,
     /// Whether the statement of that number is planned a second time, with
     /// joins and aggregates shard by shard.
     pub shard_by_shard: &'a dyn Fn(usize) -> bool,
@@ -113,22 +119,29 @@ fn planned(
             }
             parameter::parameters(world, rewritten)
         };
-        let mut found = Vec::new();
-        for draw in (question.draws)(at, &parameters) {
-            pgrx::check_for_interrupts!();
-            let plan = || one_draw(question, analyzer, world, rewritten, &draw);
-            let mut planned = plan()?;
-            if (question.shard_by_shard)(at) {
-                // Costs alone are wanted; scans are told apart anew.
-                world.forget();
-                planned.shard_by_shard = Some(context::with_settings(&SHARD_BY_SHARD, plan)?.cost);
+        let tried = |times: usize| {
+            let mut found = Vec::new();
+            for draw in (question.draws)(at, &parameters, times) {
+                pgrx::check_for_interrupts!();
+                let plan = || one_draw(question, analyzer, world, rewritten, &draw);
+                let mut planned = plan()?;
+                if (question.shard_by_shard)(at) {
+                    // Costs alone are wanted; scans are told apart anew.
+                    world.seen.forget();
+                    planned.shard_by_shard = Some(context::with_settings(&SHARD_BY_SHARD, plan)?.cost);
+                }
+                found.push((draw.weight, planned));
             }
-            found.push((draw.weight, planned));
+            Ok::<_, Refusal>(found)
+        };
+        let mut found = tried(1)?;
+        if Planned::wants_more(&found) {
+            found = tried(MORE_DRAWS)?;
         }
         Planned::mean(&found).ok_or_else(|| Refusal::new("XX000", "no values were drawn"))
     };
     let result = analyzer.statement(sql, path, &mut consume);
-    world.forget();
+    world.seen.forget();
     result.map_err(|refusal| NotPlanned { sqlstate: refusal.sqlstate, message: refusal.message })
 }
 

@@ -5,9 +5,12 @@
 //! charged with the share of it that is pulled. Where shards are pruned only
 //! while the plan runs, each counts with the share of the executions that is
 //! expected to reach it.
+//!
+//! A subquery that depends on rows is run for each row that it is asked about,
+//! not for those that it lets pass. What is below a join that wants one partner
+//! is left at the first one.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 
 use pgrx::PgList;
 use pgrx::pg_sys;
@@ -18,13 +21,10 @@ use crate::model::what_if::Planned;
 use crate::model::what_if::Touched;
 use crate::pg::analyze::pointers;
 use crate::pg::what_if::call;
-use crate::pg::what_if::world::IndexScan;
+use crate::pg::what_if::pruning::share_of;
+use crate::pg::what_if::seen::Scan;
+use crate::pg::what_if::seen::Way;
 use crate::pg::what_if::world::World;
-
-/// PostgreSQL's own guesses of what a range leaves: `DEFAULT_INEQ_SEL` and
-/// `DEFAULT_RANGE_INEQ_SEL`.
-const HALF_OPEN_SHARE: f64 = 1.0 / 3.0;
-const CLOSED_SHARE: f64 = 0.005;
 
 /// How a node is run.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,8 @@ struct Run {
     reached: f64,
 }
 
+const ONCE: Run = Run { loops: 1.0, pulled: 1.0, processes: 1.0, reached: 1.0 };
+
 /// Reads a plan.
 ///
 /// # Safety
@@ -51,12 +53,16 @@ pub unsafe fn read(world: &World<'_>, statement: *mut pg_sys::PlannedStmt) -> Pl
             statement,
             entries: pointers((*statement).rtable),
             subplans: pointers((*statement).subplans),
-            runs: HashMap::new(),
+            runs: BTreeMap::new(),
+            trying: false,
             leaves: BTreeMap::new(),
             rows: BTreeMap::new(),
         };
-        let once = Run { loops: 1.0, pulled: 1.0, processes: 1.0, reached: 1.0 };
-        reader.node((*statement).planTree, once);
+        reader.node((*statement).planTree, ONCE);
+        // A subplan is asked for by the statement and by subplans after it.
+        while let Some((number, run)) = reader.runs.pop_last() {
+            reader.subplan(number, run);
+        }
         reader.written();
         let cost = (*(*statement).planTree).total_cost;
         Planned { cost, shard_by_shard: None, touched: reader.touched() }
@@ -68,8 +74,10 @@ struct Reader<'w> {
     statement: *mut pg_sys::PlannedStmt,
     entries: Vec<*mut pg_sys::RangeTblEntry>,
     subplans: Vec<*mut pg_sys::Plan>,
-    /// Subplans that were read, and how often they are run.
-    runs: HashMap<i32, f64>,
+    /// Subplans that are still to be read, and how they are run.
+    runs: BTreeMap<i32, Run>,
+    /// Whether what is read is not counted.
+    trying: bool,
     /// Leaf → the share of executions that reach it.
     leaves: BTreeMap<u32, f64>,
     rows: BTreeMap<QualifiedName, f64>,
@@ -132,14 +140,14 @@ impl Reader<'_> {
     ///
     /// # Safety
     /// A scan of the plan.
-    unsafe fn scan(&mut self, scan: *mut pg_sys::Plan, rows: impl FnOnce(&World<'_>, f64) -> f64, run: Run) {
+    unsafe fn scan(&mut self, scan: *mut pg_sys::Plan, fetched: f64, run: Run) {
         // SAFETY: every scan begins with the same fields.
         unsafe {
             let number = i32::try_from((*scan.cast::<pg_sys::Scan>()).scanrelid).unwrap_or(0);
             let Some(oid) = self.oid(number) else { return };
             let Some(relation) = self.world.relation(oid) else { return };
             let tuples = relation.supposed.rows;
-            let each = rows(self.world, tuples).clamp(0.0, tuples);
+            let each = fetched.clamp(0.0, tuples);
             let processes = if (*scan).parallel_aware { 1.0 } else { run.processes };
             let looked_at = each * run.loops * run.pulled * processes * run.reached;
             *self.rows.entry(relation.supposed.relation.clone()).or_default() += looked_at;
@@ -165,16 +173,7 @@ impl Reader<'_> {
                 NodeTag::T_SubqueryScan => {
                     self.node((*plan.cast::<pg_sys::SubqueryScan>()).subplan, run);
                 }
-                NodeTag::T_NestLoop => {
-                    let outer = (*plan).lefttree;
-                    self.node(outer, run);
-                    let inner = Run {
-                        loops: run.loops * (*outer).plan_rows.max(1.0) * run.pulled,
-                        pulled: 1.0,
-                        ..run
-                    };
-                    self.node((*plan).righttree, inner);
-                }
+                NodeTag::T_NestLoop => self.nested(plan.cast(), run),
                 NodeTag::T_Gather | NodeTag::T_GatherMerge => {
                     let workers = match (*plan).type_ {
                         NodeTag::T_Gather => (*plan.cast::<pg_sys::Gather>()).num_workers,
@@ -198,7 +197,9 @@ impl Reader<'_> {
                     } else {
                         run.loops
                     };
-                    self.node((*plan).lefttree, Run { loops, ..run });
+                    let again = (*plan).type_ == NodeTag::T_Material && run.loops > 1.0;
+                    let pulled = if again { 1.0 } else { run.pulled };
+                    self.node((*plan).lefttree, Run { loops, pulled, ..run });
                 }
                 NodeTag::T_Sort | NodeTag::T_Hash | NodeTag::T_SetOp => {
                     self.node((*plan).lefttree, Run { pulled: 1.0, ..run });
@@ -218,6 +219,50 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads a nested loop. Where one partner is wanted, what is below is read
+    /// until it is found.
+    ///
+    /// # Safety
+    /// A nested loop of the plan.
+    unsafe fn nested(&mut self, nested: *mut pg_sys::NestLoop, run: Run) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let join = &(*nested).join;
+            let (outer, inner) = (join.plan.lefttree, join.plan.righttree);
+            self.node(outer, run);
+            let rows = (*outer).plan_rows.max(1.0);
+            let pulled = match join.jointype {
+                pg_sys::JoinType::JOIN_SEMI | pg_sys::JoinType::JOIN_ANTI if !self.trying => {
+                    let found = (join.plan.plan_rows / rows).clamp(0.0, 1.0);
+                    let anti = join.jointype == pg_sys::JoinType::JOIN_ANTI;
+                    let share = if anti { 1.0 - found } else { found };
+                    let known = self.world.seen.joined(join.jointype, join.plan.plan_rows).partners;
+                    let partners = known.unwrap_or_else(|| (*inner).plan_rows / share.max(f64::EPSILON));
+                    let filtered = !join.joinqual.is_null() || filters(inner);
+                    until_found(self.looked_at(inner), share, partners, filtered)
+                }
+                _ => 1.0,
+            };
+            self.node(inner, Run { loops: run.loops * rows * run.pulled, pulled, ..run });
+        }
+    }
+
+    /// Rows that a part of the plan looks at if it is run once, and of which
+    /// nothing is counted.
+    ///
+    /// # Safety
+    /// A node of the plan.
+    unsafe fn looked_at(&mut self, plan: *mut pg_sys::Plan) -> f64 {
+        let rows = std::mem::take(&mut self.rows);
+        let (runs, leaves) = (self.runs.clone(), self.leaves.clone());
+        self.trying = true;
+        // SAFETY: the caller's promise.
+        unsafe { self.node(plan, ONCE) };
+        self.trying = false;
+        (self.runs, self.leaves) = (runs, leaves);
+        std::mem::replace(&mut self.rows, rows).values().sum()
+    }
+
     /// Reads a scan of a table; false for other nodes.
     ///
     /// # Safety
@@ -225,28 +270,40 @@ impl Reader<'_> {
     unsafe fn scan_of_table(&mut self, plan: *mut pg_sys::Plan, run: Run) -> bool {
         // SAFETY: the tag says what the node is.
         unsafe {
-            match (*plan).type_ {
-                NodeTag::T_SeqScan | NodeTag::T_SampleScan => self.scan(plan, |_, tuples| tuples, run),
-                NodeTag::T_TidScan | NodeTag::T_TidRangeScan => {
-                    let rows = (*plan).plan_rows;
-                    self.scan(plan, |_, _| rows, run);
-                }
-                NodeTag::T_IndexScan => {
-                    self.index((*plan.cast::<pg_sys::IndexScan>()).indexid, plan, run);
-                }
-                NodeTag::T_IndexOnlyScan => {
-                    self.index((*plan.cast::<pg_sys::IndexOnlyScan>()).indexid, plan, run);
-                }
-                NodeTag::T_BitmapHeapScan => {
-                    // The rows that the bitmap has, which are rounded in its own node.
-                    let rounded = (*(*plan).lefttree).plan_rows;
-                    let key = IndexScan::bitmap((*plan).total_cost, (*plan).plan_rows);
-                    self.scan(plan, |world, _| world.fetched(key).unwrap_or(rounded), run);
-                }
+            let rounded = match (*plan).type_ {
+                NodeTag::T_SeqScan | NodeTag::T_SampleScan => f64::INFINITY,
+                NodeTag::T_TidScan
+                | NodeTag::T_TidRangeScan
+                | NodeTag::T_IndexScan
+                | NodeTag::T_IndexOnlyScan => (*plan).plan_rows,
+                NodeTag::T_BitmapHeapScan => (*(*plan).lefttree).plan_rows,
                 _ => return false,
-            }
+            };
+            let seen = self.seen(plan);
+            self.scan(plan, seen.map_or(rounded, |scan| scan.fetched), run);
         }
         true
+    }
+
+    /// The path that a scan of a table was.
+    ///
+    /// # Safety
+    /// A node of the plan.
+    unsafe fn seen(&self, plan: *mut pg_sys::Plan) -> Option<Scan> {
+        // SAFETY: the tag says what the node is.
+        unsafe {
+            let way = match (*plan).type_ {
+                NodeTag::T_SeqScan => Way::Whole,
+                NodeTag::T_IndexScan => Way::Index((*plan.cast::<pg_sys::IndexScan>()).indexid.to_u32()),
+                NodeTag::T_IndexOnlyScan => {
+                    Way::Index((*plan.cast::<pg_sys::IndexOnlyScan>()).indexid.to_u32())
+                }
+                NodeTag::T_BitmapHeapScan => Way::Bitmap,
+                _ => return None,
+            };
+            let number = i32::try_from((*plan.cast::<pg_sys::Scan>()).scanrelid).unwrap_or(0);
+            self.world.seen.scan(self.oid(number)?, way, (*plan).total_cost, (*plan).plan_rows)
+        }
     }
 
     /// Reads the parts of an append.
@@ -277,18 +334,6 @@ impl Reader<'_> {
                 }
                 _ => {}
             }
-        }
-    }
-
-    /// # Safety
-    /// An index scan of the plan.
-    unsafe fn index(&mut self, index: pg_sys::Oid, plan: *mut pg_sys::Plan, run: Run) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (cost, rows) = ((*plan).total_cost, (*plan).plan_rows);
-            let fetched =
-                |world: &World<'_>, _| world.fetched(IndexScan::new(index, cost, rows)).unwrap_or(rows);
-            self.scan(plan, fetched, run);
         }
     }
 
@@ -357,41 +402,119 @@ impl Reader<'_> {
         all.get(usize::try_from(at).ok()?).copied()
     }
 
-    /// Reads the subplans in the expressions of a node. One that depends on
-    /// its rows is run for each of them.
+    /// Finds the subplans in the expressions of a node. One that depends on
+    /// rows is run for each that it is asked about.
     ///
     /// # Safety
     /// A node of the plan.
     unsafe fn subplans_of(&mut self, plan: *mut pg_sys::Plan, run: Run) {
         // SAFETY: the tag says what the node is.
         unsafe {
-            let mut found: Vec<(*mut pg_sys::SubPlan, bool)> = Vec::new();
-            let joined = match (*plan).type_ {
-                NodeTag::T_NestLoop | NodeTag::T_MergeJoin | NodeTag::T_HashJoin => {
-                    (*plan.cast::<pg_sys::Join>()).joinqual
-                }
-                _ => std::ptr::null_mut(),
-            };
-            for list in [(*plan).targetlist, (*plan).qual, joined] {
-                let parts = call::parts(list.cast()).into_iter();
-                let subplans = parts.filter(|part| (**part).type_ == NodeTag::T_SubPlan);
-                found.extend(subplans.map(|part| (part.cast(), false)));
-            }
-            found.extend(pointers::<pg_sys::SubPlan>((*plan).initPlan).into_iter().map(|part| (part, true)));
-            for (subplan, first) in found {
-                let subplan = &*subplan;
-                let depends = !first && !subplan.useHashTable && !subplan.parParam.is_null();
-                let loops = if depends { run.loops * (*plan).plan_rows.max(1.0) } else { 1.0 };
-                if self.runs.insert(subplan.plan_id, loops).is_some() {
+            let joined = is_join(plan).then(|| (*plan.cast::<pg_sys::Join>()).joinqual);
+            for list in [Some((*plan).targetlist), Some((*plan).qual), joined].into_iter().flatten() {
+                let of = call::parts(list.cast()).into_iter();
+                let mut subplans = of.filter(|part| (**part).type_ == NodeTag::T_SubPlan).peekable();
+                if subplans.peek().is_none() {
                     continue;
                 }
-                let at = usize::try_from(subplan.plan_id).unwrap_or(0).wrapping_sub(1);
-                if let Some(below) = self.subplans.get(at).copied() {
-                    self.node(below, Run { loops, pulled: 1.0, ..run });
+                let passed = list == (*plan).targetlist;
+                let rows = if passed { None } else { self.asked(plan) };
+                // A plan of several processes tells the rows of each.
+                let rows = rows.unwrap_or((*plan).plan_rows * run.processes);
+                for subplan in subplans {
+                    let subplan: &pg_sys::SubPlan = &*subplan.cast();
+                    let depends = !subplan.useHashTable && !subplan.parParam.is_null();
+                    let times = if depends { run.loops * run.pulled * run.reached * rows } else { 0.0 };
+                    self.run(subplan, times);
                 }
+            }
+            for first in pointers::<pg_sys::SubPlan>((*plan).initPlan) {
+                self.run(&*first, 0.0);
             }
         }
     }
+
+    /// Rows about which the subqueries in a node's conditions are asked, if the
+    /// planner told.
+    ///
+    /// # Safety
+    /// A node of the plan.
+    unsafe fn asked(&self, plan: *mut pg_sys::Plan) -> Option<f64> {
+        // SAFETY: the tag says what the node is.
+        unsafe {
+            if is_join(plan) {
+                self.world.seen.joined((*plan.cast::<pg_sys::Join>()).jointype, (*plan).plan_rows).asked
+            } else {
+                self.seen(plan)?.asked
+            }
+        }
+    }
+
+    /// Runs a subplan so many times more, at least once in all.
+    fn run(&mut self, subplan: &pg_sys::SubPlan, times: f64) {
+        let run = self.runs.entry(subplan.plan_id).or_insert(Run { loops: 0.0, ..ONCE });
+        run.loops = if times > 0.0 { run.loops + times } else { run.loops.max(1.0) };
+        // As the planner charges them: the first row answers, or one in the middle.
+        run.pulled = match subplan.subLinkType {
+            pg_sys::SubLinkType::EXISTS_SUBLINK => 0.0,
+            pg_sys::SubLinkType::ALL_SUBLINK | pg_sys::SubLinkType::ANY_SUBLINK if times > 0.0 => 0.5,
+            _ => 1.0,
+        };
+    }
+
+    /// Reads a subplan.
+    ///
+    /// # Safety
+    /// The number of a subplan of the statement.
+    unsafe fn subplan(&mut self, number: i32, run: Run) {
+        let at = usize::try_from(number).unwrap_or(0).wrapping_sub(1);
+        let Some(below) = self.subplans.get(at).copied().filter(|below| !below.is_null()) else { return };
+        // SAFETY: a plan of the statement.
+        unsafe {
+            let first = 1.0 / (*below).plan_rows.max(1.0);
+            self.node(below, Run { pulled: run.pulled.max(first), ..run });
+        }
+        // Those before it alone are asked by it.
+        self.runs.retain(|other, _| *other < number);
+    }
+}
+
+/// # Safety
+/// A node of the plan.
+unsafe fn is_join(plan: *mut pg_sys::Plan) -> bool {
+    // SAFETY: the caller's promise.
+    let tag = unsafe { (*plan).type_ };
+    matches!(tag, NodeTag::T_NestLoop | NodeTag::T_MergeJoin | NodeTag::T_HashJoin)
+}
+
+/// Whether conditions below leave out rows that were looked at.
+///
+/// # Safety
+/// A node of the plan.
+unsafe fn filters(plan: *mut pg_sys::Plan) -> bool {
+    // SAFETY: the tag says what the node is.
+    unsafe {
+        let mut pending = vec![plan];
+        while let Some(node) = pending.pop() {
+            if node.is_null() {
+                continue;
+            }
+            if !(*node).qual.is_null() || is_join(node) {
+                return true;
+            }
+            pending.extend([(*node).lefttree, (*node).righttree]);
+            match (*node).type_ {
+                NodeTag::T_Append => {
+                    pending.extend(pointers::<pg_sys::Plan>((*node.cast::<pg_sys::Append>()).appendplans))
+                }
+                NodeTag::T_MergeAppend => {
+                    pending.extend(pointers::<pg_sys::Plan>((*node.cast::<pg_sys::MergeAppend>()).mergeplans))
+                }
+                _ => {}
+            }
+        }
+    }
+    false
 }
 
 /// Processes that run a plan with so many workers: the leader helps, the less
@@ -401,49 +524,31 @@ fn processes(workers: i32) -> f64 {
     workers + (1.0 - 0.3 * workers).max(0.0)
 }
 
-/// Share of the parts that are reached where they are pruned while the plan
-/// runs: one of all for equality, PostgreSQL's guesses for ranges.
-///
-/// # Safety
-/// Pruning of an append of the plan.
-unsafe fn share_of(pruning: *mut pg_sys::PartitionPruneInfo, parts: usize) -> f64 {
-    let one = 1.0 / (parts.max(1) as f64);
-    let mut share = 1.0;
-    // SAFETY: lists of the node types that the server documents for them.
-    unsafe {
-        for table in pointers::<pg_sys::List>((*pruning).prune_infos) {
-            for level in pointers::<pg_sys::PartitionedRelPruneInfo>(table) {
-                let [first, later] = [(*level).initial_pruning_steps, (*level).exec_pruning_steps]
-                    .map(|steps| steps_share(steps, one));
-                share *= first.min(later);
-            }
-        }
+/// Share of the rows below that are looked at if it is left at the first
+/// partner. `rows` are all, of which each row of `share` has so many partners;
+/// if some are left out after they were looked at, the others look in vain.
+fn until_found(rows: f64, share: f64, partners: f64, filtered: bool) -> f64 {
+    if rows <= 0.0 {
+        return 1.0;
     }
-    share.clamp(one, 1.0)
+    let (there, in_vain) = if filtered { (rows, rows) } else { (rows / share.max(f64::EPSILON), 0.0) };
+    let first = (there + 1.0) / (partners.max(1.0) + 1.0);
+    let looked_at = share * first.min(there) + (1.0 - share) * in_vain;
+    (looked_at / rows).clamp(0.0, 1.0)
 }
 
-/// # Safety
-/// A list of pruning steps.
-unsafe fn steps_share(steps: *mut pg_sys::List, one: f64) -> f64 {
-    let (mut equal, mut ranges) = (false, 0);
-    // SAFETY: the tag says what the step is.
-    unsafe {
-        for step in pointers::<pg_sys::Node>(steps) {
-            if (*step).type_ != NodeTag::T_PartitionPruneStepOp {
-                continue;
-            }
-            let step = &*step.cast::<pg_sys::PartitionPruneStepOp>();
-            // Hash knows equality alone, as strategy one.
-            match u32::from(step.opstrategy) {
-                pg_sys::BTEqualStrategyNumber => equal = true,
-                _ => ranges += 1,
-            }
-        }
-    }
-    match (equal, ranges) {
-        (true, _) => one,
-        (false, 0) => 1.0,
-        (false, 1) => HALF_OPEN_SHARE,
-        (false, _) => CLOSED_SHARE,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_partner_is_the_sooner_found_the_more_there_are() {
+        // Each row has two of ten.
+        assert!((until_found(10.0, 1.0, 2.0, true) - 11.0 / 30.0).abs() < 1e-9);
+        // Half of the rows have partners, which an index finds at once.
+        assert!((until_found(5.0, 0.5, 10.0, false) - 0.1).abs() < 1e-9);
+        // A filter leaves none for half of them.
+        assert!((until_found(1.0, 0.5, 1.0, true) - 1.0).abs() < 1e-9);
+        assert_eq!(until_found(0.0, 0.5, 1.0, true), 1.0);
     }
 }

@@ -88,7 +88,11 @@ mod tests {
             .to_vec()
     }
 
-    fn planned(common: &str, statements: &[&str], draws: &dyn Fn(usize, &[Parameter]) -> Vec<Draw>) -> Plans {
+    fn planned(
+        common: &str,
+        statements: &[&str],
+        draws: &dyn Fn(usize, &[Parameter], usize) -> Vec<Draw>,
+    ) -> Plans {
         let (shadow, supposed) = (shadow(), supposed(common));
         let statements: Vec<_> =
             statements.iter().map(|sql| ((*sql).to_owned(), vec!["app".to_owned()])).collect();
@@ -103,7 +107,7 @@ mod tests {
         plans(&question).map_err(|failure| failure.reason).expect("the shadow is made")
     }
 
-    fn without_values(_: usize, _: &[Parameter]) -> Vec<Draw> {
+    fn without_values(_: usize, _: &[Parameter], _: usize) -> Vec<Draw> {
         vec![Draw { weight: 1.0, values: Vec::new() }]
     }
 
@@ -149,7 +153,7 @@ mod tests {
             (ParameterUse::Upper, Some("k")),
             (ParameterUse::Limit, None),
         ];
-        let draws = |_: usize, parameters: &[Parameter]| {
+        let draws = |_: usize, parameters: &[Parameter], _: usize| {
             for (parameter, (used, column)) in parameters.iter().zip(uses) {
                 let column = column.map(|column| (name(), column.to_owned()));
                 assert!(parameter.readable && parameter.uses == [(used, column)], "{parameter:?}");

@@ -16,14 +16,17 @@ use crate::model::shadow::ShadowPlan;
 use crate::model::what_if::Supposed;
 use crate::model::what_if::SupposedColumn;
 use crate::pg::analyze::pointers;
+use crate::pg::what_if::seen::Seen;
 use crate::pg::what_if::tuple;
 use crate::pg::what_if::tuple::Shape;
 
 /// Bytes of a page.
 const PAGE_BYTES: f64 = pg_sys::BLCKSZ as f64;
 
-/// Bytes of an index entry besides its columns: item pointer and header.
-const ENTRY_BYTES: f64 = 16.0;
+/// Bytes of an index entry besides its columns, which begin at multiples of
+/// eight: header, and item pointer.
+const HEADER_BYTES: f64 = 8.0;
+const POINTER_BYTES: f64 = 4.0;
 
 /// How full index pages are.
 const INDEX_FILL: f64 = 0.8;
@@ -41,25 +44,6 @@ pub struct Relation<'s> {
     pub leaf: bool,
 }
 
-/// An index scan, told from others by what its plan also tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct IndexScan {
-    pub index: u32,
-    cost: u64,
-    rows: u64,
-}
-
-impl IndexScan {
-    pub const fn new(index: pg_sys::Oid, cost: f64, rows: f64) -> Self {
-        Self { index: index.to_u32(), cost: cost.to_bits(), rows: rows.to_bits() }
-    }
-
-    /// A scan by a bitmap, of one index or of several.
-    pub const fn bitmap(cost: f64, rows: f64) -> Self {
-        Self::new(pg_sys::InvalidOid, cost, rows)
-    }
-}
-
 /// Everything that is supposed.
 pub struct World<'s> {
     pub relations: HashMap<u32, Relation<'s>>,
@@ -67,8 +51,8 @@ pub struct World<'s> {
     /// Tuples live in here, as long as the world.
     memory: RefCell<PgMemoryContexts>,
     tuples: RefCell<HashMap<(u32, i16), pg_sys::HeapTuple>>,
-    /// Rows that index scans fetch by their conditions.
-    fetched: RefCell<HashMap<IndexScan, f64>>,
+    /// What the paths of a statement tell that its plan does not.
+    pub seen: Seen,
 }
 
 impl<'s> World<'s> {
@@ -98,7 +82,7 @@ impl<'s> World<'s> {
             shape: Shape::of_statistics(),
             memory: RefCell::new(PgMemoryContexts::new("pg_presplit statistics")),
             tuples: RefCell::default(),
-            fetched: RefCell::default(),
+            seen: Seen::default(),
         }
     }
 
@@ -135,11 +119,13 @@ impl<'s> World<'s> {
                 let width: f64 = (0..columns)
                     .map(|at| self.width(oid, *index.indexkeys.add(at) as i16).unwrap_or(UNKNOWN_WIDTH))
                     .sum();
-                let bytes = relation.supposed.rows * (width + ENTRY_BYTES) / INDEX_FILL;
+                let entry = ((width + HEADER_BYTES) / 8.0).ceil() * 8.0 + POINTER_BYTES;
+                let leaves = (relation.supposed.rows * entry / INDEX_FILL / PAGE_BYTES).ceil().max(1.0);
                 index.tuples = relation.supposed.rows;
-                index.pages = pages(bytes / PAGE_BYTES);
+                // With the page that tells where the root is, which alone may be a leaf.
+                index.pages = pages(leaves + (leaves / FANOUT).ceil());
                 if index.relam == pg_sys::BTREE_AM_OID {
-                    index.tree_height = f64::from(index.pages).log(FANOUT).ceil().max(0.0) as i32;
+                    index.tree_height = leaves.log(FANOUT).ceil() as i32;
                 }
             }
         }
@@ -158,41 +144,6 @@ impl<'s> World<'s> {
         });
         self.tuples.borrow_mut().insert(key, made);
         made
-    }
-
-    /// Remembers what the index scans among paths fetch.
-    ///
-    /// # Safety
-    /// A list of paths of `rel`.
-    pub unsafe fn see(&self, rel: &pg_sys::RelOptInfo, paths: *mut pg_sys::List) {
-        let mut fetched = self.fetched.borrow_mut();
-        // SAFETY: the tag says what the path is.
-        unsafe {
-            for path in pointers::<pg_sys::Path>(paths) {
-                if (*path).type_ == pg_sys::NodeTag::T_IndexPath {
-                    let scan = &*path.cast::<pg_sys::IndexPath>();
-                    let key =
-                        IndexScan::new((*scan.indexinfo).indexoid, scan.path.total_cost, scan.path.rows);
-                    fetched.insert(key, scan.indexselectivity * rel.tuples);
-                } else if (*path).type_ == pg_sys::NodeTag::T_BitmapHeapPath {
-                    let (mut cost, mut selectivity) = (0.0, 0.0);
-                    let bitmap = (*path.cast::<pg_sys::BitmapHeapPath>()).bitmapqual;
-                    pg_sys::cost_bitmap_tree_node(bitmap, &mut cost, &mut selectivity);
-                    let key = IndexScan::bitmap((*path).total_cost, (*path).rows);
-                    fetched.insert(key, selectivity * rel.tuples);
-                }
-            }
-        }
-    }
-
-    /// Rows that an index scan fetches by its condition.
-    pub fn fetched(&self, scan: IndexScan) -> Option<f64> {
-        self.fetched.borrow().get(&scan).copied()
-    }
-
-    /// Forgets the paths of a statement that is done.
-    pub fn forget(&self) {
-        self.fetched.borrow_mut().clear();
     }
 }
 

@@ -10,22 +10,50 @@ CREATE FUNCTION measure.nodes(plan jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$
     SELECT n FROM node
 $$;
 
--- One row for each table that the statement scans; `shards` are those opened.
+-- What the server has counted in this session: rows that scans read of each table, and entries that they read of each
+-- index. EXPLAIN tells whole rows per loop alone, on the average: of an index that finds a row in every 32nd loop, none.
+CREATE FUNCTION measure.counted() RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_object_agg(oid, jsonb_build_array(pg_stat_get_xact_tuples_returned(oid), pg_stat_get_xact_tuples_fetched(oid)))
+    FROM pg_class WHERE relkind IN ('r', 'i') AND oid >= 16384
+$$;
+
+-- One row for each table that the statement scans; `shards` are those opened. Where EXPLAIN rounds, the server's counts
+-- are taken; what was read of an index alone is counted there.
 CREATE FUNCTION measure.looked_at(statement text, OUT relation text, OUT rows float8, OUT shards int)
 RETURNS SETOF record LANGUAGE plpgsql AS $$
 DECLARE
     plan jsonb;
+    before jsonb := measure.counted();
+    after jsonb;
 BEGIN
     EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, TIMING OFF, SUMMARY OFF, FORMAT JSON) ' || statement INTO plan;
+    after := measure.counted();
     RETURN QUERY
-    SELECT coalesce(pg_partition_root(leaf.oid), leaf.oid)::regclass::text,
-           sum(((n ->> 'Actual Rows')::float8 + coalesce((n ->> 'Rows Removed by Filter')::float8, 0)
-                + coalesce((n ->> 'Rows Removed by Index Recheck')::float8, 0)) * (n ->> 'Actual Loops')::float8),
-           count(DISTINCT leaf.oid) FILTER (WHERE (n ->> 'Actual Loops')::float8 > 0)::int
-    FROM measure.nodes(plan -> 0 -> 'Plan') AS n
-    CROSS JOIN LATERAL (SELECT format('%I.%I', n ->> 'Schema', n ->> 'Relation Name')::regclass::oid AS oid) AS leaf
-    WHERE n ->> 'Node Type' LIKE '%Scan' AND n ? 'Relation Name'
-    GROUP BY 1;
+    WITH scan AS (
+        SELECT format('%I.%I', n ->> 'Schema', n ->> 'Relation Name')::regclass::oid AS leaf, n ->> 'Node Type' AS kind,
+               (n ->> 'Actual Loops')::float8 AS loops,
+               (n ->> 'Actual Rows')::float8 + coalesce((n ->> 'Rows Removed by Filter')::float8, 0)
+               + coalesce((n ->> 'Rows Removed by Index Recheck')::float8, 0) AS each
+        FROM measure.nodes(plan -> 0 -> 'Plan') AS n
+        WHERE n ->> 'Node Type' LIKE '%Scan' AND n ? 'Relation Name'),
+    told AS (
+        SELECT leaf, sum(each * loops) AS rows, max(loops) AS loops,
+               bool_or(kind = 'Index Only Scan') AS index_only, bool_or(kind LIKE 'Bitmap%') AS bitmap
+        FROM scan GROUP BY leaf),
+    counted AS (
+        SELECT oid::oid, (v -> 0)::float8 - (before -> oid -> 0)::float8 AS returned, (v -> 1)::float8 - (before -> oid -> 1)::float8 AS fetched
+        FROM jsonb_each(after) AS a (oid, v) WHERE v <> before -> oid),
+    by_index AS (
+        SELECT i.indrelid AS leaf, sum(c.returned) AS returned, sum(c.fetched) AS fetched
+        FROM counted AS c JOIN pg_index AS i ON i.indexrelid = c.oid GROUP BY 1),
+    found AS (
+        SELECT told.leaf, told.loops,
+               CASE WHEN told.loops <= 1 OR told.index_only AND told.bitmap THEN told.rows
+                    WHEN told.index_only THEN coalesce(own.returned, 0) + coalesce(by_index.returned, 0)
+                    ELSE coalesce(own.returned + own.fetched, 0) + coalesce(by_index.fetched, 0) END AS rows
+        FROM told LEFT JOIN counted AS own ON own.oid = told.leaf LEFT JOIN by_index ON by_index.leaf = told.leaf)
+    SELECT coalesce(pg_partition_root(leaf), leaf)::regclass::text, sum(found.rows), count(*) FILTER (WHERE loops > 0)::int
+    FROM found GROUP BY 1;
 END
 $$;
 

@@ -36,10 +36,11 @@ pub struct Source<'a> {
     pub constants: &'a CostConstants,
 }
 
-/// Sets of values for the parameters of a statement; at least one.
+/// Sets of values for the parameters of a statement, so many times as many as
+/// usual; at least one.
 #[must_use]
-pub fn draws(source: &Source<'_>, parameters: &[Parameter]) -> Vec<Draw> {
-    let most = source.constants.evidence_draws.max(1);
+pub fn draws(source: &Source<'_>, parameters: &[Parameter], times: usize) -> Vec<Draw> {
+    let most = (source.constants.evidence_draws * times).max(1);
     let samples = &source.statement.samples;
     let of_columns = parameters.iter().any(|one| one.uses.iter().any(|used| used.1.is_some()));
     let count = match samples.len() {
@@ -375,7 +376,7 @@ mod tests {
                 Parameter { number, uses: vec![(*used, column)], readable: true }
             })
             .collect();
-        draws(&source, &parameters).into_iter().map(|draw| draw.values).collect()
+        draws(&source, &parameters, 1).into_iter().map(|draw| draw.values).collect()
     }
 
     fn values(drawn: &[Vec<Drawn>], at: usize) -> Vec<&str> {

@@ -12,6 +12,7 @@
 
 mod by_shard;
 pub mod draw;
+mod integers;
 pub mod represent;
 pub mod suppose;
 

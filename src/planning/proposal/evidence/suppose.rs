@@ -22,6 +22,7 @@ use crate::planning::proposal::CostConstants;
 use crate::planning::proposal::HashValues;
 use crate::planning::proposal::edge::Scale;
 use crate::planning::proposal::edge::position_of;
+use crate::planning::proposal::evidence::integers::Integers;
 use crate::planning::proposal::evidence::represent::Represented;
 use crate::planning::proposal::spread::Spread;
 
@@ -92,6 +93,8 @@ struct Parts<'a> {
     key: Option<&'a ColumnStatistics>,
     hashes: &'a [u64],
     spread: Option<Spread>,
+    /// All values of a key that is hashed alone, if they are known.
+    integers: Option<Integers>,
 }
 
 impl<'a> Parts<'a> {
@@ -102,7 +105,10 @@ impl<'a> Parts<'a> {
         let hashes = hashes.get(&(table.name(), name)).map_or(&[][..], Vec::as_slice);
         let spread =
             column.zip(key).and_then(|(column, key)| Spread::of_statistics(key, &Scale::of(column)?));
-        let mut parts = Self { layout, shares: Vec::new(), key, hashes, spread };
+        let hashed = layout.strategy() == Strategy::Hash && layout.shard_key().len() == 1;
+        let integers =
+            key.filter(|_| hashed).and_then(|key| Integers::of(layout.key_types()[0], key, table.rows));
+        let mut parts = Self { layout, shares: Vec::new(), key, hashes, spread, integers };
         parts.shares = parts.found().unwrap_or_else(|| parts.expected());
         parts
     }
@@ -160,6 +166,9 @@ impl<'a> Parts<'a> {
                 Some(values.iter().map(|value| self.share_of_value(value.as_ref())).sum())
             }
             Bound::Hash { modulus, remainder } => {
+                if let Some(integers) = &self.integers {
+                    return Some(integers.share(*modulus, *remainder));
+                }
                 let key = self.key.filter(|_| self.layout.shard_key().len() == 1);
                 let here: f64 = self.common(key, *modulus, *remainder).map(|(_, share)| share).sum();
                 let all: f64 = key
@@ -292,6 +301,9 @@ impl<'a> Parts<'a> {
         if key.distinct > 0.0 {
             let others = (key.distinct - key.common_values.len() as f64).max(0.0);
             cut.distinct = (keep.len() as f64 + others / f64::from(modulus.max(1))).max(1.0);
+        }
+        if let Some(integers) = &self.integers {
+            cut.distinct = integers.distinct(modulus, remainder).max(1.0);
         }
         cut
     }
