@@ -224,6 +224,12 @@ SELECT t.relation, t.proposal_id, t.created_at
 FROM presplit.sharded_tables AS t
 JOIN pg_catalog.pg_class AS c ON c.oid = t.relation;
 
+-- Whether the statement that runs was looked at by the library's hook, and names no armed table. Without a search_path of
+-- its own, which would cost more than the answer: it looks nothing up by name.
+CREATE FUNCTION presplit.is_looked_at() RETURNS bool
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c AS 'MODULE_PATHNAME', 'is_looked_at_wrapper';
+
 -- Never silently plain: if the library is not loaded, or its hook is switched
 -- off, an armed table must not come into being as anything but a partitioned one.
 -- With the owner's rights, so that whoever lost USAGE on the schema may still
@@ -235,7 +241,12 @@ AS $function$
 DECLARE
     created record;
 BEGIN
-    -- What every CREATE TABLE of the database pays while nothing is armed.
+    -- What every CREATE TABLE of a session with the library pays. A library before 0.4.0 has neither this setting nor the
+    -- function; who only says that he has the setting gets the library loaded by the call, which has looked at nothing.
+    IF pg_catalog.current_setting('presplit.load_workers_min_size', true) IS NOT NULL AND presplit.is_looked_at() THEN
+        RETURN;
+    END IF;
+    -- What one of a session without it pays while nothing is armed.
     IF NOT EXISTS (SELECT FROM presplit.armed_tables) THEN
         RETURN;
     END IF;

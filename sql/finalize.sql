@@ -317,6 +317,8 @@ COMMENT ON COLUMN presplit.statements.exec_ms IS 'total execution time in the ob
 COMMENT ON COLUMN presplit.statements.analyzed IS 'whether PostgreSQL took it';
 COMMENT ON COLUMN presplit.statements.reason IS 'why not';
 
+COMMENT ON FUNCTION presplit.is_looked_at() IS
+    'whether the library has looked at the statement that runs and found no armed table in it';
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';

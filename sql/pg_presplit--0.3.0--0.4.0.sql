@@ -25,7 +25,14 @@ COMMENT ON COLUMN presplit.staging_tables.leader_transaction IS 'virtual transac
 COMMENT ON COLUMN presplit.staging_tables.server_start IS 'start of the server that the ids belong to';
 COMMENT ON COLUMN presplit.staging_tables.created_at IS 'when the table was made';
 
--- Returns at once while nothing is armed.
+-- Whether the statement that runs was looked at by the library's hook, and names no armed table.
+CREATE FUNCTION presplit.is_looked_at() RETURNS bool
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c AS 'MODULE_PATHNAME', 'is_looked_at_wrapper';
+COMMENT ON FUNCTION presplit.is_looked_at() IS
+    'whether the library has looked at the statement that runs and found no armed table in it';
+
+-- Returns at once where the library has looked, and while nothing is armed.
 CREATE OR REPLACE FUNCTION presplit.refuse_unsharded() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -33,7 +40,12 @@ AS $function$
 DECLARE
     created record;
 BEGIN
-    -- What every CREATE TABLE of the database pays while nothing is armed.
+    -- What every CREATE TABLE of a session with the library pays. A library before 0.4.0 has neither this setting nor the
+    -- function; who only says that he has the setting gets the library loaded by the call, which has looked at nothing.
+    IF pg_catalog.current_setting('presplit.load_workers_min_size', true) IS NOT NULL AND presplit.is_looked_at() THEN
+        RETURN;
+    END IF;
+    -- What one of a session without it pays while nothing is armed.
     IF NOT EXISTS (SELECT FROM presplit.armed_tables) THEN
         RETURN;
     END IF;

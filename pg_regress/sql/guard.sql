@@ -57,6 +57,52 @@ DROP TABLE pg_temp.t, guard.other;
 SELECT relname FROM pg_class WHERE relnamespace = 'guard'::regnamespace ORDER BY 1;
 SELECT severity, object, problem, remedy FROM check_restore(1);
 
+-- The event trigger does not look again at what the hook has looked at: other tables of this session. What an error
+-- within leaves behind is not taken for such a look.
+CREATE FUNCTION guard.tells() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE NOTICE '% was looked at: %', tg_tag, presplit.is_looked_at();
+END
+$$;
+CREATE EVENT TRIGGER regress_tells ON ddl_command_end EXECUTE FUNCTION guard.tells();
+SET client_min_messages = notice;
+CREATE TABLE guard.other (id int);
+CREATE TEMP TABLE t AS SELECT 1 AS id;
+CREATE VIEW guard.seen AS SELECT 1 AS id;
+COMMENT ON VIEW guard.seen IS 'no relation comes of it';
+CREATE SCHEMA guard_3 CREATE TABLE t (id int);
+SELECT tests.outcome('CREATE TABLE guard.t (id int, note text)');
+-- Nor is what was looked at before a table was armed.
+CREATE FUNCTION guard.arms() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM create_shards(1);
+    RETURN 1;
+END
+$$;
+CREATE TABLE guard.late AS SELECT guard.arms() AS id;
+CREATE TABLE guard.later AS SELECT 1 AS id;
+SET client_min_messages = warning;
+DROP EVENT TRIGGER regress_tells;
+DROP TABLE guard.late, guard.later;
+DROP SCHEMA guard_3 CASCADE;
+CREATE FUNCTION guard.fails_in_vain() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TABLE guard.other (id int);
+EXCEPTION WHEN duplicate_table THEN
+    RETURN 1;
+END
+$$;
+SELECT tests.outcome('CREATE TABLE guard.t AS SELECT guard.fails_in_vain() AS id');
+DROP VIEW guard.seen;
+DROP TABLE pg_temp.t, guard.other;
+SELECT presplit.is_looked_at();
+
+-- A transaction that may only read is told so of the statement that was sent.
+SET presplit.restore_hook = on;
+BEGIN READ ONLY;
+CREATE TABLE guard.t (id int, note text);
+ROLLBACK;
+
 -- The hook rewrites again, and an error does not keep it from doing so.
 SET presplit.restore_hook = on;
 SELECT tests.outcome('CREATE TABLE guard.t AS SELECT 1 AS id');
@@ -72,6 +118,27 @@ CREATE SCHEMA guard CREATE TABLE t (id int, note text) CREATE INDEX t_note ON t 
 SELECT tests.anatomy('guard.t');
 DROP SCHEMA guard CASCADE;
 ALTER SCHEMA guard_before RENAME TO guard;
+
+-- A schema that is given another name moves its tables.
+CREATE SCHEMA guard_4;
+CREATE TABLE guard_4.t (id int, note text);
+ALTER SCHEMA guard RENAME TO guard_before;
+SELECT tests.outcome('ALTER SCHEMA guard_4 RENAME TO guard');
+DROP TABLE guard_4.t;
+SELECT tests.outcome('ALTER SCHEMA guard_4 RENAME TO guard');
+DROP SCHEMA guard;
+ALTER SCHEMA guard_before RENAME TO guard;
+
+-- The extension is not dropped while a table waits for its restore, as pg_restore --clean would of a dump that has it.
+SELECT tests.outcome('DROP EXTENSION IF EXISTS pg_presplit');
+SELECT tests.outcome('DROP EXTENSION regress_nothing');
+SELECT severity, object, problem, remedy FROM check_restore(1, schema_sql =>
+    'CREATE EXTENSION IF NOT EXISTS pg_presplit WITH SCHEMA public; CREATE TABLE guard.t (id int, note text); COMMENT ON TABLE guard.t IS ''CREATE EXTENSION IF NOT EXISTS pg_presplit'';');
+CREATE TABLE guard.t (id int, note text);
+BEGIN;
+DROP EXTENSION pg_presplit;
+ROLLBACK;
+DROP TABLE guard.t;
 
 -- Errors pass as the server made them, for armed tables and others.
 CREATE TABLE guard.plain (id int CONSTRAINT plain_check CHECK (id > 0));

@@ -12,7 +12,7 @@
 //! | evidence | `evidence` | `proposal_evidence` |
 //! | restore | `restore` | `check_restore`, `restore_script`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
 //! | workloads | `workload` | `declare_workload`, `import_log` |
-//! | views | `views` | what the views of schema `presplit` read |
+//! | views | `views` | what the views and the event trigger of schema `presplit` ask |
 //!
 //! All are SECURITY INVOKER with a pinned search_path, so a relation named
 //! without a schema must be found exactly once in the database.

@@ -1,4 +1,5 @@
-//! What the views of schema `presplit` read from the library.
+//! What the views of schema `presplit` read from the library, and what its event
+//! trigger asks it.
 
 use pgrx::iter::TableIterator;
 use pgrx::name;
@@ -13,6 +14,7 @@ use crate::model::sample::FrequentValue;
 use crate::model::settings::SETTINGS;
 use crate::operations::advise;
 use crate::pg::guc;
+use crate::pg::hook;
 
 #[pgrx::pg_schema]
 pub mod presplit {
@@ -30,6 +32,12 @@ pub mod presplit {
         (name!(name, String), name!(value, String), name!(unit, String), name!(meaning, String)),
     > {
         super::settings()
+    }
+
+    /// Created before the event trigger, in `sql/bootstrap.sql`.
+    #[pg_extern(sql = false)]
+    fn is_looked_at() -> bool {
+        super::hook::is_looked_at()
     }
 
     #[pg_extern(volatile, parallel_unsafe)]

@@ -45,6 +45,12 @@ pub fn known_names() -> Option<Rc<[QualifiedName]>> {
     }
 }
 
+/// The state that [`known_names`] are of; none if they are not known.
+pub fn known_state() -> Option<State> {
+    let state = announced::state(TABLE)?;
+    KNOWN.with_borrow(|known| known.as_ref().map(|(at, _)| *at)).filter(|at| *at == state)
+}
+
 /// The names of all armed tables, valid or not.
 pub fn names() -> Result<Rc<[QualifiedName]>, ErrorReport> {
     if let Some(names) = known_names() {

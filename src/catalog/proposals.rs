@@ -146,6 +146,14 @@ fn store_new(proposal: &Proposal, header: &Value, user: &str) -> Result<(i64, bo
         } else {
             format!("{digest} {}", server::transaction_id())
         };
+        // A dump that was restored here beside what is here has set its own number.
+        spi::one::<i64>(
+            "SELECT setval('presplit.stored_proposals_proposal_id_seq', known.last)
+             FROM (SELECT max(proposal_id) AS last FROM presplit.stored_proposals) AS known,
+                  presplit.stored_proposals_proposal_id_seq AS next
+             WHERE known.last > next.last_value OR known.last = next.last_value AND NOT next.is_called",
+            &[],
+        )?;
         // Above READ COMMITTED one may be there that this snapshot does not have: a
         // failure to serialize, as core words it, for the caller to try again.
         let id = spi::one::<i64>(

@@ -39,6 +39,12 @@ impl LiveRelation {
         self.kind == "p"
     }
 
+    /// Whether it is a table of any kind that is not divided.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.kind.as_str(), "r" | "m" | "f" | "v")
+    }
+
     /// What the relation is, in words.
     #[must_use]
     pub fn what(&self) -> &'static str {
@@ -146,6 +152,63 @@ pub fn await_part_names(table: &QualifiedName, stems: &[String]) -> Result<(), E
             )?;
         }
         Ok(())
+    })
+}
+
+/// Waits until no other transaction makes an index of a table that it then makes
+/// the replica identity or clusters on, and keeps the next one waiting: two that
+/// each hold SHARE from their CREATE INDEX and want more would wait for each other.
+pub fn await_marked_index(table: &QualifiedName) -> Result<(), ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<String>(
+            "SELECT pg_advisory_xact_lock(hashtext('presplit.marked_index'), hashtext(format('%I.%I', $1, $2)))::text",
+            &[table.schema.as_str().into(), table.name.as_str().into()],
+        )
+    })
+    .map(|_| ())
+}
+
+/// Whether a publication publishes via the root already. Waits until no other
+/// transaction is about to make it so, and keeps the next one waiting: the server
+/// lets two statements add tables at once, but not change an option.
+pub fn publishes_via_root(publication: &str) -> Result<bool, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<String>(
+            "SELECT pg_advisory_xact_lock(hashtext('presplit.publication'), hashtext($1))::text",
+            &[publication.into()],
+        )?;
+        spi::one::<bool>(
+            "SELECT p.pubviaroot FROM pg_publication AS p WHERE p.pubname = $1",
+            &[publication.into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
+/// The oids of those of some tables that are here.
+pub fn oids(names: &[QualifiedName]) -> Result<Vec<Oid>, ErrorReport> {
+    let written: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let found = with_pinned_search_path(|| {
+        spi::rows::<u32>(
+            "SELECT c.oid::text
+             FROM unnest($1::text[]) AS x JOIN pg_class AS c ON c.oid = to_regclass(x) AND c.relkind IN ('r', 'p')",
+            &[written.into()],
+        )
+    })?;
+    Ok(found.into_iter().map(Oid::from).collect())
+}
+
+/// The columns of a partitioned table that take no NULL; none if there is no
+/// such table.
+pub fn not_null_columns(table: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT a.attname::text
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND a.attnotnull
+             WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'p'",
+            &[table.schema.as_str().into(), table.name.as_str().into()],
+        )
     })
 }
 

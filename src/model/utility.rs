@@ -25,6 +25,14 @@ pub enum Utility {
         /// What it would be called.
         relation: QualifiedName,
     },
+    /// `ALTER SCHEMA … RENAME TO`, which moves all tables of it.
+    MoveSchema {
+        from: String,
+        /// What it would be called.
+        schema: String,
+    },
+    /// `DROP EXTENSION` of ours, which would forget what is armed.
+    DropExtension,
     AlterTable {
         relation: QualifiedName,
         only: bool,
@@ -195,6 +203,14 @@ impl CreateIndex {
     }
 }
 
+/// Whether what follows `CREATE INDEX` in the same query, as `pg_restore` sends
+/// it, makes the index the replica identity or clusters on it.
+#[must_use]
+pub fn marks_an_index(rest: &str) -> bool {
+    let rest = rest.to_ascii_uppercase();
+    ["CLUSTER ON ", "REPLICA IDENTITY USING INDEX "].iter().any(|words| rest.contains(words))
+}
+
 /// A change of a statement's parse tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
@@ -225,6 +241,8 @@ impl Utility {
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateOther { what, .. } => what,
             Self::AlterTable { .. } | Self::MoveTable { .. } => "ALTER TABLE",
+            Self::MoveSchema { .. } => "ALTER SCHEMA",
+            Self::DropExtension => "DROP EXTENSION",
             Self::OnConstraint { .. } => "COMMENT ON CONSTRAINT",
             Self::OnIndex { what, .. } => what,
             Self::CreateIndex(_) => "CREATE INDEX",
@@ -241,7 +259,7 @@ impl Utility {
     pub fn relations(&self) -> Vec<&QualifiedName> {
         match self {
             Self::CreateTable(table) => std::iter::once(&table.relation).chain(&table.parents).collect(),
-            Self::OnIndex { .. } => Vec::new(),
+            Self::OnIndex { .. } | Self::MoveSchema { .. } | Self::DropExtension => Vec::new(),
             Self::CreateOther { relation, .. }
             | Self::MoveTable { relation, .. }
             | Self::AlterTable { relation, .. }
@@ -259,6 +277,8 @@ impl Utility {
     pub fn takes_all_of(&self, schema: &str) -> bool {
         match self {
             Self::Publish { schemas, all, .. } => *all || schemas.iter().any(|name| name == schema),
+            Self::MoveSchema { schema: moved, .. } => moved == schema,
+            Self::DropExtension => true,
             _ => false,
         }
     }
@@ -286,6 +306,19 @@ impl Utility {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_is_marked_by_what_follows_it() {
+        for (rest, expected) in [
+            (";\n\nALTER TABLE app.t CLUSTER ON i;\n", true),
+            (";\n\nALTER TABLE ONLY app.t REPLICA IDENTITY USING INDEX i;\n", true),
+            ("; alter table app.t cluster on i", true),
+            (";\n\nALTER INDEX app.i ALTER COLUMN 1 SET STATISTICS 7;\n", false),
+            ("", false),
+        ] {
+            assert_eq!(marks_an_index(rest), expected, "{rest}");
+        }
+    }
 
     #[test]
     fn indexes_that_may_be_called_the_same_have_a_stem_in_common() {

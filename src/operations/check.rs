@@ -3,6 +3,7 @@
 //! `check_restore` asks the very rules that the hook obeys, so that what it
 //! passes goes through. Both only look.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -15,12 +16,17 @@ use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::profile::Table;
 use crate::model::report::SqlState;
+use crate::model::settings::UniquePolicy;
 use crate::operations::foresee;
+use crate::operations::known;
 use crate::operations::later;
 use crate::operations::provision::library_loads;
 use crate::operations::provision::load_hint;
 use crate::operations::provision::roles_without_library;
+use crate::operations::uncovered;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
@@ -29,6 +35,9 @@ use crate::pg::sample;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
+use crate::pg::utility::Statement;
+use crate::planning::proposal::null_without_place;
+use crate::planning::proposal::without_place;
 
 /// What stands in the way of restoring into the shards of a proposal.
 /// `schema` is the dump's schema as SQL text; none = only what is known here.
@@ -37,25 +46,65 @@ pub fn restore(stored: &Stored, schema: Option<&str>) -> Result<Vec<Finding>, Er
     check_guards(&mut found)?;
     for (proposed, layout) in stored.sharded() {
         check_target(&proposed.relation, layout, &mut found)?;
-        for warning in &proposed.warnings {
+        for warning in proposed.warnings.iter().filter(|warning| !warning.contains(NO_PLACE)) {
             let object = proposed.relation.to_string();
             found.push(Finding::new(Severity::Info, object, warning.clone(), String::new()));
         }
     }
     check_shard_names(stored, &mut found)?;
-    if let Some(schema) = schema {
-        match utility::read_statements(schema) {
-            Ok(statements) => foresee::statements(stored, &statements, &mut found),
-            Err(caught) => found.push(Finding::new(
-                Severity::Error,
-                "dump",
-                format!("its schema cannot be read here: {} ({})", caught.message, caught.sqlstate),
-                "Restore into the major version that the dump was made for, or a later one.",
-            )),
-        }
+    let read = schema.map(utility::read_statements);
+    let known = known_tables(stored)?;
+    match &read {
+        Some(Ok(statements)) => foresee::statements(stored, statements, &known, &mut found)?,
+        Some(Err(caught)) => found.push(Finding::new(
+            Severity::Error,
+            "dump",
+            format!("its schema cannot be read here: {} ({})", caught.message, caught.sqlstate),
+            "Restore into the major version that the dump was made for, or a later one.",
+        )),
+        None => {}
     }
+    check_places(stored, &known, read.and_then(Result::ok).as_deref(), &mut found)?;
     found.sort_by_key(|finding| finding.severity);
     Ok(found)
+}
+
+/// What a proposal's warnings say of rows without a place: here it is said of
+/// what the dump has.
+const NO_PLACE: &str = "no default shard: PostgreSQL will refuse";
+
+/// What is known of the tables whose values matter.
+fn known_tables(stored: &Stored) -> Result<BTreeMap<QualifiedName, Table>, ErrorReport> {
+    let extends = stored.proposal.settings.unique_policy == UniquePolicy::Extend;
+    let matter = |layout: &Layout| {
+        extends || without_place(layout).is_some() || !null_without_place(layout).is_empty()
+    };
+    let named = stored.sharded().filter(|(_, layout)| matter(layout));
+    known::tables(&named.map(|(proposed, _)| proposed.relation.clone()).collect::<Vec<_>>())
+}
+
+/// Rows for which a layout has no place.
+fn check_places(
+    stored: &Stored,
+    known: &BTreeMap<QualifiedName, Table>,
+    statements: Option<&[Statement]>,
+    found: &mut Vec<Finding>,
+) -> Result<(), ErrorReport> {
+    for (proposed, layout) in stored.sharded() {
+        let name = &proposed.relation;
+        let table = known.get(name);
+        let declared = statements.and_then(|read| foresee::declared_not_null(name, read));
+        let may_be_null = |column: &str| match (&declared, table) {
+            (Some(declared), _) => !declared.iter().any(|name| name == column),
+            (None, Some(table)) => table.column(column).is_some_and(|column| !column.not_null),
+            (None, None) => {
+                let said = format!("Column {} may be NULL", quote_identifier(column));
+                proposed.warnings.iter().any(|warning| warning.starts_with(&said))
+            }
+        };
+        found.extend(uncovered::findings(name, layout, table, may_be_null)?);
+    }
+    Ok(())
 }
 
 fn check_guards(found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
@@ -70,7 +119,7 @@ fn check_guards(found: &mut Vec<Finding>) -> Result<(), ErrorReport> {
     for role in roles_without_library()? {
         found.push(Finding::new(
             Severity::Warning,
-            format!("role {}", crate::model::name::quote_identifier(&role)),
+            format!("role {}", quote_identifier(&role)),
             "its own session_preload_libraries keeps the library from being loaded",
             "Restore as another role, or add pg_presplit to the role's setting.",
         ));

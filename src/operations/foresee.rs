@@ -4,13 +4,19 @@
 //! The rules are those of the hook; what they leave to the server and the
 //! server would refuse is foretold here.
 
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 
+use pgrx::pg_sys::panic::ErrorReport;
+
 use crate::catalog::proposals::Stored;
+use crate::catalog::relations;
 use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
 use crate::model::name::shard_name;
+use crate::model::profile::Table;
 use crate::model::report::Report;
 use crate::model::settings::UniquePolicy;
 use crate::model::utility::AlterCommand;
@@ -25,7 +31,12 @@ use crate::planning::provision::rewrite::Decision;
 use crate::planning::provision::token::Words;
 
 /// Finds what stands in the way of the statements of a dump.
-pub fn statements(stored: &Stored, read: &[Statement], found: &mut Vec<Finding>) {
+pub fn statements(
+    stored: &Stored,
+    read: &[Statement],
+    known: &BTreeMap<QualifiedName, Table>,
+    found: &mut Vec<Finding>,
+) -> Result<(), ErrorReport> {
     let statements: Vec<_> = read.iter().filter_map(|statement| statement.utility.clone()).collect();
     for (proposed, layout) in stored.sharded() {
         let armed =
@@ -34,8 +45,27 @@ pub fn statements(stored: &Stored, read: &[Statement], found: &mut Vec<Finding>)
         check_names(&armed, &statements, found);
         check_parts(&armed, &on_shards, &statements, found);
         check_references(&armed, &statements, found);
-        check_identity(&armed, &statements, found);
+        check_identity(&armed, &statements, known.get(armed.relation), found)?;
         check_queries(&armed, &on_shards, &statements, read, found);
+    }
+    check_extension(read, found);
+    Ok(())
+}
+
+/// A dump of a database that has the extension brings it along.
+fn check_extension(read: &[Statement], found: &mut Vec<Finding>) {
+    let brings = |statement: &Statement| {
+        let words = ["CREATE", "EXTENSION", "IF", "NOT", "EXISTS"];
+        statement.text.contains("pg_presplit")
+            && Words::of(&statement.text).name_after(&words).as_deref() == Some("pg_presplit")
+    };
+    if read.iter().any(brings) {
+        found.push(Finding::new(
+            Severity::Warning,
+            "dump",
+            "it has the extension pg_presplit itself: pg_restore may fail on rows of its tables that are here already, and with --clean on dropping it",
+            "Leave the extension and its tables out, as with pg_restore -L, or take such errors for what they are.",
+        ));
     }
 }
 
@@ -259,24 +289,28 @@ fn named(read: &Utility, schema: &str) -> Vec<String> {
 
 /// A key to which the shard key is appended: a primary key takes no nulls,
 /// and an index that is the replica identity takes columns that are not null.
-fn check_identity(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Finding>) {
+fn check_identity(
+    armed: &Armed<'_>,
+    statements: &[Utility],
+    known: Option<&Table>,
+    found: &mut Vec<Finding>,
+) -> Result<(), ErrorReport> {
     if armed.unique_policy != UniquePolicy::Extend {
-        return;
+        return Ok(());
     }
     let primary = primary_key(armed.relation, statements);
     let declared = not_null(armed.relation, statements);
     let keys = armed.layout.key_columns();
-    let Some(nullable) = keys.iter().find(|key| !declared.contains(key) && !primary.contains(key)) else {
-        return;
-    };
-    if !primary.is_empty() {
-        found.push(Finding::new(
-            Severity::Error,
-            armed.relation.to_string(),
-            format!("shard key column \"{nullable}\" may be null, but is to be appended to the primary key"),
-            "Declare the column NOT NULL, or choose another shard key or unique_policy, before the dump is made.",
-        ));
-        return;
+    let here = relations::not_null_columns(armed.relation)?;
+    for nullable in keys.iter().filter(|key| !declared.contains(key) && !primary.contains(key)) {
+        if primary.is_empty() {
+            break;
+        }
+        found.push(appended_nullable(armed.relation, nullable, here.contains(nullable), known));
+    }
+    let nullable = |key: &String| !declared.contains(&key) && !primary.contains(key) && !here.contains(key);
+    if !primary.is_empty() || !keys.iter().any(nullable) {
+        return Ok(());
     }
     for command in commands_of(armed.relation, statements) {
         let AlterCommand::ReplicaIdentity { index: Some(index) } = command else { continue };
@@ -294,6 +328,50 @@ fn check_identity(armed: &Armed<'_>, statements: &[Utility], found: &mut Vec<Fin
             ));
         }
     }
+    Ok(())
+}
+
+/// A shard key column that the dump lets be null and the primary key will not.
+/// `here`: the table is in its shards already, and the column NOT NULL.
+fn appended_nullable(table: &QualifiedName, column: &str, here: bool, known: Option<&Table>) -> Finding {
+    let statistics = known.and_then(|table| table.column(column)?.statistics.as_ref());
+    let said = match statistics.map(|found| found.null_fraction) {
+        None => "whether rows have nulls in it is not known here".to_owned(),
+        Some(share) if share > 0.0 => {
+            format!("{:.1} % of a sample of its rows have nulls in it", share * 100.0)
+        }
+        Some(_) => "a sample of its rows had no nulls in it, which proves nothing of the others".to_owned(),
+    };
+    if here {
+        return Finding::new(
+            Severity::Warning,
+            table.to_string(),
+            format!(
+                "column \"{column}\" is NOT NULL here and may be null in the dump: a row with null would stop the COPY; {said}"
+            ),
+            "Restore what is left: --section=data and --section=post-data.",
+        );
+    }
+    let set = format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL;", quote_identifier(column));
+    Finding::new(
+        Severity::Error,
+        table.to_string(),
+        format!(
+            "shard key column \"{column}\" may be null, but is to be appended to the primary key, which takes no nulls; {said}"
+        ),
+        format!(
+            "{set} at the source before the dump is made, or here between --section=pre-data and --section=data of the restore. \
+             Or choose another shard key or unique_policy."
+        ),
+    )
+}
+
+/// The columns that a dump declares NOT NULL; none if it does not create the table.
+pub fn declared_not_null(table: &QualifiedName, read: &[Statement]) -> Option<Vec<String>> {
+    read.iter().find_map(|statement| match &statement.utility {
+        Some(Utility::CreateTable(made)) if made.relation == *table => Some(made.not_null.clone()),
+        _ => None,
+    })
 }
 
 /// The columns of a table that a dump declares NOT NULL.

@@ -19,6 +19,7 @@ use crate::model::utility::AlterCommand;
 use crate::model::utility::CreateTable;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::model::utility::marks_an_index;
 use crate::operations::later;
 use crate::operations::load;
 use crate::operations::provision::server_major;
@@ -38,7 +39,7 @@ crate::pg::error::reports!(rewrite::Refusal);
 
 /// Registers the handler; called once, from `_PG_init`.
 pub fn install() {
-    hook::install(Handler { idle, may_concern, decide, finished });
+    hook::install(Handler { idle, may_concern, known: arming::known_state, decide, finished });
 }
 
 fn idle() -> bool {
@@ -63,7 +64,7 @@ struct Concerned {
     arming: Arming,
 }
 
-fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, ErrorReport> {
+fn decide(statement: &Utility, original: &str, rest: &str) -> Result<Option<Vec<Work>>, ErrorReport> {
     if !guc::on("restore_hook") {
         return Ok(None);
     }
@@ -102,6 +103,9 @@ fn decide(statement: &Utility, original: &str) -> Result<Option<Vec<Work>>, Erro
         };
         let decisions = rewrite::decide(statement, &armed)?;
         if let Utility::CreateIndex(index) = statement {
+            if marks_an_index(rest) {
+                relations::await_marked_index(&table.relation)?;
+            }
             relations::await_part_names(&table.relation, &index.name_stems())?;
         }
         changed |= decisions.iter().any(|decision| decision.note.is_some());
@@ -125,7 +129,7 @@ fn meant(statement: &Utility, armed: &[QualifiedName]) -> Result<Vec<QualifiedNa
                 }
             }
         }
-        Utility::Publish { .. } => {
+        Utility::Publish { .. } | Utility::MoveSchema { .. } | Utility::DropExtension => {
             for table in armed.iter().filter(|table| statement.takes_all_of(&table.schema)) {
                 if !meant.contains(table) {
                     meant.push(table.clone());
@@ -203,6 +207,12 @@ fn concerns(statement: &Utility, relation: &QualifiedName, arming: &Arming) -> R
                 && live.is_none()
                 && relations::find(from)?.is_none_or(|from| !from.is_partitioned())
         }
+        // One that is in its shards has had its restore.
+        Utility::DropExtension => live.is_none_or(|live| !live.is_partitioned()),
+        Utility::MoveSchema { from, .. } => {
+            let moved = QualifiedName::new(from, &relation.name);
+            !arming.replaces && relations::find(&moved)?.is_some_and(|moved| moved.is_whole())
+        }
         _ => live.is_some_and(|live| live.is_partitioned()),
     })
 }
@@ -260,10 +270,14 @@ fn works(statement: &Utility, decisions: &[Decision], table: &Concerned) -> Resu
                         )));
                     }
                 }
-                Action::PublishViaRoot { publication } => work.push(Work::Sql(format!(
-                    "ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
-                    quote_identifier(publication)
-                ))),
+                Action::PublishViaRoot { publication } => {
+                    if !relations::publishes_via_root(publication)? {
+                        work.push(Work::Sql(format!(
+                            "ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
+                            quote_identifier(publication)
+                        )));
+                    }
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ use pgrx::pg_sys::panic::pgrx_extern_c_guard;
 use crate::model::name::QualifiedName;
 use crate::model::utility::Edit;
 use crate::model::utility::Utility;
+use crate::pg::announced::State;
 use crate::pg::context::close_settings;
 use crate::pg::context::open_partitionable_tablespace;
 use crate::pg::context::with_pinned_search_path;
@@ -67,8 +68,11 @@ pub struct Handler {
     /// Whether this one can be wanted, as far as can be told without looking;
     /// asked of each while others are wanted.
     pub may_concern: fn(&Utility) -> bool,
-    /// What to run in place of the statement; none = leave it alone.
-    pub decide: fn(&Utility, &str) -> Decision,
+    /// The state of what these two know; none if they know nothing.
+    pub known: fn() -> Option<State>,
+    /// What to run in place of the statement, given its text and what follows
+    /// it in the same query; none = leave it alone.
+    pub decide: fn(&Utility, &str, &str) -> Decision,
     /// Told after a statement that was decided on, with the rows it processed.
     pub finished: fn(&Utility, &str, u64) -> Result<(), ErrorReport>,
 }
@@ -80,6 +84,17 @@ thread_local! {
     /// Set while a statement of ours runs, for those are left alone: the
     /// subtransaction in which it began.
     static INSIDE: Cell<Option<pg_sys::SubTransactionId>> = const { Cell::new(None) };
+    /// What was known when the statement that now runs was found not to be
+    /// wanted; none if it was not looked at, or is wanted. Every statement
+    /// begins with none, so that what an error leaves here is nobody's.
+    static LOOKED_AT: Cell<Option<State>> = const { Cell::new(None) };
+}
+
+/// Whether the statement that now runs was looked at and is not wanted, by
+/// what is known at this moment.
+pub fn is_looked_at() -> bool {
+    let now = || HANDLER.get().and_then(|handler| (handler.known)());
+    LOOKED_AT.get().is_some_and(|then| now() == Some(then))
 }
 
 unsafe extern "C-unwind" {
@@ -119,6 +134,7 @@ pub fn install(handler: Handler) {
 unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, _: *mut c_void) {
     if event == pg_sys::XactEvent::XACT_EVENT_ABORT {
         INSIDE.set(None);
+        LOOKED_AT.set(None);
     }
 }
 
@@ -128,10 +144,13 @@ unsafe extern "C-unwind" fn subtransaction_ends(
     _: pg_sys::SubTransactionId,
     _: *mut c_void,
 ) {
+    if event != pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        return;
+    }
+    // Of a statement that failed, or of one around it: that is looked at by others then.
+    LOOKED_AT.set(None);
     // Numbers grow: what began in an outer subtransaction goes on.
-    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB
-        && INSIDE.get().is_some_and(|began| began >= subtransaction)
-    {
+    if INSIDE.get().is_some_and(|began| began >= subtransaction) {
         INSIDE.set(None);
     }
 }
@@ -228,13 +247,16 @@ unsafe extern "C-unwind" fn process_utility(
     // server's errors may jump over it. What was decided belongs to the
     // memory context.
     unsafe {
+        let around = LOOKED_AT.replace(None);
         let decided = pgrx_extern_c_guard(|| {
             look_at(statement, query).map_or(std::ptr::null_mut(), |decided| {
                 PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(decided)
             })
         });
         if decided.is_null() {
-            return call.pass(statement, read_only);
+            call.pass(statement, read_only);
+            LOOKED_AT.set(around);
+            return;
         }
         // Triggers and functions of an unchanged statement are watched like any other.
         let unchanged = (*decided).is_unchanged();
@@ -293,6 +315,7 @@ unsafe extern "C-unwind" fn process_utility(
             }
         });
         INSIDE.set(before);
+        LOOKED_AT.set(around);
     }
 }
 
@@ -330,6 +353,24 @@ unsafe fn makes_partition(node: *mut pg_sys::Node) -> bool {
     }
 }
 
+/// What is known, if that will be asked for: by the event trigger, at the end of
+/// a statement that creates a relation.
+///
+/// # Safety
+/// A utility statement's node, in a transaction.
+unsafe fn known_if_creates(node: *mut pg_sys::Node) -> Option<State> {
+    // SAFETY: reads the tag.
+    let tag = unsafe { (*node).type_ };
+    let creates = matches!(
+        tag,
+        NodeTag::T_CreateStmt
+            | NodeTag::T_CreateForeignTableStmt
+            | NodeTag::T_CreateTableAsStmt
+            | NodeTag::T_ViewStmt
+    );
+    HANDLER.get().filter(|_| creates).and_then(|handler| (handler.known)())
+}
+
 /// A statement that the handler wants to change or to hear of.
 struct Decided {
     utility: Utility,
@@ -357,9 +398,14 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         if INSIDE.get().is_some() || !concerns_relations((*node).type_) || !pg_sys::IsTransactionState() {
             return None;
         }
+        // The server says so of the statement itself, not of what we would write down. Only EXPLAIN it lets through.
+        if server::in_read_only_transaction() && (*node).type_ != NodeTag::T_ExplainStmt {
+            return None;
+        }
         let handler = HANDLER.get()?;
         // Rows also come into tables that are armed no more.
         if (handler.idle)() && !makes_partition(node) && copy_into(node).is_none() {
+            LOOKED_AT.set(known_if_creates(node));
             return None;
         }
         let _guard = Inside::enter();
@@ -368,13 +414,18 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         if pg_sys::IsBinaryUpgrade || server::in_recovery() || pg_sys::creating_extension {
             return None;
         }
-        let utility = utility::read_node(node, utility::Names::Resolved)?;
-        if !(handler.may_concern)(&utility) || !extension_stays() {
+        let Some(utility) = utility::read_node(node, utility::Names::Resolved).filter(handler.may_concern)
+        else {
+            LOOKED_AT.set(known_if_creates(node));
+            return None;
+        };
+        if !extension_stays() {
             return None;
         }
         let query = utility::text_of(query).unwrap_or_default();
-        let original = utility::slice(&query, (*statement).stmt_location, (*statement).stmt_len);
-        match (handler.decide)(&utility, &original) {
+        let (location, length) = ((*statement).stmt_location, (*statement).stmt_len);
+        let original = utility::slice(&query, location, length);
+        match (handler.decide)(&utility, &original, utility::rest(&query, location, length)) {
             Ok(work) => work.map(|work| Decided { utility, original, work }),
             Err(error) => raise(error),
         }

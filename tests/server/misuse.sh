@@ -108,7 +108,54 @@ at_once() {
 }
 succeeds "indexes of the same columns at once" at_once
 same "all of them are there" "5|t" "$(run -d target -c "SELECT count(*), bool_and(indisvalid) FROM pg_index WHERE indrelid = 'app.many'::regclass")"
+# Each holds SHARE from its CREATE INDEX and then wants more: one after the other, as no lock can be given up.
+marked() {
+    run -d target -c "CREATE INDEX many_6 ON app.many (id); SELECT pg_sleep(1); ALTER TABLE app.many CLUSTER ON many_6" >/dev/null &
+    while [[ $(run -d target -c "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX many_6%' AND wait_event = 'PgSleep'") == 0 ]]; do sleep 0.02; done
+    run -d target -c "CREATE UNIQUE INDEX many_7 ON app.many (c, id); ALTER TABLE ONLY app.many REPLICA IDENTITY USING INDEX many_7" &
+    # One that is not marked does not wait.
+    run -d target -c "SET lock_timeout = '1s'" -c 'CREATE INDEX many_8 ON app.many (a_b)' || return
+    local job
+    for job in $(jobs -p); do wait "$job" || return; done
+}
+run -d target -c 'ALTER TABLE app.many ALTER c SET NOT NULL' -c 'ALTER TABLE app.many ALTER id SET NOT NULL'
+succeeds "an index to cluster on and one that is the replica identity at once" marked
+same "both are what they should be" "4|4" "$(run -d target -c "SELECT count(*) FILTER (WHERE indisclustered), count(*) FILTER (WHERE indisreplident)
+    FROM pg_index WHERE indrelid IN (SELECT relid FROM pg_partition_tree('app.many') WHERE isleaf)")"
 run -d target -c 'DROP TABLE app.many'
+
+# Entries of a dump about one publication, each of which has to make it publish via the table.
+arm target app.first 'id int'
+arm target app.second 'id int'
+run -d target -c 'CREATE TABLE app.first (id int)' -c 'CREATE TABLE app.second (id int)' -c 'CREATE PUBLICATION several' 2>/dev/null
+published() {
+    run -d target -c "ALTER PUBLICATION several ADD TABLE ONLY app.first; SELECT pg_sleep(1)" >/dev/null &
+    while [[ $(run -d target -c "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'ALTER PUBLICATION several%' AND wait_event = 'PgSleep'") == 0 ]]; do sleep 0.02; done
+    run -d target -c 'ALTER PUBLICATION several ADD TABLE ONLY app.second' || return
+    wait "$!"
+}
+succeeds "two tables are added to a publication at once" published
+same "it publishes both by their own names" "app.first,app.second" "$(run -d target -c \
+    "SELECT string_agg(schemaname || '.' || tablename, ',' ORDER BY tablename) FROM pg_publication_tables WHERE pubname = 'several'")"
+run -d target -c 'DROP PUBLICATION several' -c 'DROP TABLE app.first, app.second'
+
+# A dump of a database that has the extension itself -------------------------------------------------------------------
+
+run -d postgres -c 'CREATE DATABASE with_it'
+run -d with_it -c 'CREATE EXTENSION pg_presplit' -c 'CREATE SCHEMA brought' -c 'CREATE TABLE brought.w (id int PRIMARY KEY)' -c 'INSERT INTO brought.w SELECT generate_series(1, 100)'
+pg_dump -Fc -f "$tmp/with_it.dump" with_it
+chmod a+r "$tmp/with_it.dump"
+run -d target -c 'CREATE SCHEMA brought'
+arm target brought.w 'id int'
+for _ in 1 2; do
+    fails_with "--clean of a dump with the extension cannot drop it while a table is armed" 'cannot drop extension "pg_presplit": table ".*" is armed' \
+        pg_restore --clean --if-exists -d target "$tmp/with_it.dump"
+done
+same "so that the table is not whole" "4|100" "$(shards target brought.w)|$(run -d target -c 'SELECT count(*) FROM brought.w')"
+# Its number of the last proposal is not that of here.
+succeeds "and proposals are numbered on" run -d target -c "SELECT register_proposal('brought.w', 'hash', '{id}', '{\"modulus\": 7}')"
+same "and the extension is there" 1 "$(run -d target -c "SELECT count(*) FROM pg_extension WHERE extname = 'pg_presplit'")"
+run -d target -c 'DROP TABLE brought.w' -c "SELECT disarm('brought.w')" >/dev/null
 
 # Roles ---------------------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,13 @@ pub fn slice(sql: &str, location: i32, length: i32) -> String {
     sql.get(start..end).unwrap_or(sql).trim().to_owned()
 }
 
+/// The part of a query string behind a statement.
+pub fn rest(sql: &str, location: i32, length: i32) -> &str {
+    let (start, length) = (usize::try_from(location).unwrap_or(0), usize::try_from(length).unwrap_or(0));
+    // Without a length it is the last one.
+    if length == 0 { "" } else { sql.get(start.saturating_add(length)..).unwrap_or_default() }
+}
+
 /// Text of the server, copied.
 ///
 /// # Safety
@@ -204,6 +211,10 @@ unsafe fn read_change(node: *mut pg_sys::Node, names: Names) -> Option<Utility> 
             }
             NodeTag::T_DropStmt => {
                 let statement = &*node.cast::<pg_sys::DropStmt>();
+                if statement.removeType == pg_sys::ObjectType::OBJECT_EXTENSION {
+                    let ours = strings(statement.objects).iter().any(|name| name == "pg_presplit");
+                    return ours.then_some(Utility::DropExtension);
+                }
                 if statement.removeType != pg_sys::ObjectType::OBJECT_INDEX || statement.concurrent {
                     return None;
                 }
@@ -248,6 +259,10 @@ unsafe fn read_other(node: *mut pg_sys::Node, names: Names) -> Option<Utility> {
             NodeTag::T_ExplainStmt => explained(&*node.cast::<pg_sys::ExplainStmt>(), names),
             NodeTag::T_RenameStmt => {
                 let statement = &*node.cast::<pg_sys::RenameStmt>();
+                if statement.renameType == pg_sys::ObjectType::OBJECT_SCHEMA {
+                    let (from, schema) = (text_of(statement.subname)?, text_of(statement.newname)?);
+                    return Some(Utility::MoveSchema { from, schema });
+                }
                 if statement.renameType != pg_sys::ObjectType::OBJECT_TABLE {
                     return None;
                 }

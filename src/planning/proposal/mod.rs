@@ -95,6 +95,8 @@ pub use crate::planning::proposal::error::ProposalError;
 pub use crate::planning::proposal::legality::Price;
 pub use crate::planning::proposal::legality::Weakened;
 pub use crate::planning::proposal::legality::WidenedKey;
+pub use crate::planning::proposal::legality::null::null_without_place;
+pub use crate::planning::proposal::legality::null::without_place;
 pub use crate::planning::proposal::register::by_hand;
 pub use crate::planning::proposal::register::inexact_number;
 pub use crate::planning::proposal::search::Method;

@@ -33,6 +33,8 @@ pub enum Refusal {
     Concurrently(QualifiedName),
     #[error("cannot give a table the name \"{0}\": it is armed for sharding")]
     Moved(QualifiedName),
+    #[error("cannot drop extension \"pg_presplit\": table \"{0}\" is armed for sharding")]
+    Forgotten(QualifiedName),
 }
 
 impl Report for Refusal {
@@ -43,7 +45,7 @@ impl Report for Refusal {
             Self::GeneratedKey(..) => SqlState::InvalidObjectDefinition,
             Self::KeyType { .. } => SqlState::InvalidObjectDefinition,
             Self::Uniqueness { .. } => SqlState::InvalidObjectDefinition,
-            Self::Moved(_) => SqlState::ObjectNotInPrerequisiteState,
+            Self::Moved(_) | Self::Forgotten(_) => SqlState::ObjectNotInPrerequisiteState,
             _ => SqlState::FeatureNotSupported,
         }
     }
@@ -74,6 +76,9 @@ impl Report for Refusal {
             Self::Child(..) => "A partitioned table has no children by inheritance.".to_owned(),
             Self::Concurrently(_) => "PostgreSQL does not support it on partitioned tables.".to_owned(),
             Self::Moved(_) => "The table would be there whole, although a proposal divides it.".to_owned(),
+            Self::Forgotten(_) => {
+                "The arming would be forgotten, and a restore would create the table whole.".to_owned()
+            }
         })
     }
 
@@ -94,7 +99,7 @@ impl Report for Refusal {
             Self::UsingIndex(_) => "Add the constraint by its columns.".to_owned(),
             Self::TransitionTable(..) => "Make it a statement trigger.".to_owned(),
             Self::Concurrently(_) => "Create the index without CONCURRENTLY.".to_owned(),
-            Self::Moved(relation) => {
+            Self::Moved(relation) | Self::Forgotten(relation) => {
                 format!("Give the arming up: SELECT disarm('{}').", relation.to_string().replace('\'', "''"))
             }
         })

@@ -106,7 +106,10 @@ pub fn decide(statement: &Utility, armed: &Armed<'_>) -> Result<Vec<Decision>, R
     let one = match statement {
         Utility::CreateTable(table) => create_table(table, armed)?,
         Utility::CreateOther { what, .. } => return Err(Refusal::NotATable(relation.clone(), what)),
-        Utility::MoveTable { .. } => return Err(Refusal::Moved(relation.clone())),
+        Utility::DropExtension => return Err(Refusal::Forgotten(relation.clone())),
+        Utility::MoveTable { .. } | Utility::MoveSchema { .. } => {
+            return Err(Refusal::Moved(relation.clone()));
+        }
         Utility::AlterTable { only, commands, .. } => {
             return commands.iter().map(|command| alter_table(command, *only, armed)).collect();
         }

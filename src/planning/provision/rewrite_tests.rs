@@ -464,6 +464,19 @@ fn no_other_table_gets_the_name() {
     let expected = "55000 cannot give a table the name \"public.orders\": it is armed for sharding";
     check(&moved, STRICT, expected);
     assert_eq!((moved.kind(), moved.relations()), ("ALTER TABLE", vec![&orders()]));
+    let moved = Utility::MoveSchema { from: "other".to_owned(), schema: "public".to_owned() };
+    check(&moved, STRICT, expected);
+    assert!(moved.takes_all_of("public") && !moved.takes_all_of("other") && moved.relations().is_empty());
+    assert_eq!(moved.kind(), "ALTER SCHEMA");
+}
+
+#[test]
+fn what_is_armed_is_not_forgotten() {
+    let expected =
+        "55000 cannot drop extension \"pg_presplit\": table \"public.orders\" is armed for sharding";
+    check(&Utility::DropExtension, STRICT, expected);
+    assert!(Utility::DropExtension.takes_all_of("any") && Utility::DropExtension.relations().is_empty());
+    assert_eq!(Utility::DropExtension.kind(), "DROP EXTENSION");
 }
 
 #[test]

@@ -13,10 +13,8 @@ use crate::model::profile::Table;
 /// Warnings of a key. Without a layout one of ours is meant: ranges and lists
 /// with a DEFAULT.
 pub fn warnings(table: &Table, key: &[String], strategy: Strategy, layout: Option<&Layout>) -> Vec<String> {
-    let parts = layout.map(Layout::first_level).unwrap_or_default();
-    let default = layout.is_none() || parts.iter().any(|part| *part.bound == Bound::Default);
-    let listed =
-        parts.iter().any(|part| matches!(part.bound, Bound::List { values } if values.contains(&None)));
+    let default = layout.is_none_or(has_default);
+    let listed = layout.is_some_and(lists_null);
     let mut found = Vec::new();
     for (at, name) in key.iter().enumerate() {
         if table.column(name).is_none_or(|column| column.not_null) {
@@ -44,10 +42,43 @@ pub fn warnings(table: &Table, key: &[String], strategy: Strategy, layout: Optio
     found
 }
 
+/// The rows that a layout has no place for, in words; none if all have one, or
+/// only NULL has none.
+#[must_use]
+pub fn without_place(layout: &Layout) -> Option<String> {
+    if has_default(layout) { None } else { outside(layout) }
+}
+
+/// The columns whose NULL a layout has no place for.
+#[must_use]
+pub fn null_without_place(layout: &Layout) -> &[String] {
+    if layout.first_strategy() == Strategy::Hash || lists_null(layout) || has_default(layout) {
+        return &[];
+    }
+    layout.first_key()
+}
+
+fn lists_null(layout: &Layout) -> bool {
+    layout
+        .first_level()
+        .iter()
+        .any(|part| matches!(part.bound, Bound::List { values } if values.contains(&None)))
+}
+
+fn has_default(layout: &Layout) -> bool {
+    layout.first_level().iter().any(|part| *part.bound == Bound::Default)
+}
+
 /// What a layout without a DEFAULT has no place for.
 fn refused(layout: &Layout) -> Option<String> {
+    let rows = outside(layout)?;
+    Some(format!("There is no default shard: PostgreSQL will refuse rows {rows}."))
+}
+
+/// What lies outside lists and ranges.
+fn outside(layout: &Layout) -> Option<String> {
     let shown = quote_identifiers(layout.first_key());
-    let outside = match layout.first_strategy() {
+    Some(match layout.first_strategy() {
         Strategy::List => format!("whose {shown} is in no list"),
         Strategy::Range => {
             let (lower, upper) = ends(layout)?;
@@ -64,8 +95,7 @@ fn refused(layout: &Layout) -> Option<String> {
             }
         }
         _ => return None,
-    };
-    Some(format!("There is no default shard: PostgreSQL will refuse rows {outside}."))
+    })
 }
 
 /// The lowest and the highest bound of ranges.
