@@ -260,6 +260,14 @@ fn damage_is_named() {
         ("/proposal/relations/0/layout/shards/0/tablespace", json!("x".repeat(64)), "is not a name"),
         ("/proposal/relations/0/layout/shards/0/bound/list/values/0", json!("\0"), "code zero"),
         ("/proposal/relations/0/layout/shards/0/of", json!(0), "levels of the layout do not fit"),
+        (
+            "/proposal/relations/0/layout/shards/0/name",
+            made["proposal"]["relations"][0]["relation"]["name"].clone(),
+            "own name",
+        ),
+        ("/proposal/relations/0/layout/shards/0/rows", json!(-1.0), "is negative"),
+        ("/proposal/relations/0/layout/shards/1/bytes", json!(1e300), "larger than any"),
+        ("/proposal/relations/0/bytes_at_horizon", json!(-5.0), "is negative"),
     ] {
         let told = damaged(at, with);
         assert!(told.contains(part), "{at}: {told}");

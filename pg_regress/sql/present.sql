@@ -124,6 +124,12 @@ SELECT present.tampered(:m, '1,bound,range,upper', '[{"value": "1"}, {"value": "
 -- A time that another session would read as another one is written as all do.
 SELECT import_proposal(jsonb_set(export_proposal(:d), '{proposal,relations,0,layout,shards,0,bound,range,upper}', '[{"value": "January 1, 2026"}]')) = :d;
 
+-- A column that went: nothing is printed that would fail.
+ALTER TABLE present.e DROP COLUMN m;
+SELECT tests.outcome(format('SELECT proposal_ddl(%s)', :m));
+SELECT tests.outcome(format('SELECT create_shards(%s)', :m));
+SELECT tests.outcome(format('SELECT import_proposal(%L)', export_proposal(:m)));
+
 DROP SCHEMA present, present_other CASCADE;
 CALL tests.forget();
 DROP ROLE regress_present;

@@ -280,6 +280,19 @@ fn hidden(name: &str) -> Result<Option<String>, ErrorReport> {
     })
 }
 
+/// The columns of a table that is here.
+pub fn columns(table: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT a.attname::text
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
+             WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+             ORDER BY a.attnum",
+            &[table.schema.as_str().into(), table.name.as_str().into()],
+        )
+    })
+}
+
 /// Who lacks the right to create tables in a schema: the caller, or the owner
 /// of a table in it, to whom its shards will belong.
 pub fn may_not_create(table: &QualifiedName) -> Result<Option<String>, ErrorReport> {

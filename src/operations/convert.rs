@@ -20,6 +20,7 @@ use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::spi;
 use crate::pg::utility;
+use crate::planning::proposal::ProposalError;
 use crate::planning::provision::rebuild;
 use crate::planning::provision::rebuild::Anatomy;
 use crate::planning::provision::rewrite::Armed;
@@ -104,6 +105,10 @@ fn statements(
     stored: &Stored,
     anatomy: &Anatomy,
 ) -> Result<Vec<String>, ErrorReport> {
+    let columns = relations::columns(name)?;
+    if let Some(column) = layout.key_columns().into_iter().find(|column| !columns.contains(column)) {
+        return Err(ProposalError::UndefinedColumn { relation: name.clone(), column, columns }.into());
+    }
     let armed = Armed::empty(name, layout, stored.proposal.settings.unique_policy, server_major());
     let mut read = Vec::new();
     for definition in &anatomy.definitions {
