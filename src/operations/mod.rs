@@ -15,6 +15,7 @@ pub mod imported;
 pub mod later;
 pub mod load;
 pub mod load_workers;
+pub mod progress;
 pub mod provision;
 pub mod rephrase;
 pub mod restore;
