@@ -160,6 +160,24 @@ COMMENT ON COLUMN presplit.staging_tables.leader_transaction IS 'virtual transac
 COMMENT ON COLUMN presplit.staging_tables.server_start IS 'start of the server that the ids belong to';
 COMMENT ON COLUMN presplit.staging_tables.created_at IS 'when the table was made';
 
+COMMENT ON TABLE presplit.operation_log IS 'operations that are over, and those that have been running for long';
+COMMENT ON COLUMN presplit.operation_log.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.operation_log.kind IS 'load, split, merge, move, shard_table, retention or undo';
+COMMENT ON COLUMN presplit.operation_log.schema_name IS 'schema of the table';
+COMMENT ON COLUMN presplit.operation_log.table_name IS 'name of the table';
+COMMENT ON COLUMN presplit.operation_log.relation IS 'the table; its owner sees the operation';
+COMMENT ON COLUMN presplit.operation_log.phase IS 'where it is';
+COMMENT ON COLUMN presplit.operation_log.rows_done IS 'rows that it has brought';
+COMMENT ON COLUMN presplit.operation_log.rows_total IS 'rows that it is to bring, if that is known';
+COMMENT ON COLUMN presplit.operation_log.bytes_done IS 'bytes that it has read';
+COMMENT ON COLUMN presplit.operation_log.bytes_total IS 'bytes that it is to read, if that is known';
+COMMENT ON COLUMN presplit.operation_log.started_at IS 'when it began';
+COMMENT ON COLUMN presplit.operation_log.finished_at IS 'when it was over; null while it runs';
+COMMENT ON COLUMN presplit.operation_log.error IS 'why it came to nothing';
+COMMENT ON COLUMN presplit.operation_log.attempts IS 'how often it was tried';
+COMMENT ON COLUMN presplit.operation_log.detail IS 'how it was done';
+COMMENT ON COLUMN presplit.operation_log.started_by IS 'role that began it';
+
 COMMENT ON TABLE presplit.sampled_columns IS 'sampled values of key columns, written down by the worker';
 COMMENT ON COLUMN presplit.sampled_columns.relation IS 'the table';
 COMMENT ON COLUMN presplit.sampled_columns.attribute IS 'number of the column';
@@ -232,7 +250,7 @@ COMMENT ON COLUMN presplit.table_settings.changed_by IS 'role that changed them'
 
 -- Views ----------------------------------------------------------------------
 
-GRANT SELECT ON presplit.armed, presplit.sharded, presplit.proposals, presplit.restore_report,
+GRANT SELECT ON presplit.armed, presplit.operations, presplit.sharded, presplit.proposals, presplit.restore_report,
     presplit.settings, presplit.shards TO PUBLIC;
 REVOKE ALL ON FUNCTION presplit.read_sampled_values() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION presplit.read_sampled_values() TO pg_read_all_data;
@@ -266,6 +284,24 @@ COMMENT ON COLUMN presplit.shards.load_share IS 'share of the rows read and writ
 COMMENT ON COLUMN presplit.shards.bytes_at_horizon IS 'bytes that its proposal expects at the horizon';
 COMMENT ON COLUMN presplit.shards.tablespace IS 'tablespace of the shard';
 COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty';
+
+COMMENT ON VIEW presplit.operations IS 'what is done to tables for long: operations that you began, those of your tables, all for pg_read_all_stats';
+COMMENT ON COLUMN presplit.operations.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.operations.kind IS 'load, split, merge, move, shard_table, retention or undo';
+COMMENT ON COLUMN presplit.operations.relation IS 'the table';
+COMMENT ON COLUMN presplit.operations.phase IS 'where it is: of a load copying, cutting_over, and then done, failed or cancelled';
+COMMENT ON COLUMN presplit.operations.rows_done IS 'rows that it has brought until now';
+COMMENT ON COLUMN presplit.operations.rows_total IS 'rows that it is to bring, if that is known';
+COMMENT ON COLUMN presplit.operations.bytes_done IS 'bytes that it has read until now';
+COMMENT ON COLUMN presplit.operations.bytes_total IS 'bytes that it is to read, if that is known: the size of a file';
+COMMENT ON COLUMN presplit.operations.started_at IS 'when it began';
+COMMENT ON COLUMN presplit.operations.finished_at IS 'when it was over; null while it runs';
+COMMENT ON COLUMN presplit.operations.eta IS 'time until the rest has come at the speed until now, if it is known how much that is';
+COMMENT ON COLUMN presplit.operations.error IS 'why it came to nothing';
+COMMENT ON COLUMN presplit.operations.waiting_for IS 'what it waits for now';
+COMMENT ON COLUMN presplit.operations.blocked_by IS 'process ids of the sessions whose locks it waits for';
+COMMENT ON COLUMN presplit.operations.attempts IS 'how often it was tried';
+COMMENT ON COLUMN presplit.operations.detail IS 'how it is done, and while it runs how fast';
 
 COMMENT ON VIEW presplit.proposals IS 'proposals that you may see, one row for each table';
 COMMENT ON COLUMN presplit.proposals.proposal_id IS 'number of the proposal';
@@ -319,6 +355,7 @@ COMMENT ON COLUMN presplit.statements.reason IS 'why not';
 
 COMMENT ON FUNCTION presplit.is_looked_at() IS
     'whether the library has looked at the statement that runs and found no armed table in it';
+COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations reads of those that run';
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';

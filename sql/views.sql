@@ -44,6 +44,46 @@ JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
 JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
 ORDER BY c.relation, c.shard;
 
+-- What the library sees of operations that run comes before what is written
+-- down of them, unless they are over.
+CREATE VIEW presplit.operations WITH (security_barrier) AS
+WITH running AS (
+    SELECT r.* FROM presplit.read_operations() AS r
+), known AS (
+    SELECT o.operation_id, o.kind, o.schema_name, o.table_name, o.phase, o.rows_done, o.rows_total, o.bytes_done,
+           o.bytes_total, o.started_at, o.finished_at, NULL::float8 AS seconds_left, o.error, NULL::text AS waiting_for,
+           NULL::int[] AS blocked_by, o.attempts, o.detail
+    FROM presplit.operation_log AS o
+    WHERE (o.started_by = current_user OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+           OR EXISTS (SELECT FROM pg_catalog.pg_class AS c
+                      WHERE c.oid = o.relation AND pg_catalog.pg_has_role(c.relowner, 'USAGE')))
+      AND (o.finished_at IS NOT NULL OR o.operation_id NOT IN (SELECT r.operation_id FROM running AS r))
+    UNION ALL
+    SELECT r.operation_id, r.kind, r.schema_name::name, r.table_name::name, r.phase, r.rows_done, NULL, r.bytes_done,
+           r.bytes_total, r.started_at, r.finished_at, r.seconds_left, r.error, r.waiting_for, r.blocked_by, 1, r.detail
+    FROM running AS r
+    WHERE NOT EXISTS (SELECT FROM presplit.operation_log AS o
+                      WHERE o.operation_id = r.operation_id AND o.finished_at IS NOT NULL)
+)
+SELECT k.operation_id,
+       k.kind,
+       pg_catalog.format('%I.%I', k.schema_name, k.table_name) AS relation,
+       k.phase,
+       k.rows_done,
+       k.rows_total,
+       k.bytes_done,
+       k.bytes_total,
+       k.started_at,
+       k.finished_at,
+       pg_catalog.make_interval(secs => k.seconds_left) AS eta,
+       k.error,
+       k.waiting_for,
+       k.blocked_by,
+       k.attempts,
+       k.detail
+FROM known AS k
+ORDER BY k.operation_id;
+
 CREATE VIEW presplit.proposals WITH (security_barrier) AS
 SELECT r.proposal_id,
        pg_catalog.format('%I.%I', r.schema_name, r.table_name) AS relation,

@@ -98,6 +98,7 @@ pub extern "C-unwind" fn _PG_init() {
     operations::restore::install();
     operations::load_workers::install();
     pg::sample::install();
+    pg::operation::install();
     operations::worker::register();
 }
 

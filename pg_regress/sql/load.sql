@@ -88,4 +88,7 @@ COPY shop.orders (id, customer, note) FROM stdin;
 15	5	x
 \.
 SELECT count(*) FROM presplit.restore_report WHERE statement_kind = 'COPY' AND relation = 'shop.orders';
+-- Each is an operation, the failed ones too.
+SELECT kind, phase, CASE WHEN phase = 'done' THEN rows_done END AS rows, error FROM presplit.operations
+WHERE relation = 'shop.orders' ORDER BY operation_id;
 DROP SCHEMA shop CASCADE;

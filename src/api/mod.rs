@@ -73,6 +73,7 @@ extension_sql_file!(
     name = "views",
     requires = [
         "bootstrap",
+        views::presplit::read_operations,
         views::presplit::read_sampled_values,
         views::presplit::read_settings,
         views::presplit::read_statements

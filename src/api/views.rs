@@ -1,6 +1,7 @@
 //! What the views of schema `presplit` read from the library, and what its event
 //! trigger asks it.
 
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_extern;
@@ -13,8 +14,11 @@ use crate::model::access::Analysis;
 use crate::model::sample::FrequentValue;
 use crate::model::settings::SETTINGS;
 use crate::operations::advise;
+use crate::operations::progress;
 use crate::pg::guc;
 use crate::pg::hook;
+use crate::pg::moment;
+use crate::pg::operation::shared::State;
 
 #[pgrx::pg_schema]
 pub mod presplit {
@@ -22,6 +26,7 @@ pub mod presplit {
     use super::TableIterator;
     use super::name;
     use super::pg_extern;
+    use pgrx::datum::TimestampWithTimeZone;
     use pgrx::pg_sys::Oid;
     use pgrx::prelude::*;
 
@@ -60,6 +65,35 @@ pub mod presplit {
         ErrorReport,
     > {
         super::sampled_values()
+    }
+
+    #[pg_extern(volatile, parallel_unsafe)]
+    #[search_path(pg_catalog, pg_temp)]
+    #[expect(clippy::type_complexity, reason = "the columns of the view")]
+    fn read_operations() -> Result<
+        TableIterator<
+            'static,
+            (
+                name!(operation_id, i64),
+                name!(kind, String),
+                name!(schema_name, String),
+                name!(table_name, String),
+                name!(phase, String),
+                name!(rows_done, i64),
+                name!(bytes_done, i64),
+                name!(bytes_total, Option<i64>),
+                name!(started_at, TimestampWithTimeZone),
+                name!(finished_at, Option<TimestampWithTimeZone>),
+                name!(seconds_left, Option<f64>),
+                name!(error, Option<String>),
+                name!(waiting_for, Option<String>),
+                name!(blocked_by, Option<Vec<i32>>),
+                name!(detail, String),
+            ),
+        >,
+        ErrorReport,
+    > {
+        super::operations()
     }
 
     #[pg_extern(volatile, parallel_unsafe)]
@@ -131,6 +165,49 @@ fn sample_rows(sample: &ColumnSample) -> Vec<SampleRow> {
     let rest = values.values.saturating_sub(certain);
     rows.push(row(None, rest, rest));
     rows
+}
+
+type OperationRow = (
+    i64,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    Option<i64>,
+    TimestampWithTimeZone,
+    Option<TimestampWithTimeZone>,
+    Option<f64>,
+    Option<String>,
+    Option<String>,
+    Option<Vec<i32>>,
+    String,
+);
+
+fn operations() -> Result<TableIterator<'static, OperationRow>, ErrorReport> {
+    let rows = progress::shown()?.into_iter().map(|shown| {
+        let entry = shown.entry;
+        let is_over = entry.state == State::Ended as u8;
+        Ok((
+            entry.id,
+            shown.kind.to_owned(),
+            entry.schema.as_str().to_owned(),
+            entry.table.as_str().to_owned(),
+            shown.phase.to_owned(),
+            shown.rows,
+            shown.bytes,
+            shown.total,
+            moment::of_server(entry.started)?,
+            if is_over { Some(moment::of_server(entry.finished)?) } else { None },
+            shown.seconds_left,
+            is_over.then(|| entry.error.as_str().to_owned()),
+            shown.waiting_for,
+            shown.blocked_by,
+            shown.detail,
+        ))
+    });
+    Ok(TableIterator::new(rows.collect::<Result<Vec<_>, ErrorReport>>()?))
 }
 
 type StatementRow = (i64, String, f64, f64, bool, Option<String>);

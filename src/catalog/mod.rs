@@ -11,6 +11,7 @@ pub mod counters;
 pub mod declared;
 pub mod history;
 pub mod layouts;
+pub mod operations;
 pub mod profiles;
 pub mod proposals;
 pub mod readings;

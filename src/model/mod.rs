@@ -16,6 +16,7 @@ pub mod layout;
 mod layout_bounds;
 pub mod load;
 pub mod name;
+pub mod operation;
 pub mod profile;
 mod profile_laws;
 pub mod report;

@@ -12,6 +12,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::catalog::arming;
 use crate::catalog::arming::Rewritten;
 use crate::model::name::QualifiedName;
+use crate::operations::progress;
 use crate::pg::copy;
 use crate::pg::hook::Work;
 use crate::pg::load_worker::attempt;
@@ -30,6 +31,9 @@ pub fn decide(relation: &QualifiedName) -> Result<Option<Vec<Work>>, ErrorReport
     let Some(table) = copy::partitioned_table(relation) else { return Ok(None) };
     let armed = arming::find(relation)?;
     let ours = armed.is_some() || arming::is_sharded(table)?;
+    if ours {
+        progress::begin(relation, table)?;
+    }
     BEGUN.with_borrow_mut(|begun| match armed {
         Some(arming) => begun.insert(relation.clone(), arming.proposal_id),
         None => begun.remove(relation),
@@ -39,15 +43,17 @@ pub fn decide(relation: &QualifiedName) -> Result<Option<Vec<Work>>, ErrorReport
 
 /// Counts the rows of a COPY in the report of an armed table.
 pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(), ErrorReport> {
-    let Some(proposal_id) = BEGUN.with_borrow_mut(|begun| begun.remove(relation)) else { return Ok(()) };
-    let note = match attempt::ended() {
-        Some(Ended::ByWorkers { workers: 1 }) => format!("{rows} rows loaded by 1 worker"),
-        Some(Ended::ByWorkers { workers }) => format!("{rows} rows loaded by {workers} workers"),
+    let proposal_id = BEGUN.with_borrow_mut(|begun| begun.remove(relation));
+    let way = match attempt::ended() {
+        Some(Ended::ByWorkers { workers }) => format!("rows {}", by_workers(workers)),
         Some(Ended::InSession(reason)) if reason != Reason::Small => {
-            format!("{}; no workers, because {}", in_session(rows), reason.text())
+            format!("{}; no workers, because {}", in_session(), reason.text())
         }
-        _ => in_session(rows),
+        _ => in_session(),
     };
+    progress::done(relation, rows, &way, proposal_id.is_some())?;
+    let Some(proposal_id) = proposal_id else { return Ok(()) };
+    let note = format!("{rows} {way}");
     arming::log(&Rewritten {
         relation,
         proposal_id,
@@ -59,12 +65,17 @@ pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(
     })
 }
 
-/// What the report says of rows that the session itself has loaded.
-fn in_session(rows: u64) -> String {
+/// What is said of rows that workers have loaded, or are loading.
+pub fn by_workers(workers: usize) -> String {
+    if workers == 1 { "loaded by 1 worker".to_owned() } else { format!("loaded by {workers} workers") }
+}
+
+/// What is said of rows that the session itself has loaded.
+fn in_session() -> String {
     match copy::outcome() {
-        None => format!("{rows} rows batched by shard in the session"),
+        None => "rows batched by shard in the session".to_owned(),
         Some(reason) => {
-            format!("{rows} rows routed by PostgreSQL in the session, because {}", reason.text())
+            format!("rows routed by PostgreSQL in the session, because {}", reason.text())
         }
     }
 }

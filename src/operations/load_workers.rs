@@ -21,8 +21,10 @@ use crate::model::load::Head;
 use crate::model::load::Written;
 use crate::model::load::WrittenKind;
 use crate::model::load::order;
+use crate::model::operation::Phase;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
+use crate::operations::load::by_workers;
 use crate::operations::provision::server_major;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
@@ -43,6 +45,8 @@ use crate::pg::load_worker::source::Source;
 use crate::pg::load_worker::target::Target;
 use crate::pg::load_worker::worker;
 use crate::pg::load_worker::worker::Registered;
+use crate::pg::operation;
+use crate::pg::operation::copy;
 use crate::pg::server;
 use crate::pg::staging;
 use crate::pg::staging::Staged;
@@ -90,6 +94,7 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
         source.close()?;
         return leave(target, Reason::Small);
     }
+    copy::begin(target.oid(), source.input(), source.known_size());
     if !source.has(bytes_min()) {
         return stay(target, source, Reason::Small);
     }
@@ -102,15 +107,18 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
     let Some(crew) = Crew::start(&target, workers, load) else {
         return stay(target, source, Reason::NoWorkers);
     };
+    operation::set_detail(&format!("rows {}", by_workers(crew.len())));
     let mut leader = Leader::new(&target, crew, scanner);
     let filled = leader.run(&mut source)?;
     source.close()?;
+    operation::set_phase(Phase::CuttingOver);
     let Leader { router, crew, .. } = leader;
     router.finish();
     target.close();
     let rows = with_pinned_search_path(|| put_in_place(load, &filled))?;
     let workers = crew.len();
     crew.dismiss();
+    copy::end();
     Ok(Outcome::Loaded { rows, workers })
 }
 
@@ -247,6 +255,8 @@ struct Leader {
     trouble: Option<Trouble>,
     /// The line of a row that PostgreSQL has to refuse, as its shard is not known.
     doubtful: Option<u64>,
+    /// Rows given out.
+    rows: u64,
 }
 
 impl Leader {
@@ -266,6 +276,7 @@ impl Leader {
             over: vec![false; workers],
             trouble: None,
             doubtful: None,
+            rows: 0,
         }
     }
 
@@ -311,6 +322,7 @@ impl Leader {
                 self.scanner.finish();
             } else {
                 self.scanner.filled(read);
+                copy::advance(self.rows, source.came());
             }
         }
     }
@@ -353,6 +365,7 @@ impl Leader {
             let line = row.line;
             let nowhere = nowhere
                 .map(|words| Failure::of_row(&words, &self.table, &self.schema, line, Some(row.bytes)));
+            self.rows += 1;
             if self.gather.push(shard, row.bytes, row.ending, line, row.lines) {
                 if let Some(batch) = self.gather.take(shard) {
                     self.deal.give(batch);

@@ -16,6 +16,7 @@ mod known;
 pub mod later;
 pub mod load;
 pub mod load_workers;
+pub mod progress;
 pub mod provision;
 pub mod rephrase;
 pub mod restore;

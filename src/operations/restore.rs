@@ -28,6 +28,9 @@ use crate::pg::guc;
 use crate::pg::hook;
 use crate::pg::hook::Handler;
 use crate::pg::hook::Work;
+use crate::pg::index_build;
+use crate::pg::index_build::Outcome;
+use crate::pg::index_build::Reason;
 use crate::planning::provision::ddl;
 use crate::planning::provision::ddl::ShardStorage;
 use crate::planning::provision::rewrite;
@@ -86,7 +89,7 @@ fn decide(statement: &Utility, original: &str, rest: &str) -> Result<Option<Vec<
     }
     let mut all: Vec<Work> = Vec::new();
     // An index needs a tablespace that a partitioned one may have.
-    let mut changed = matches!(statement, Utility::CreateIndex(_));
+    let mut changed = makes_index(statement);
     for table in &concerned {
         let on_shards = on_shards(statement, &table.relation)?;
         let armed = Armed {
@@ -392,6 +395,48 @@ fn finished(statement: &Utility, original: &str, processed: u64) -> Result<(), E
             Ok(())
         }
         Utility::CopyFrom { relation, .. } => load::finished(relation, original, processed),
+        Utility::CreateIndex(_) | Utility::AlterTable { .. } => report_indexes(statement, original),
         _ => Ok(()),
+    }
+}
+
+/// Says how the indexes of the shards were built, if there was a choice.
+fn report_indexes(statement: &Utility, original: &str) -> Result<(), ErrorReport> {
+    let note = match index_build::outcome() {
+        Some(Outcome::Together { shards, processes: 1 }) => {
+            format!("indexes of {shards} shards built by the session, because no parallel worker was free")
+        }
+        Some(Outcome::Together { shards, processes }) => {
+            format!("indexes of {shards} shards built by {processes} processes")
+        }
+        Some(Outcome::Alone(reason)) if !matches!(reason, Reason::Small | Reason::Workers) => {
+            format!("indexes built one shard after the other, because {}", reason.text())
+        }
+        _ => return Ok(()),
+    };
+    for relation in statement.relations() {
+        if let Some(arming) = arming::find(relation)? {
+            arming::log(&Rewritten {
+                relation,
+                proposal_id: arming.proposal_id,
+                kind: statement.kind(),
+                original,
+                executed: original,
+                note: &note,
+                rows_loaded: None,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a statement makes an index that may be built on several shards at once.
+fn makes_index(statement: &Utility) -> bool {
+    match statement {
+        Utility::CreateIndex(_) => true,
+        Utility::AlterTable { commands, .. } => commands
+            .iter()
+            .any(|command| matches!(command, AlterCommand::AddUnique { using_index: false, .. })),
+        _ => false,
     }
 }

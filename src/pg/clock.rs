@@ -26,3 +26,10 @@ impl Clock {
         self.elapsed().as_secs_f64() * 1000.0
     }
 }
+
+/// The server's time, in microseconds since 2000.
+#[must_use]
+pub fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pgrx::pg_sys::GetCurrentTimestamp() }
+}

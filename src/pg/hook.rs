@@ -27,9 +27,11 @@ use crate::pg::context::with_pinned_search_path;
 use crate::pg::copy;
 use crate::pg::edit;
 use crate::pg::error::raise;
+use crate::pg::index_build;
 use crate::pg::load_worker::attempt;
 use crate::pg::load_worker::attempt::Outcome;
 use crate::pg::load_worker::target::copy_into;
+use crate::pg::operation;
 use crate::pg::server;
 use crate::pg::spi;
 use crate::pg::utility;
@@ -230,6 +232,43 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Carries out a COPY into a sharded table. Owns nothing: errors jump.
+    ///
+    /// # Safety
+    /// As the hook itself was called.
+    unsafe fn load(&self, statement: *mut pg_sys::PlannedStmt, read_only: bool) {
+        // SAFETY: as above.
+        unsafe {
+            // Who has put a hook beneath this one is to see the statement: audits, statistics.
+            if PREVIOUS.get().copied().flatten().is_some() {
+                self.pass(statement, read_only);
+                attempt::not_asked();
+                copy::set_outcome(Some(copy::Reason::Hook));
+                return;
+            }
+            let top_level = self.context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
+            if let Outcome::InSession { started, .. } =
+                attempt::attempt(statement, top_level, self.completion)
+            {
+                let source = attempt::source(started);
+                let reason = copy::load(statement, self.query, self.completion, source);
+                if reason.is_some() && started {
+                    attempt::in_session(statement, self.completion);
+                } else if reason.is_some() {
+                    self.pass(statement, read_only);
+                }
+                // Only what this COPY handed over: a COPY around it may be reading yet, and one that
+                // failed has left what its transaction's end has closed.
+                if started {
+                    pgrx_extern_c_guard(attempt::end_source);
+                }
+                copy::set_outcome(reason);
+            }
+        }
+    }
+}
+
 #[allow(clippy::too_many_arguments)] // PostgreSQL's signature.
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
@@ -265,7 +304,11 @@ unsafe extern "C-unwind" fn process_utility(
         for at in 0..(*decided).work.len() {
             let step = pgrx_extern_c_guard(|| prepare(statement, read_only, &(*decided).work, at));
             match step {
-                Step::Statement { statement, read_only } => call.pass(statement, read_only),
+                Step::Statement { statement, read_only } => {
+                    let ahead = index_build::begin(statement, query);
+                    call.pass(statement, read_only);
+                    index_build::end(ahead);
+                }
                 Step::OnShard { statement } => {
                     let inner = Call {
                         context: pg_sys::ProcessUtilityContext::PROCESS_UTILITY_SUBCOMMAND,
@@ -274,31 +317,15 @@ unsafe extern "C-unwind" fn process_utility(
                     };
                     inner.pass(statement, false);
                 }
-                // Who has put a hook beneath this one is to see the statement: audits, statistics.
-                Step::Load if PREVIOUS.get().copied().flatten().is_some() => {
-                    call.pass(statement, read_only);
-                    attempt::not_asked();
-                    copy::set_outcome(Some(copy::Reason::Hook));
-                }
                 Step::Load => {
-                    let top_level = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
-                    if let Outcome::InSession { started, .. } =
-                        attempt::attempt(statement, top_level, completion)
-                    {
-                        let source = attempt::source(started);
-                        let reason = copy::load(statement, query, completion, source);
-                        if reason.is_some() && started {
-                            attempt::in_session(statement, completion);
-                        } else if reason.is_some() {
-                            call.pass(statement, read_only);
-                        }
-                        // Only what this COPY handed over: a COPY around it may be reading yet, and one that
-                        // failed has left what its transaction's end has closed.
-                        if started {
-                            pgrx_extern_c_guard(attempt::end_source);
-                        }
-                        copy::set_outcome(reason);
-                    }
+                    let mut callback = pg_sys::ErrorContextCallback {
+                        previous: pg_sys::error_context_stack,
+                        callback: Some(operation::hear),
+                        arg: std::ptr::null_mut(),
+                    };
+                    pg_sys::error_context_stack = &raw mut callback;
+                    call.load(statement, read_only);
+                    pg_sys::error_context_stack = callback.previous;
                 }
                 Step::Nothing => {}
             }

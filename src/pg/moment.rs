@@ -24,6 +24,14 @@ pub fn timestamp(micros: i64) -> Result<TimestampWithTimeZone, ErrorReport> {
     TimestampWithTimeZone::try_from(value as pg_sys::TimestampTz).map_err(|_| out_of_range())
 }
 
+/// A moment as the server has it, in microseconds since 2000.
+///
+/// # Errors
+/// 22023 outside PostgreSQL's calendar.
+pub fn of_server(micros: i64) -> Result<TimestampWithTimeZone, ErrorReport> {
+    TimestampWithTimeZone::try_from(micros as pg_sys::TimestampTz).map_err(|_| out_of_range())
+}
+
 /// A timestamp in microseconds since 1970-01-01 UTC.
 ///
 /// # Errors

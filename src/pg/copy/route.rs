@@ -25,6 +25,7 @@ use crate::pg::copy::server::PartitionTupleRouting;
 use crate::pg::copy::target::Target;
 use crate::pg::copy::target::has_trigger;
 use crate::pg::copy::target::is_before;
+use crate::pg::load_worker::source::tell_input;
 
 /// Everything that a row meets on its way. Plain pointers: an error may jump
 /// over whoever has it.
@@ -68,6 +69,9 @@ pub unsafe fn load(statement: &CopyStmt, target: Target, source: pg_sys::copy_da
             statement.attlist,
             statement.options,
         );
+        if source.is_some() {
+            tell_input();
+        }
         let mut route = Route::prepare(copy, target);
         let root = (*route.state).resultRelInfo;
         server::ExecBSInsertTriggers(route.estate, root);

@@ -172,6 +172,7 @@ pub unsafe fn in_session(statement: *mut pg_sys::PlannedStmt, completion: *mut p
             (*statement).attlist,
             (*statement).options,
         );
+        source::tell_input();
         let rows = server::CopyFrom(copy);
         server::EndCopyFrom(copy);
         server::free_parsestate(state);

@@ -19,6 +19,8 @@ use crate::model::report::SqlState;
 use crate::pg::error;
 use crate::pg::error::raise;
 use crate::pg::load_worker::server;
+use crate::pg::operation::copy;
+use crate::pg::operation::copy::Input;
 
 /// The longest messages of the protocol that a client may send here.
 const DATA_BYTES_MAX: c_int = 0x3fff_fffe;
@@ -31,6 +33,8 @@ pub struct Source {
     /// Read before, and to be read first.
     ahead: Vec<u8>,
     ahead_at: usize,
+    /// Bytes that have come until now.
+    came: u64,
 }
 
 enum Kind {
@@ -93,7 +97,7 @@ impl Source {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, is_over: false, ahead: Vec::new(), ahead_at: 0 }
+        Self { kind, is_over: false, ahead: Vec::new(), ahead_at: 0, came: 0 }
     }
 
     /// Reads up to the length of the room; 0 = nothing follows.
@@ -113,6 +117,7 @@ impl Source {
         }
         let (bytes, is_over) = self.kind.read(room);
         self.is_over = is_over;
+        self.came += bytes as u64;
         bytes
     }
 
@@ -129,6 +134,22 @@ impl Source {
         }
     }
 
+    /// Bytes that have come until now.
+    #[must_use]
+    pub fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// What it is, as the server's progress report tells it.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        match &self.kind {
+            Kind::Client { .. } => Input::Client,
+            Kind::File { program: None, .. } => Input::File,
+            Kind::File { .. } => Input::Program,
+        }
+    }
+
     /// Reads ahead until there are so many bytes; whether there were.
     pub fn has(&mut self, bytes: usize) -> bool {
         const PIECE: usize = 1024 * 1024;
@@ -137,6 +158,8 @@ impl Source {
             let before = self.ahead.len();
             self.ahead.resize(before + PIECE, 0);
             let (read, is_over) = self.kind.read(&mut self.ahead[before..]);
+            self.came += read as u64;
+            copy::advance(0, self.came);
             self.ahead.truncate(before + read);
             self.is_over = is_over;
         }
@@ -293,6 +316,15 @@ unsafe fn next_message(message: pg_sys::StringInfo) -> u8 {
 
 thread_local! {
     static REREAD: RefCell<Option<Source>> = const { RefCell::new(None) };
+}
+
+/// Tells the server's progress report of a COPY from [`reread`] what it comes from.
+pub fn tell_input() {
+    REREAD.with_borrow(|slot| {
+        if let Some(source) = slot {
+            copy::from(source.input(), source.known_size());
+        }
+    });
 }
 
 /// Hands a source over to [`reread`].
