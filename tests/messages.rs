@@ -166,6 +166,7 @@ fn of_planning() -> Vec<Example> {
         Child => [Refusal::Child(orders(), QualifiedName::new("app", "lines"))],
         Concurrently => [Refusal::Concurrently(orders())],
         Moved => [Refusal::Moved(orders())],
+        Forgotten => [Refusal::Forgotten(orders())],
     }));
     all
 }

@@ -42,7 +42,7 @@ pub mod presplit {
     /// Created before the event trigger, in `sql/bootstrap.sql`.
     #[pg_extern(sql = false)]
     fn is_looked_at() -> bool {
-        super::hook::is_looked_at()
+        super::looked_at()
     }
 
     #[pg_extern(volatile, parallel_unsafe)]
@@ -115,6 +115,10 @@ pub mod presplit {
     > {
         super::statements()
     }
+}
+
+fn looked_at() -> bool {
+    hook::is_looked_at()
 }
 
 type SettingRow = (String, String, String, String);

@@ -16,6 +16,7 @@ use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::profile::Table;
+use crate::pg::key_value::ReadValue;
 use crate::planning::proposal::null_without_place;
 use crate::planning::proposal::without_place;
 
@@ -105,7 +106,7 @@ fn seen(layout: &Layout, table: Option<&Table>) -> Result<Option<Seen>, ErrorRep
     let mut sampled: Vec<_> = sampled.iter().collect();
     sampled.sort_by_key(|value| value.rank);
     sampled.dedup_by_key(|value| value.rank);
-    let text = |at: Option<&&crate::pg::key_value::ReadValue>| at.and_then(|value| value.text.clone());
+    let text = |at: Option<&&ReadValue>| at.and_then(|value| value.text.clone());
     let (Some(lowest), Some(highest)) = (text(sampled.first()), text(sampled.last())) else {
         return Ok(None);
     };

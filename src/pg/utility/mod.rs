@@ -209,21 +209,7 @@ unsafe fn read_change(node: *mut pg_sys::Node, names: Names) -> Option<Utility> 
                 let statement = &*node.cast::<pg_sys::CommentStmt>();
                 commented(statement, names)
             }
-            NodeTag::T_DropStmt => {
-                let statement = &*node.cast::<pg_sys::DropStmt>();
-                if statement.removeType == pg_sys::ObjectType::OBJECT_EXTENSION {
-                    let ours = strings(statement.objects).iter().any(|name| name == "pg_presplit");
-                    return ours.then_some(Utility::DropExtension);
-                }
-                if statement.removeType != pg_sys::ObjectType::OBJECT_INDEX || statement.concurrent {
-                    return None;
-                }
-                // Of several, each would need a statement of its own; dumps name one.
-                let objects = PgList::<pg_sys::List>::from_pg(statement.objects);
-                let object = objects.get_ptr(0).filter(|_| objects.len() == 1)?;
-                let index = written_name(pg_sys::makeRangeVarFromNameList(object))?;
-                Some(Utility::OnIndex { what: "DROP INDEX", index })
-            }
+            NodeTag::T_DropStmt => dropped(&*node.cast::<pg_sys::DropStmt>()),
             _ => read_other(node, names),
         }
     }
@@ -303,6 +289,28 @@ unsafe fn explained(statement: &pg_sys::ExplainStmt, names: Names) -> Option<Uti
             _ => statement.query,
         };
         (!node.is_null() && (*node).type_ == NodeTag::T_CreateTableAsStmt).then(|| read_node(node, names))?
+    }
+}
+
+/// # Safety
+/// A `DROP` of a parse tree.
+unsafe fn dropped(statement: &pg_sys::DropStmt) -> Option<Utility> {
+    // SAFETY: extensions are a list of names, indexes one of lists of names.
+    unsafe {
+        match statement.removeType {
+            pg_sys::ObjectType::OBJECT_EXTENSION => {
+                let ours = strings(statement.objects).iter().any(|name| name == "pg_presplit");
+                ours.then_some(Utility::DropExtension)
+            }
+            pg_sys::ObjectType::OBJECT_INDEX if !statement.concurrent => {
+                // Of several, each would need a statement of its own; dumps name one.
+                let objects = PgList::<pg_sys::List>::from_pg(statement.objects);
+                let object = objects.get_ptr(0).filter(|_| objects.len() == 1)?;
+                let index = written_name(pg_sys::makeRangeVarFromNameList(object))?;
+                Some(Utility::OnIndex { what: "DROP INDEX", index })
+            }
+            _ => None,
+        }
     }
 }
 
