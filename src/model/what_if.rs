@@ -80,6 +80,10 @@ pub struct Draw {
     pub values: Vec<Drawn>,
 }
 
+/// Values for the parameters of the statement of that number, as often as usual
+/// or so many times as often.
+pub type Draws<'a> = dyn Fn(usize, &[Parameter], usize) -> Vec<Draw> + 'a;
+
 /// How a plan touches one table, for one execution.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Touched {

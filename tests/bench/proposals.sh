@@ -33,10 +33,10 @@ declare_all() { # DATABASE: declares what table measure.statements has
 SHOWN="SELECT relation, strategy, array_to_string(shard_key, ', ') AS key, shard_count AS shards, colocation_group AS grp, round(rows_scanned_share::numeric, 4) AS scanned, round(skew::numeric, 2) AS skew, confidence
        FROM presplit.proposals WHERE proposal_id = :id ORDER BY 1"
 
-propose() { # DATABASE VOLUME POLICY [SET...]: prints the proposal, leaves its number in $id
+propose() { # DATABASE VOLUME POLICY: prints the proposal, leaves its number in $id
     local begin end
     begin=$(date +%s%N)
-    id=$(value -d "$1" -c "SET presplit.predicted_data_volume = '$2'" -c "SET presplit.unique_policy = '$3'" -c "${4:-}" -c 'SELECT DISTINCT proposal_id FROM propose_shards()')
+    id=$(value -d "$1" -c "SET presplit.predicted_data_volume = '$2'" -c "SET presplit.unique_policy = '$3'" -c 'SELECT DISTINCT proposal_id FROM propose_shards()')
     end=$(date +%s%N)
     echo "propose_shards() with $2 in $(bc -l <<<"scale=2; ($end - $begin) / 1000000000") s, unique_policy = $3:"
     run -d "$1" -v id="$id" <<<"$SHOWN"
@@ -63,13 +63,7 @@ SQL
     run -d "$copy" -c "CALL measure.run('after', 100)"
     value -d "$copy" -c "COPY (SELECT * FROM measure.looked) TO STDOUT" | run -d "$database" -c "DELETE FROM measure.looked WHERE phase = 'after'" -c "COPY measure.looked FROM STDIN"
     value -d "$copy" -c "SELECT format('rows in default shards: %s', coalesce(sum(s.n_live_tup), 0)) FROM pg_stat_user_tables AS s JOIN pg_class AS c ON c.oid = s.relid WHERE pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'"
-    # The same layouts without the declared size: what the planner makes of them with as many rows as were really loaded.
-    value -d "$database" -c "SELECT jsonb_set(export_proposal($id), '{proposal,settings,data_volume_bytes}', 'null')" >"$tmp/today.json"
-    run -d "$database" <<SQL
-\set proposal \`cat "$tmp/today.json"\`
-SELECT import_proposal(:'proposal'::jsonb) AS id \gset
-\i $here/compare.sql
-SQL
+    run -d "$database" -v id="$id" -f "$here/compare.sql"
 }
 
 load_tpch() {
@@ -95,9 +89,11 @@ tpch() {
     done
     run -d tpch -c "CALL measure.run('before', 1)"
     declare_all tpch
+    # What joining shard by shard gains counts only where it is on, and where a shard's part fits into memory. What is
+    # measured is measured so too.
+    local -x PGOPTIONS='-c enable_partitionwise_join=on -c work_mem=1GB'
     for policy in strict extend; do
-        # What joining shard by shard gains counts only where it is on, and where a shard's part fits into memory.
-        propose tpch 300GB $policy "SET enable_partitionwise_join = on; SET work_mem = '1GB'"
+        propose tpch 300GB $policy
         verify tpch "tpch_$policy" "$id" tpch_schema.sql load_tpch
     done
 }

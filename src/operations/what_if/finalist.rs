@@ -5,6 +5,7 @@
 //! classes could be foreign: the planner asks some of them how they would look
 //! for a value.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -153,8 +154,43 @@ impl Ground {
                 }
             }
         }
+        let whole: Vec<&Table> = (part.tables.iter())
+            .filter(|table| !divided.iter().any(|(name, _)| *name == table.name()))
+            .collect();
+        plan.steps.extend(references(&whole, &plan.schemas));
         plan
     }
+}
+
+/// Foreign keys from one whole table to another, by which the planner tells how
+/// many rows a join has; those of partitioned tables it does not look at.
+fn references(whole: &[&Table], schemas: &BTreeMap<String, String>) -> Vec<ShadowStep> {
+    let shadow = |table: &Table| Some(QualifiedName::new(schemas.get(&table.schema)?, &table.table));
+    let mut steps = Vec::new();
+    for table in whole {
+        for constraint in &table.constraints {
+            let target = constraint.references.as_ref().and_then(|reference| {
+                let name = reference.name();
+                Some((
+                    reference,
+                    shadow(
+                        whole.iter().find(|other| other.table == name.name && other.schema == name.schema)?,
+                    )?,
+                ))
+            });
+            if let (Some((reference, target)), Some(from)) = (target, shadow(table)) {
+                steps.push(ShadowStep {
+                    sql: format!(
+                        "ALTER TABLE {from} ADD FOREIGN KEY ({}) REFERENCES {target} ({}) NOT VALID",
+                        quote_identifiers(&constraint.columns),
+                        quote_identifiers(&reference.columns)
+                    ),
+                    makes: ShadowPart::Key,
+                });
+            }
+        }
+    }
+    steps
 }
 
 /// Indexes that a table of the shadow has at most.

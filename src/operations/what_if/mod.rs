@@ -42,6 +42,7 @@ use crate::planning::proposal::evidence::ByShard;
 use crate::planning::proposal::evidence::Evidence;
 use crate::planning::proposal::evidence::draw;
 use crate::planning::proposal::evidence::draw::Source;
+use crate::planning::proposal::evidence::referred;
 use crate::planning::proposal::evidence::represent::Represented;
 use crate::planning::proposal::evidence::represent::represent;
 use crate::planning::proposal::evidence::suppose;
@@ -356,7 +357,8 @@ impl<'f> Trial<'f> {
             let layout = divided.iter().find(|(name, _)| *name == table.name());
             match layout {
                 Some((_, layout)) => {
-                    supposed.extend(suppose::divided(table, layout, self.hashes, &self.constants));
+                    let counted = referred::counted(table, |name| self.profile.table(name));
+                    supposed.extend(suppose::divided(&counted, layout, self.hashes, &self.constants));
                 }
                 None => supposed.push(suppose::whole(table, 0.0, &self.constants)),
             }

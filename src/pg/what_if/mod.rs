@@ -35,6 +35,7 @@ use pgrx::pg_sys;
 use crate::model::name::QualifiedName;
 use crate::model::shadow::ShadowPlan;
 use crate::model::what_if::Draw;
+use crate::model::what_if::Draws;
 use crate::model::what_if::NotPlanned;
 use crate::model::what_if::Parameter;
 use crate::model::what_if::Planned;
@@ -66,9 +67,7 @@ pub struct Question<'a> {
     pub statements: &'a [(String, Vec<String>)],
     /// Of the profile, microseconds since 1970: what `now()` tells.
     pub moment: i64,
-    /// Values for the parameters of the statement of that number, as often as
-    /// usual or so many times as often.
-    pub draws: &'a dyn Fn(usize, &[Parameter], usize) -> Vec<Draw>,
+    pub draws: &'a Draws<'a>,
     /// Whether the statement of that number is planned a second time, with
     /// joins and aggregates shard by shard.
     pub shard_by_shard: &'a dyn Fn(usize) -> bool,

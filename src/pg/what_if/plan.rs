@@ -151,8 +151,10 @@ impl Reader<'_> {
             let processes = if (*scan).parallel_aware { 1.0 } else { run.processes };
             let looked_at = each * run.loops * run.pulled * processes * run.reached;
             *self.rows.entry(relation.supposed.relation.clone()).or_default() += looked_at;
+            // Each loop may reach it.
+            let ever = 1.0 - (1.0 - run.reached.min(1.0)).powf(run.loops.max(1.0));
             let reached = self.leaves.entry(oid.to_u32()).or_default();
-            *reached = reached.max(run.reached);
+            *reached = reached.max(ever);
         }
     }
 
@@ -352,7 +354,8 @@ impl Reader<'_> {
         unsafe {
             // Processes share the parts out.
             let processes = if (*append).parallel_aware { 1.0 } else { run.processes };
-            let share = pruning.map_or(1.0, |pruning| share_of(pruning, parts.len()));
+            let oid = |number: pg_sys::Index| self.oid(i32::try_from(number).ok()?);
+            let share = pruning.map_or(1.0, |pruning| share_of(pruning, parts.len(), oid));
             Run { processes, reached: run.reached * share, ..run }
         }
     }

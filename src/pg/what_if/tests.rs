@@ -17,6 +17,7 @@ mod tests {
     use crate::model::statistics::ColumnStatistics;
     use crate::model::what_if::Draw;
     use crate::model::what_if::Drawn;
+    use crate::model::what_if::Draws;
     use crate::model::what_if::Parameter;
     use crate::model::what_if::ParameterUse;
     use crate::model::what_if::Plans;
@@ -88,11 +89,7 @@ mod tests {
             .to_vec()
     }
 
-    fn planned(
-        common: &str,
-        statements: &[&str],
-        draws: &dyn Fn(usize, &[Parameter], usize) -> Vec<Draw>,
-    ) -> Plans {
+    fn planned(common: &str, statements: &[&str], draws: &Draws<'_>) -> Plans {
         let (shadow, supposed) = (shadow(), supposed(common));
         let statements: Vec<_> =
             statements.iter().map(|sql| ((*sql).to_owned(), vec!["app".to_owned()])).collect();
@@ -192,5 +189,38 @@ mod tests {
         assert!(second.shard_by_shard.is_some_and(|cost| cost > 0.0 && cost <= second.cost));
         assert_eq!(first.touched, second.touched);
         assert_eq!(guc::core_text(c"enable_partitionwise_join"), "off");
+    }
+
+    /// A subquery in a condition is run for the rows that it is asked about, in
+    /// both shards, and not for the third of them that it is guessed to pass.
+    #[pg_test]
+    fn what_if_subqueries_are_run_for_the_rows_that_ask() {
+        let sql = "SELECT * FROM t WHERE k = 8 AND id > (SELECT avg(s.id) FROM t AS s WHERE s.k = t.k)";
+        let rows = touched(&planned("7", &[sql], &without_values), 0).rows;
+        let asking = 75_000.0 / 999.0;
+        // Each finds the rows of one value of 1,000.
+        let expected = asking + asking * 100.0;
+        assert!((rows / expected - 1.0).abs() < 0.05, "{rows} of {expected}");
+    }
+
+    #[pg_test]
+    fn what_if_the_first_partner_ends_the_search() {
+        let sql = "SELECT * FROM t WHERE id = 3 AND EXISTS (SELECT FROM t AS s WHERE s.k = t.k)";
+        let rows = touched(&planned("7", &[sql], &without_values), 0).rows;
+        assert!((50_000.5..50_010.0).contains(&rows), "{rows}");
+    }
+
+    #[pg_test]
+    fn what_if_more_values_are_tried_where_the_plan_depends_on_them() {
+        let times = std::cell::RefCell::new(Vec::new());
+        let draws = |at: usize, _: &[Parameter], often: usize| {
+            times.borrow_mut().push((at, often));
+            let draw = |k: &str| Draw { weight: 1.0, values: vec![Drawn::Value(k.to_owned())] };
+            vec![draw("7"), draw("8")]
+        };
+        let statements = ["SELECT * FROM t WHERE id = 3 AND k = $1", "SELECT * FROM t WHERE k = $1"];
+        planned("7", &statements, &draws);
+        // Of the second statement no shard is pruned.
+        assert_eq!(*times.borrow(), [(0, 1), (0, 8), (1, 1)]);
     }
 }

@@ -13,6 +13,7 @@
 mod by_shard;
 pub mod draw;
 mod integers;
+pub mod referred;
 pub mod represent;
 pub mod suppose;
 
