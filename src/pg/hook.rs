@@ -27,6 +27,7 @@ use crate::pg::copy;
 use crate::pg::edit;
 use crate::pg::error::raise;
 use crate::pg::load_worker::attempt;
+use crate::pg::load_worker::attempt::Ended;
 use crate::pg::load_worker::attempt::Outcome;
 use crate::pg::load_worker::target::copy_into;
 use crate::pg::server;
@@ -255,14 +256,13 @@ unsafe extern "C-unwind" fn process_utility(
                 // Who has put a hook beneath this one is to see the statement: audits, statistics.
                 Step::Load if PREVIOUS.get().copied().flatten().is_some() => {
                     call.pass(statement, read_only);
-                    attempt::not_asked();
+                    attempt::set_ended(None);
                     copy::set_outcome(Some(copy::Reason::Hook));
                 }
                 Step::Load => {
                     let top_level = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
-                    if let Outcome::InSession { started, .. } =
-                        attempt::attempt(statement, top_level, completion)
-                    {
+                    let outcome = attempt::attempt(statement, top_level, completion);
+                    if let Outcome::InSession { started, .. } = outcome {
                         let source = attempt::source(started);
                         let reason = copy::load(statement, query, completion, source);
                         if reason.is_some() && started {
@@ -277,6 +277,8 @@ unsafe extern "C-unwind" fn process_utility(
                         }
                         copy::set_outcome(reason);
                     }
+                    // Not before: triggers of this COPY may have run others.
+                    attempt::set_ended(Some(Ended::from(&outcome)));
                 }
                 Step::Nothing => {}
             }
