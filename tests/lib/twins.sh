@@ -61,18 +61,14 @@ WITH a AS (SELECT replace(tableoid::regclass::text, '$TWIN.', ''), x::text AS r 
 (SELECT '<', * FROM (TABLE b EXCEPT ALL TABLE a) AS s LIMIT 5) UNION ALL (SELECT '>', * FROM (TABLE a EXCEPT ALL TABLE b) AS s LIMIT 5);
 \echo @@@@
 SQL
+    local said
+    said=$(sed -E "s/\b($TWIN|root)\./SCHEMA./g; s/^(SCHEMA NAME:  )($TWIN|root)$/\1SCHEMA/; s/^psql:[^:]*:[0-9]+: //; /^LOCATION:/d; /^SET$/d" "$tmp/both")
+    said=$'\n'$said
     # shellcheck disable=SC2034 # for the caller
-    {
-        here=$(twins_said 1 "$TWIN")
-        there=$(twins_said 3 root)
-        note=$(twins_said 4 root)
-        differences=$(twins_said 5 root)
-    }
+    IFS=$'\x01' read -r -d '' here said there note differences said <<<"${said//$'\n'@@@@/$'\x01'}" || true
+    note=${note#$'\n'}
+    differences=${differences#$'\n'}
     if [[ $(grep -cxF @@@@ "$tmp/both") != 5 ]]; then
         here="the script did not come to its end: $(cat "$tmp/both")"
     fi
-}
-twins_said() { # NUMBER SCHEMA
-    awk -v wanted="$1" 'BEGIN { n = 1 } /^@@@@$/ { n++; next } n == wanted' "$tmp/both" |
-        sed -E "s/\b$2\./SCHEMA./g; s/^(SCHEMA NAME:  )$2/\1SCHEMA/; s/^psql:[^:]*:[0-9]+: //; /^LOCATION:/d" | grep -vxF SET || true
 }
