@@ -11,17 +11,19 @@ use serde::Deserialize;
 use crate::pg::context::as_extension_owner;
 use crate::pg::spi;
 
-/// Writes down a staging table of the load that the session of this process
-/// id leads, in its current transaction.
-pub fn register(load: u64, leader_pid: i32, shard: Oid, staging: Oid) -> Result<(), ErrorReport> {
+/// Writes down staging tables of the load that the session of this process id
+/// leads, in its current transaction.
+pub fn register(load: u64, leader_pid: i32, shards: &[Oid], staging: &[Oid]) -> Result<(), ErrorReport> {
+    let (shards, staging) = (shards.to_vec(), staging.to_vec());
     as_extension_owner(|| {
         spi::run(
             "INSERT INTO presplit.staging_tables (staging, shard, load, leader_pid, leader_transaction, server_start)
-             SELECT $1, $2, $3, $4,
+             SELECT one.staging, one.shard, $3, $4,
                     (SELECT l.virtualtransaction FROM pg_locks AS l
                      WHERE l.pid = $4 AND l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' LIMIT 1),
-                    pg_postmaster_start_time()",
-            &[staging.into(), shard.into(), (load as i64).into(), leader_pid.into()],
+                    pg_postmaster_start_time()
+             FROM unnest($1::oid[], $2::oid[]) AS one (staging, shard)",
+            &[staging.into(), shards.into(), (load as i64).into(), leader_pid.into()],
         )
         .map(|_| ())
     })
@@ -40,18 +42,20 @@ pub struct Leftover {
     pub staging: u32,
 }
 
-/// Takes the rows of loads that are over, however they ended. A load that has
-/// just committed deletes its own rows, for which this one waits.
+/// Takes the rows of loads that are over, however they ended. Those that their
+/// own load is deleting are passed over: it may still roll back, also after it
+/// was prepared and its session has gone.
 pub fn take_leftovers() -> Result<Vec<Leftover>, ErrorReport> {
     as_extension_owner(|| {
         spi::rows::<Leftover>(
             "WITH over AS (
                  SELECT s.staging FROM presplit.staging_tables AS s
-                 WHERE s.server_start <> pg_postmaster_start_time()
+                 WHERE (s.server_start <> pg_postmaster_start_time()
                     OR NOT EXISTS (
                         SELECT FROM pg_locks AS l
                         WHERE l.pid = s.leader_pid AND l.locktype = 'virtualxid'
-                          AND l.virtualtransaction = s.leader_transaction)
+                          AND l.virtualtransaction = s.leader_transaction))
+                   AND NOT EXISTS (SELECT FROM pg_prepared_xacts AS p WHERE p.transaction = xid(s.load::text::xid8))
                  FOR UPDATE SKIP LOCKED),
              gone AS (
                  DELETE FROM presplit.staging_tables AS s USING over WHERE s.staging = over.staging
@@ -67,11 +71,12 @@ pub fn count_leftovers() -> Result<i64, ErrorReport> {
     as_extension_owner(|| {
         spi::one::<i64>(
             "SELECT count(*) FROM presplit.staging_tables AS s
-             WHERE s.server_start <> pg_postmaster_start_time()
+             WHERE (s.server_start <> pg_postmaster_start_time()
                 OR NOT EXISTS (
                     SELECT FROM pg_locks AS l
                     WHERE l.pid = s.leader_pid AND l.locktype = 'virtualxid'
-                      AND l.virtualtransaction = s.leader_transaction)",
+                      AND l.virtualtransaction = s.leader_transaction))
+               AND NOT EXISTS (SELECT FROM pg_prepared_xacts AS p WHERE p.transaction = xid(s.load::text::xid8))",
             &[],
         )
     })
@@ -125,31 +130,29 @@ pub fn enter(table: Oid) -> Result<bool, ErrorReport> {
     .map(Option::unwrap_or_default)
 }
 
-/// Whether a logical replication slot reads this database: it would find no
+/// Whether a logical replication slot may read this database: it would find no
 /// rows in files that are put in place. From 16 on, slots of a standby do so
-/// too, and nothing tells here whether it has any.
+/// too, and nothing tells here whether there is one: it may live on copies of
+/// the log alone.
 pub fn is_decoded() -> Result<bool, ErrorReport> {
     spi::one::<bool>(
         "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database())
-             OR current_setting('server_version_num')::int >= 160000 AND current_setting('wal_level') = 'logical'
-                AND (current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_stat_replication)
-                    OR EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'physical'))",
+             OR current_setting('server_version_num')::int >= 160000 AND current_setting('wal_level') = 'logical'",
         &[],
     )
     .map(Option::unwrap_or_default)
 }
 
-/// Background workers that run: those of loads, and all.
-pub fn running_workers(of_loads: &str) -> Result<(i64, i64), ErrorReport> {
-    let rows = as_extension_owner(|| {
-        spi::rows::<(i64, i64)>(
-        "SELECT jsonb_build_array(count(*) FILTER (WHERE backend_type = $1), count(*))::text
-         FROM pg_stat_activity
+/// Background workers that run.
+pub fn running_workers() -> Result<i64, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<i64>(
+        "SELECT count(*) FROM pg_stat_activity
          WHERE backend_type NOT IN ('client backend', 'autovacuum launcher', 'autovacuum worker', 'checkpointer',
              'background writer', 'walwriter', 'walsender', 'startup', 'walreceiver', 'archiver', 'walsummarizer',
              'io worker', 'slotsync worker', 'standalone backend')",
-        &[of_loads.into()],
+        &[],
     )
-    })?;
-    Ok(rows.into_iter().next().unwrap_or_default())
+    })
+    .map(Option::unwrap_or_default)
 }

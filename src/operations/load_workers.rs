@@ -37,6 +37,7 @@ use crate::pg::load_worker::crew::Crew;
 use crate::pg::load_worker::crew::Failure;
 use crate::pg::load_worker::crew::Sent;
 use crate::pg::load_worker::crew::Words;
+use crate::pg::load_worker::pool::Places;
 use crate::pg::load_worker::reason::Reason;
 use crate::pg::load_worker::route::Routed;
 use crate::pg::load_worker::route::Router;
@@ -50,10 +51,11 @@ use crate::pg::operation::copy;
 use crate::pg::server;
 use crate::pg::staging;
 use crate::pg::staging::Staged;
-use crate::planning::load::gather::BUDGET_BYTES;
 use crate::planning::load::gather::Batch;
 use crate::planning::load::gather::Deal;
 use crate::planning::load::gather::Gather;
+use crate::planning::load::gather::batch_bytes;
+use crate::planning::load::gather::budget_bytes;
 use crate::planning::routing::format::CopyFormat;
 use crate::planning::routing::format::KeyColumn;
 use crate::planning::routing::format::Kind;
@@ -78,7 +80,7 @@ pub fn install() {
 }
 
 fn registered(made: &Registered) -> Result<(), ErrorReport> {
-    register::register(made.load, made.leader_pid, made.shard, made.staging)
+    register::register(made.load, made.leader_pid, &made.shards, &made.staging)
 }
 
 /// Loads the rows of a COPY, or says why the session should.
@@ -87,7 +89,10 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
         return leave(target, Reason::SwitchedOff);
     }
     let mut source = match &target.file {
-        Some(file) => Source::file(file, target.is_program)?,
+        Some(file) => match Source::file(file, target.is_program) {
+            Some(source) => source,
+            None => return leave(target, Reason::Refused),
+        },
         None => Source::client(target.written().columns),
     };
     if source.known_size().is_some_and(|bytes| bytes < bytes_min() as u64) {
@@ -102,9 +107,11 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
         Ok(prepared) => prepared,
         Err(reason) => return stay(target, source, reason),
     };
-    let (scanner, workers) = prepared;
+    let (scanner, mut places) = prepared;
     let load = server::transaction_id();
-    let Some(crew) = Crew::start(&target, workers, load) else {
+    let crew = Crew::start(&target, places.len(), load);
+    places.keep(crew.as_ref().map_or(0, Crew::len));
+    let Some(crew) = crew else {
         return stay(target, source, Reason::NoWorkers);
     };
     operation::set_detail(&format!("rows {}", by_workers(crew.len())));
@@ -118,6 +125,7 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
     let rows = with_pinned_search_path(|| put_in_place(load, &filled))?;
     let workers = crew.len();
     crew.dismiss();
+    places.keep(0);
     copy::end();
     Ok(Outcome::Loaded { rows, workers })
 }
@@ -136,8 +144,8 @@ fn stay(target: Target, source: Source, reason: Reason) -> Result<Outcome, Stop>
 }
 
 /// Whether the shards, the catalog and the server allow it; a scanner of the
-/// rows, and for how many workers.
-fn prepare(target: &mut Target) -> Result<Result<(Scanner, usize), Reason>, Stop> {
+/// rows, and places for workers.
+fn prepare(target: &mut Target) -> Result<Result<(Scanner, Places), Reason>, Stop> {
     if let Err(reason) = target.look_at_shards() {
         return Ok(Err(reason));
     }
@@ -145,14 +153,13 @@ fn prepare(target: &mut Target) -> Result<Result<(Scanner, usize), Reason>, Stop
     if register::has_foreign_expressions(target.leaves())? {
         return Ok(Err(Reason::Expression));
     }
-    let (of_loads, all) = register::running_workers(worker::WORKER_TYPE)?;
     let slots: i64 = guc::core_text(c"max_worker_processes").parse().unwrap_or(0);
-    let wanted = match guc::number("load_workers") as i64 {
+    let all = match guc::number("load_workers") as i64 {
         0 => i64::from(server::cores()).min(slots - SLOTS_LEFT),
-        wanted => wanted,
+        all => all,
     };
-    let workers = (wanted - of_loads).min(slots - all);
-    if workers < 1 {
+    let free = all.min(slots - register::running_workers()?);
+    if free < 1 {
         return Ok(Err(Reason::NoWorkers));
     }
     if !register::enter(target.oid())? {
@@ -164,7 +171,9 @@ fn prepare(target: &mut Target) -> Result<Result<(Scanner, usize), Reason>, Stop
         return Ok(Err(Reason::Decoding));
     }
     clean_up()?;
-    Ok(Ok((scanner, usize::try_from(workers).unwrap_or(1))))
+    let number = |count| u32::try_from(count).unwrap_or(0);
+    let places = Places::take(number(free), number(all));
+    Ok(if places.is_empty() { Err(Reason::NoWorkers) } else { Ok((scanner, places)) })
 }
 
 /// Input shorter than this is loaded in the session: workers would cost more
@@ -246,6 +255,8 @@ struct Leader {
     scanner: Scanner,
     router: Router,
     gather: Gather,
+    /// Bytes that rows may take here.
+    budget: usize,
     deal: Deal,
     progress: Vec<Progress>,
     /// What each worker has said last.
@@ -262,13 +273,15 @@ struct Leader {
 impl Leader {
     fn new(target: &Target, crew: Crew, scanner: Scanner) -> Self {
         let workers = crew.len();
+        let budget = budget_bytes(server::maintenance_bytes());
         Self {
             table: target.name().to_owned(),
             schema: target.schema().to_owned(),
             crew,
             scanner,
             router: Router::new(target),
-            gather: Gather::default(),
+            gather: Gather::new(batch_bytes(budget, target.leaves().len())),
+            budget,
             deal: Deal::new(workers),
             progress: vec![Progress::default(); workers],
             ready: vec![None; workers],
@@ -392,8 +405,8 @@ impl Leader {
 
     /// Waits until all that is held here is within the budget.
     fn make_room(&mut self) {
-        while self.gather.bytes() + self.deal.bytes() > BUDGET_BYTES && self.trouble.is_none() {
-            if self.deal.bytes() < BUDGET_BYTES / 2
+        while self.gather.bytes() + self.deal.bytes() > self.budget && self.trouble.is_none() {
+            if self.deal.bytes() < self.budget / 2
                 && let Some(batch) = self.gather.take_largest()
             {
                 self.deal.give(batch);
@@ -410,6 +423,12 @@ impl Leader {
         let mut any = false;
         for worker in 0..self.crew.len() {
             while let Some(batch) = self.deal.queues[worker].front() {
+                let moot = self.trouble.as_ref().is_some_and(|known| known.rank() < batch.first_line());
+                if moot && !self.progress[worker].head {
+                    self.deal.sent(worker);
+                    any = true;
+                    continue;
+                }
                 let shard = self.router.shard(batch.shard);
                 match send_some(&mut self.crew, worker, shard, batch, &mut self.progress[worker]) {
                     Some(true) => {
@@ -438,10 +457,8 @@ impl Leader {
                 match answer {
                     Answer::Ready(filled) => self.ready[worker] = Some(filled),
                     Answer::Done => self.done[worker] = true,
-                    Answer::Failed(failure) => {
-                        self.over[worker] = true;
-                        self.note(Trouble::Row(failure));
-                    }
+                    // It goes on, without its rows: an earlier line may be wrong too.
+                    Answer::Failed(failure) => self.note(Trouble::Row(failure)),
                     Answer::Gone => {
                         self.over[worker] = true;
                         if !self.done[worker] {

@@ -9,6 +9,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::model::report::Report;
 use crate::model::report::SqlState;
+use crate::pg::context::Caught;
 
 /// A report in the server's own form.
 pub fn report(error: &dyn Report) -> ErrorReport {
@@ -39,6 +40,14 @@ pub fn of_system(cause: &std::io::Error) -> String {
         Some(at) => text[..at].to_owned(),
         None => text,
     }
+}
+
+/// An error that was caught, for the caller to raise again.
+pub fn again(caught: &Caught) -> ErrorReport {
+    // Six bits a character, the first lowest.
+    let code =
+        caught.sqlstate.bytes().rev().fold(0_i32, |code, byte| code << 6 | i32::from(byte - b'0' & 0x3f));
+    ErrorReport::new(PgSqlErrorCode::from(code), caught.message.clone(), "pg_presplit")
 }
 
 /// Tells the client something that is no failure.

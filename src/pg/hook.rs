@@ -29,6 +29,7 @@ use crate::pg::edit;
 use crate::pg::error::raise;
 use crate::pg::index_build;
 use crate::pg::load_worker::attempt;
+use crate::pg::load_worker::attempt::Ended;
 use crate::pg::load_worker::attempt::Outcome;
 use crate::pg::load_worker::target::copy_into;
 use crate::pg::operation;
@@ -243,14 +244,13 @@ impl Call {
             // Who has put a hook beneath this one is to see the statement: audits, statistics.
             if PREVIOUS.get().copied().flatten().is_some() {
                 self.pass(statement, read_only);
-                attempt::not_asked();
+                attempt::set_ended(None);
                 copy::set_outcome(Some(copy::Reason::Hook));
                 return;
             }
             let top_level = self.context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
-            if let Outcome::InSession { started, .. } =
-                attempt::attempt(statement, top_level, self.completion)
-            {
+            let outcome = attempt::attempt(statement, top_level, self.completion);
+            if let Outcome::InSession { started, .. } = outcome {
                 let source = attempt::source(started);
                 let reason = copy::load(statement, self.query, self.completion, source);
                 if reason.is_some() && started {
@@ -265,6 +265,8 @@ impl Call {
                 }
                 copy::set_outcome(reason);
             }
+            // Not before: triggers of this COPY may have run others.
+            attempt::set_ended(Some(Ended::from(&outcome)));
         }
     }
 }

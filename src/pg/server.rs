@@ -41,6 +41,13 @@ pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
+/// `maintenance_work_mem`, in bytes.
+#[must_use]
+pub fn maintenance_bytes() -> usize {
+    // SAFETY: reads a setting of the session, in kB.
+    usize::try_from(unsafe { pg_sys::maintenance_work_mem }).unwrap_or(0) * 1024
+}
+
 /// The number of the current transaction, which it gets now if it had none;
 /// no other transaction of this server ever has it.
 pub fn transaction_id() -> u64 {

@@ -279,7 +279,7 @@ fn lock_all_in_time(staged: &[Staged]) -> Result<bool, ErrorReport> {
             Ok(true) => return Ok(true),
             Err(caught) if caught.sqlstate == DEADLOCK => deadlocks += 1,
             Err(caught) if caught.sqlstate != NOT_IN_TIME => {
-                return Err(error::new(SqlState::ObjectInUse, caught.message, None, None));
+                return Err(error::again(&caught));
             }
             _ => {}
         }

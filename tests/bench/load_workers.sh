@@ -16,7 +16,7 @@ rows=${3:-3000000}
 only=${PRESPLIT_BENCH_ONLY:-.}
 
 cluster_start bench "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" \
-    "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" "max_locks_per_transaction = 1024"
+    "presplit.load_workers_min_size = '1MB'" "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" "max_locks_per_transaction = 1024"
 tmp=$(cluster_tmp bench)
 run() { cluster_psql bench -qAt "$@"; }
 postmaster=$(head -n 1 "${CLUSTER_DIR[bench]}/data/postmaster.pid")

@@ -4,64 +4,35 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/cluster.sh"
 . "$(dirname "$0")/../lib/checks.sh"
+. "$(dirname "$0")/../lib/twins.sh"
 version=$1
 
 cluster_start load "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'load'" "presplit.worker_naptime = 1" \
-    "autovacuum = off" "max_worker_processes = 12" "presplit.load_workers = 2" "presplit.load_workers_min_size = '1kB'"
+    "autovacuum = off" "max_worker_processes = 12" "max_prepared_transactions = 4" "presplit.load_workers = 2" "presplit.load_workers_min_size = '1kB'"
 cluster_use load
 tmp=$(cluster_tmp load)
-run() { psql -qAtX -v ON_ERROR_STOP=1 "$@"; }
 run -d postgres -c 'CREATE DATABASE load' -c 'CREATE ROLE loader NOLOGIN' -c 'CREATE ROLE keeper'
 export PGDATABASE=load
 run -c 'CREATE EXTENSION pg_presplit' -c 'CREATE SCHEMA crew' -c 'CREATE SCHEMA root' -c 'GRANT USAGE ON SCHEMA crew, root TO loader, keeper'
 # A database that had no extension is left alone for a minute.
 cluster_restart load
 
-# sharded NAME COLUMNS STRATEGY KEY BOUNDS [SQL]: a table of shards in both schemas; further SQL runs in both.
-sharded() {
-    local schema
-    for schema in crew root; do
-        run >/dev/null <<SQL
-SET search_path = $schema, public;
-CREATE TABLE $1 ($2);
-CREATE TEMP TABLE made AS SELECT register_proposal('$schema.$1', '$3', '$4', '$5') AS id;
-DROP TABLE $1;
-SELECT count(*) FROM create_shards((SELECT id FROM made));
-CREATE TABLE $1 ($2);
-${6:-}
-SQL
-    done
-}
-way() { # SCHEMA SCRIPT: all that psql prints, every field of an error
-    local hook=on
-    [[ $1 == crew ]] || hook=off
-    {
-        echo "SET search_path = $1, public; SET presplit.restore_hook = $hook; SET timezone = 'UTC';"
-        printf '\\set VERBOSITY verbose\n\\set SHOW_CONTEXT always\n\\set QUIET off\n'
-        cat "$2"
-    } | psql -AtX 2>&1 | sed -E "s/\b$1\./SCHEMA./g; s/^(SCHEMA NAME:  )$1/\1SCHEMA/; s/psql:<stdin>:[0-9]+: //; /^LOCATION:/d" | grep -vxF SET || true
-}
-contents() { # SCHEMA TABLE
-    run -c "SET search_path = $1, public" -c "SELECT tableoid::regclass, x.* FROM $2 AS x ORDER BY tableoid::regclass::text, x::text"
-}
+TWIN=crew
 note() { # TABLE: how its last COPY went
     run -c "SELECT regexp_replace(note, '^[0-9]+ rows ', '') FROM presplit.restore_report WHERE relation = 'crew.$1' AND statement_kind = 'COPY' ORDER BY at DESC LIMIT 1"
 }
-# twins NAME TABLE HOW: the script on standard input does the same to both tables.
+# twins NAME TABLE HOW: the script on standard input does the same to both tables, which are empty before.
 twins() {
-    local name=$1 table=$2 how=$3 here there
-    run -c "TRUNCATE crew.$table, root.$table"
-    cat >"$tmp/script.sql"
-    here=$(way crew "$tmp/script.sql")
-    there=$(way root "$tmp/script.sql")
+    local name=$1 how=$3 here there note differences
+    compare_twins "$2" < <(printf '\\set QUIET on\nTRUNCATE %s;\n\\set QUIET off\n' "$2"; cat)
     if [[ $here != "$there" ]]; then
         not_ok "$name" "$(diff <(echo "$there") <(echo "$here") | head -n 20)"
-    elif [[ $(contents crew "$table") != "$(contents root "$table")" ]]; then
-        not_ok "$name" "rows differ: $(diff <(contents root "$table") <(contents crew "$table") | head -n 10)"
+    elif [[ -n $differences ]]; then
+        not_ok "$name" "rows differ: $differences"
     elif [[ $how == error ]]; then
         if grep -q '^ERROR' <<<"$here"; then ok "$name"; else not_ok "$name" "no error: $here"; fi
-    elif [[ $(note "$table") != *"$how"* ]]; then
-        not_ok "$name" "it was $(note "$table"): $here"
+    elif [[ $note != *"$how"* ]]; then
+        not_ok "$name" "it was $note: $here"
     else
         ok "$name"
     fi
@@ -95,6 +66,9 @@ chmod a+r "$tmp/rows"
 echo "COPY t ($columns) FROM '$tmp/rows' WITH (DELIMITER '|', NULL 'none');" | twins "a file with options" t "loaded by 2 workers"
 echo "COPY t ($columns) FROM PROGRAM 'cat $tmp/rows' WITH (DELIMITER '|', NULL 'none');" | twins "a program" t "loaded by 2 workers"
 echo "COPY t ($columns) FROM PROGRAM 'cat $tmp/rows; exit 3' WITH (DELIMITER '|', NULL 'none');" | twins "a program that fails" t error
+echo "COPY t (id) FROM PROGRAM '$tmp/no/such/program';" | twins "a program that does not exist" t error
+echo "COPY t (id) FROM '$tmp/nowhere';" | twins "a file that does not exist" t error
+echo "COPY t (id) FROM '$tmp';" | twins "a directory" t error
 printf "SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Tokyo';\nCOPY t (id, at, name) FROM STDIN;\n%s\\.\n" "$(for i in {1..200}; do printf '%s\t31/01/2024 12:00\tn%s\\n' "$i" "$i"; done)" |
     sed 's/\\n/\n/g' | twins "the session's own settings" t "loaded by 2 workers"
 echo "BEGIN; COPY t (id, at) FROM PROGRAM 'yes | head -n 300 | sed ''s/.*/7\tnow/'''; SELECT count(*) FROM t WHERE at <> now(); ROLLBACK;" | sed 's/\\t/\t/' >"$tmp/now.sql"
@@ -125,6 +99,13 @@ bad "a column too few" '9\ta'
 bad "a column too many" '9\ta\t2024-01-01\t1\tx'
 bad "bytes that are no characters" '9\t\xff\t2024-01-01\t1'
 bad "a carriage return" '9\ta\r\t2024-01-01\t1'
+# Of several bad rows it is the first, whichever worker meets its own first. Some of the shards have long rows.
+{ echo "COPY t (id, name, at, amount) FROM STDIN;"
+    run -c "COPY (SELECT i, repeat('x', CASE WHEN hashint8(i) % 16 = 3 THEN 3000 ELSE 3 END), timestamptz '2024-01-01', CASE WHEN i % 97 = 0 THEN -1 ELSE 1 END FROM generate_series(1, 20000) AS i) TO STDOUT"
+    echo '\.'; } | twins "many bad rows" t error
+{ echo "COPY t (id, name, at, amount) FROM STDIN;"
+    run -c "COPY (SELECT i, repeat('x', 20000 / (1 + i / 50)), timestamptz '2024-01-01', CASE WHEN i >= 700 AND i % 3 = 0 THEN -1 ELSE 1 END FROM generate_series(1, 3000) AS i) TO STDOUT"
+    echo '\.'; } | twins "many bad rows behind long ones" t error
 sharded p "id bigint, note text" range '{id}' '{"split_points": ["100", "1000"], "default": false}' "DROP TABLE IF EXISTS nothing;"
 run -c "DO \$\$ DECLARE part text; BEGIN FOR part IN SELECT c.oid::regclass FROM pg_class AS c JOIN pg_inherits AS i ON i.inhrelid = c.oid
     WHERE i.inhparent IN ('crew.p'::regclass, 'root.p'::regclass) AND pg_get_expr(c.relpartbound, c.oid) ~ 'MAXVALUE' LOOP EXECUTE 'DROP TABLE ' || part; END LOOP; END \$\$"
@@ -177,6 +158,7 @@ TRUNCATE crew.given;
 COPY crew.around FROM '$tmp/given.many';
 SQL
 same "a COPY within a COPY" "100000|1" "$(run -c 'SELECT (SELECT count(*) FROM crew.around), (SELECT count(*) FROM crew.given)')"
+same "each has its own line in the report" "t|t" "$(note around | grep -q 'a trigger, a foreign key' && echo t)|$(note given | grep -q 'not a statement of its own' && echo t)"
 
 # While others are at it -------------------------------------------------------------------------------------------
 rows 1 60000 >"$tmp/many"
@@ -228,6 +210,17 @@ sleep 0.5
 end_load
 wait "$holder"
 same "a shard that somebody holds" "60100|60100" "$(counted)"
+
+start_load
+{ echo "BEGIN; SELECT count(*) FROM crew.t_s0003; SELECT pg_sleep(30);"; } | psql -qAtX >/dev/null 2>&1 &
+holder=$!
+sleep 0.5
+touch "$tmp/go"
+sleep 1.5
+run -c "SELECT pg_cancel_backend($leader)" -c "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ 'pg_sleep.30' AND pid <> pg_backend_pid()" >/dev/null
+wait "$loading" "$holder" || true
+same "a cancel while it waits for a shard" "0|0|t" "$(counted)|$(grep -q 'canceling statement' "$tmp/load.out" && echo t)"
+nothing_left "after that"
 
 start_load
 rows 700001 700100 | run -c "COPY crew.t ($columns) FROM STDIN"
@@ -284,17 +277,55 @@ settle "after the client is gone"
 same "a client that is gone" "0|0" "$(counted)"
 nothing_left "after ends of all kinds"
 
-# A standby may have a logical slot of its own, which nobody sees here.
+# Two sessions that ask at the same time have no more workers together than there may be.
+sharded other "id int NOT NULL, a text" hash '{id}' '{"modulus": 4}'
+rm -f "$tmp/go"
+run -c 'TRUNCATE crew.t, crew.given, crew.other'
+most=0
+for _ in {1..5}; do
+    for table in "t (id, name, at, amount, tags, body, flag)" other; do
+        rows=$tmp/many
+        [[ $table != other ]] || rows=$tmp/given.many
+        psql -qAtX -c "COPY crew.$table FROM '$rows'" >/dev/null 2>&1 &
+    done
+    while [[ -n $(jobs -rp) ]]; do
+        found=$(run -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit load worker'")
+        ((found <= most)) || most=$found
+    done
+    run -c 'TRUNCATE crew.t, crew.other'
+done
+same "no more workers than there may be" 2 "$most"
+
+# A load that is prepared may go either way, whoever looks at what it left meanwhile.
+staged() { run -c "SELECT count(*) FROM presplit.staging_tables"; }
+psql -qAtX -c "BEGIN; COPY crew.t ($columns) FROM '$tmp/many'; PREPARE TRANSACTION 'load'" >/dev/null
+run -c "COPY crew.p (id) FROM PROGRAM 'seq 1 99'" -c "TRUNCATE crew.p"
+sleep 2.5
+same "nobody takes the rows of a prepared load for left behind" 16 "$(staged)"
+run -c "COMMIT PREPARED 'load'"
+same "a prepared load is committed" "60000|60000" "$(counted)"
+nothing_left "after COMMIT PREPARED"
+run -c 'TRUNCATE crew.t'
+psql -qAtX -c "BEGIN; COPY crew.t ($columns) FROM '$tmp/many'; PREPARE TRANSACTION 'load'" >/dev/null
+cluster_restart load
+sleep 2.5
+same "nor after a restart" 16 "$(staged)"
+run -c "ROLLBACK PREPARED 'load'"
+same "a prepared load is rolled back" "0|0" "$(counted)"
+nothing_left "after ROLLBACK PREPARED"
+
+# From 16 on a standby may have a logical slot of its own, which nobody sees here.
 run -c "ALTER SYSTEM SET wal_level = logical"
 cluster_restart load
-slot_of() { # KIND HOW
-    run -c 'TRUNCATE crew.t' -c "SELECT pg_create_$1_replication_slot('s'$2)" >/dev/null
+decoded() { # [KIND HOW]: a load, with a slot of this kind
+    run -c 'TRUNCATE crew.t'
+    [[ $# == 0 ]] || run -c "SELECT pg_create_$1_replication_slot('s'$2)" >/dev/null
     rows 1 300 | run -c "COPY crew.t ($columns) FROM STDIN"
-    run -c "SELECT pg_drop_replication_slot('s')" >/dev/null
+    [[ $# == 0 ]] || run -c "SELECT pg_drop_replication_slot('s')" >/dev/null
     note t
 }
-same "a logical slot" t "$(slot_of logical ", 'pgoutput'" | grep -q 'would miss the rows' && echo t)"
-((version < 16)) || same "a slot of a standby" t "$(slot_of physical "" | grep -q 'would miss the rows' && echo t)"
+same "a logical slot" t "$(decoded logical ", 'pgoutput'" | grep -q 'would miss the rows' && echo t)"
+((version < 16)) || same "a standby that lives on copies of the log" t "$(decoded | grep -q 'would miss the rows' && echo t)"
 run -c "ALTER SYSTEM RESET wal_level" -c 'TRUNCATE crew.t'
 
 # No slot is free: the launcher, logical replication, and the rest by us.
@@ -305,13 +336,19 @@ same "no worker to be had" "300|t" "$(run -c 'SELECT count(*) FROM crew.t')|$(no
 run -c "ALTER SYSTEM RESET presplit.load_workers" -c "ALTER SYSTEM SET max_worker_processes = 12"
 cluster_restart load
 
-# No room: a file may grow to 200 kB.
+# The file system of a tablespace is full.
 run -c 'TRUNCATE crew.t'
-if command -v prlimit >/dev/null && prlimit --pid "$(head -n 1 "${CLUSTER_DIR[load]}/data/postmaster.pid")" --fsize=204800: 2>/dev/null; then
-    fails_with "no room" 'could not (extend|write)' psql -qAtX -c "COPY crew.t ($columns) FROM '$tmp/many'"
-    prlimit --pid "$(head -n 1 "${CLUSTER_DIR[load]}/data/postmaster.pid")" --fsize=unlimited:
+if [[ $(id -u) == 0 ]] && mkdir -p "$tmp/small" && mount -t tmpfs -o size=1m tmpfs "$tmp/small" 2>/dev/null; then
+    trap 'umount -l "$tmp/small" 2>/dev/null || true; cluster_exit' EXIT
+    chown "$CLUSTER_USER" "$tmp/small"
+    run -c "CREATE TABLESPACE small LOCATION '$tmp/small'"
+    for shard in 3 7; do run -c "ALTER TABLE crew.t_s000$shard SET TABLESPACE small"; done
+    fails_with "a tablespace that is full" 'No space left on device' psql -qAtX -c "COPY crew.t ($columns) FROM '$tmp/many'"
     same "and no row" "0|0" "$(counted)"
-    nothing_left "after no room"
+    nothing_left "after a full tablespace"
+    for shard in 3 7; do run -c "ALTER TABLE crew.t_s000$shard SET TABLESPACE pg_default"; done
+    run -c 'DROP TABLESPACE small'
+    umount "$tmp/small"
 fi
 
 # Left behind by a session that rolls back; a dump does not see it.

@@ -59,15 +59,24 @@ pub enum Ended {
     InSession(Reason),
 }
 
+impl From<&Outcome> for Ended {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Loaded { workers, .. } => Self::ByWorkers { workers: *workers },
+            Outcome::InSession { reason, .. } => Self::InSession(*reason),
+        }
+    }
+}
+
 /// How the COPY that was attempted last went.
 #[must_use]
 pub fn ended() -> Option<Ended> {
     ENDED.get()
 }
 
-/// A COPY that workers were not asked for.
-pub fn not_asked() {
-    ENDED.set(None);
+/// Remembers how a COPY went, for [`ended`]; none = workers were not asked.
+pub fn set_ended(ended: Option<Ended>) {
+    ENDED.set(ended);
 }
 
 /// Where the session reads rows from that have begun to come.
@@ -112,15 +121,10 @@ pub unsafe fn attempt(
         let left = pgrx_extern_c_guard(|| guarded(statement, top_level));
         match left {
             Left::Outcome(outcome) => {
-                let ended = match &outcome {
-                    Outcome::Loaded { rows, workers } => {
-                        complete(completion, *rows);
-                        pg_sys::CommandCounterIncrement();
-                        Ended::ByWorkers { workers: *workers }
-                    }
-                    Outcome::InSession { reason, .. } => Ended::InSession(*reason),
-                };
-                ENDED.set(Some(ended));
+                if let Outcome::Loaded { rows, .. } = &outcome {
+                    complete(completion, *rows);
+                    pg_sys::CommandCounterIncrement();
+                }
                 outcome
             }
             Left::Throw(failure) => {

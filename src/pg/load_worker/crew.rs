@@ -41,7 +41,7 @@ pub enum Sent {
 pub enum Answer {
     Ready(Vec<Filled>),
     Done,
-    /// It has failed and is gone; nothing of its is left.
+    /// It has failed, and nothing of its is left.
     Failed(Failure),
     /// It is gone without a word.
     Gone,
@@ -250,9 +250,7 @@ impl Crew {
                 Some((&answer::DONE, _)) => return Some(Answer::Done),
                 Some((&answer::LINES, rest)) => self.workers[number].lines = rest.to_vec(),
                 Some((&b'E', rest)) => {
-                    let failure = self.error(number, rest);
-                    self.workers[number].gone = true;
-                    return Some(Answer::Failed(failure));
+                    return Some(Answer::Failed(self.error(number, rest)));
                 }
                 Some((&b'N', rest)) => {
                     let notice = self.error(number, rest);

@@ -19,6 +19,7 @@
 
 pub mod attempt;
 pub mod crew;
+pub mod pool;
 pub mod reason;
 pub mod route;
 mod server;

@@ -16,6 +16,11 @@ use crate::pg::load_worker::server;
 use crate::pg::load_worker::server::PartitionTupleRouting;
 use crate::pg::load_worker::target::Target;
 use crate::pg::staging::attribute;
+use crate::planning::load::ranges::Plain;
+use crate::planning::load::ranges::Ranges;
+
+/// The number of `pg_partitioned_table.partclass`, the same in all versions.
+const PARTCLASS: i16 = 6;
 
 /// Where a row belongs.
 pub enum Routed {
@@ -48,6 +53,8 @@ pub struct Router {
     inputs: Vec<Input>,
     /// Memory for one key, which grows with the longest.
     text: Vec<u8>,
+    /// Ranges of plain keys, if the table has such.
+    ranges: Option<Ranges>,
     shards: Vec<Oid>,
     /// For rows that no shard takes: PostgreSQL is to see them somewhere.
     any_leaf: Oid,
@@ -104,6 +111,7 @@ impl Router {
                 memory,
                 inputs,
                 text: Vec::new(),
+                ranges: ranges_of(target),
                 shards: Vec::new(),
                 any_leaf: target.leaves().first().copied().unwrap_or(pg_sys::InvalidOid),
             }
@@ -136,6 +144,13 @@ impl Router {
                 self.text.push(0);
             }
         }
+        let range = self.ranges.as_ref().zip(self.text.split_last()).and_then(|(ranges, (_, key))| {
+            let range = ranges.range_of(key)?;
+            Some((range, ranges.shard(range)))
+        });
+        if let Some((_, Some(shard))) = range {
+            return Routed::Shard(shard);
+        }
         let mut readable = false;
         // SAFETY: where an error leaves it is not where it was.
         let memory = unsafe { pg_sys::CurrentMemoryContext };
@@ -145,7 +160,12 @@ impl Router {
         // SAFETY: as above.
         unsafe { pg_sys::MemoryContextSwitchTo(memory) };
         match found {
-            Ok(shard) => Routed::Shard(shard),
+            Ok(shard) => {
+                if let (Some(ranges), Some((range, _))) = (&mut self.ranges, range) {
+                    ranges.learn(range, shard);
+                }
+                Routed::Shard(shard)
+            }
             Err(words) if readable => Routed::Nowhere(words),
             Err(_) => Routed::Unreadable,
         }
@@ -225,6 +245,73 @@ impl Router {
             pg_sys::ExecCloseRangeTableRelations(self.estate);
             pg_sys::FreeExecutorState(self.estate);
         }
+    }
+}
+
+/// The ranges of a table that has one level of them by one column of a plain type.
+///
+/// # Safety
+/// An open target whose shards have been looked at.
+unsafe fn ranges_of(target: &Target) -> Option<Ranges> {
+    // SAFETY: the relation's own description, which an open relation keeps.
+    unsafe {
+        let (relation, &[number]) = (target.relation(), target.keys()) else { return None };
+        let column = &*attribute(relation, number);
+        let plain = match column.atttypid {
+            pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => Plain::Integer,
+            pg_sys::DATEOID => Plain::Date,
+            pg_sys::TIMESTAMPOID if column.atttypmod < 0 => Plain::Timestamp,
+            pg_sys::TIMESTAMPTZOID if column.atttypmod < 0 => Plain::TimestampTz,
+            _ => return None,
+        };
+        let class = pg_sys::GetDefaultOpClass(column.atttypid, Oid::from(pg_sys::BTREE_AM_OID));
+        let parts = &*pg_sys::RelationGetPartitionDesc(relation, true);
+        let bounds = parts.boundinfo.as_ref()?;
+        let all_leaves = (0..parts.nparts as usize).all(|at| *parts.is_leaf.add(at));
+        if bounds.strategy as u8 != b'r' || !all_leaves || class_of(relation) != Some(class) {
+            return None;
+        }
+        let values = (0..bounds.ndatums as usize).map(|at| {
+            let value = (**bounds.datums.add(at)).value();
+            match **bounds.kind.add(at) {
+                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
+                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MAXVALUE => i64::MAX,
+                _ if column.attlen == 2 => i64::from(value as i16),
+                _ if column.attlen == 4 => i64::from(value as i32),
+                _ => value as i64,
+            }
+        });
+        Ranges::new(plain, values.collect())
+    }
+}
+
+/// The operator class of the first key column of a partitioned table.
+///
+/// # Safety
+/// An open relation.
+unsafe fn class_of(relation: pg_sys::Relation) -> Option<Oid> {
+    // SAFETY: the catalog's tuple is read before it is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::PARTRELID as _,
+            pg_sys::Datum::from((*relation).rd_id),
+        );
+        if tuple.is_null() {
+            return None;
+        }
+        let mut is_null = false;
+        let found = pg_sys::SysCacheGetAttr(
+            pg_sys::SysCacheIdentifier::PARTRELID as _,
+            tuple,
+            PARTCLASS,
+            &mut is_null,
+        );
+        let class = (!is_null).then(|| {
+            let vector = &*found.cast_mut_ptr::<pg_sys::oidvector>();
+            vector.values.as_slice(vector.dim1 as usize).first().copied()
+        });
+        pg_sys::ReleaseSysCache(tuple);
+        class.flatten()
     }
 }
 

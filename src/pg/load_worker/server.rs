@@ -81,6 +81,9 @@ unsafe extern "C-unwind" {
     pub fn CommandCounterIncrement();
     pub fn StartTransactionCommand();
     pub fn CommitTransactionCommand();
+    pub fn AbortCurrentTransaction();
+    pub fn EmitErrorReport();
+    pub fn FlushErrorState();
     pub fn GetTransactionSnapshot() -> pg_sys::Snapshot;
     pub fn PushActiveSnapshot(snapshot: pg_sys::Snapshot);
     pub fn PopActiveSnapshot();

@@ -69,11 +69,10 @@ impl Source {
         }
     }
 
-    /// Opens a file of the server, or runs a program.
-    ///
-    /// # Errors
-    /// If it cannot be opened or run.
-    pub fn file(name: &CStr, is_program: bool) -> Result<Self, ErrorReport> {
+    /// Opens a file of the server, or runs a program; none if that cannot be
+    /// done, for the server to say so in its own words.
+    #[must_use]
+    pub fn file(name: &CStr, is_program: bool) -> Option<Self> {
         // SAFETY: streams that the server closes at the end of the transaction.
         unsafe {
             let stream = if is_program {
@@ -82,17 +81,16 @@ impl Source {
                 pg_sys::AllocateFile(name.as_ptr(), c"r".as_ptr())
             };
             if stream.is_null() {
-                let cause = error::of_system(&std::io::Error::last_os_error());
-                let name = name.to_string_lossy();
-                return Err(error::new(
-                    SqlState::IoError,
-                    format!("could not open file \"{name}\" for reading: {cause}"),
-                    None,
-                    None,
-                ));
+                return None;
             }
             let program = is_program.then(|| name.to_owned());
-            Ok(Self::new(Kind::File { stream, program }))
+            if program.is_none()
+                && status_of(stream).is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFDIR)
+            {
+                pg_sys::FreeFile(stream);
+                return None;
+            }
+            Some(Self::new(Kind::File { stream, program }))
         }
     }
 
@@ -126,12 +124,9 @@ impl Source {
     pub fn known_size(&self) -> Option<u64> {
         let Kind::File { stream, program: None } = &self.kind else { return None };
         // SAFETY: an open stream.
-        unsafe {
-            let mut status = std::mem::zeroed::<libc::stat>();
-            let found = libc::fstat(libc::fileno(stream.cast()), &mut status) == 0;
-            // Pipes and devices say nothing of what will come.
-            (found && status.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(status.st_size as u64)
-        }
+        let status = unsafe { status_of(*stream) }?;
+        // Pipes and devices say nothing of what will come.
+        (status.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(status.st_size as u64)
     }
 
     /// Bytes that have come until now.
@@ -217,6 +212,16 @@ impl Kind {
                 (bytes, bytes == 0)
             }
         }
+    }
+}
+
+/// # Safety
+/// An open stream.
+unsafe fn status_of(stream: *mut pg_sys::FILE) -> Option<libc::stat> {
+    // SAFETY: numbers that the system fills in.
+    unsafe {
+        let mut status = std::mem::zeroed::<libc::stat>();
+        (libc::fstat(libc::fileno(stream.cast()), &mut status) == 0).then_some(status)
     }
 }
 

@@ -14,6 +14,7 @@ use std::ptr::null;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
+use cee_scape::call_with_sigsetjmp;
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -44,16 +45,16 @@ const SETTINGS: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
     (c"log_min_error_statement", c"panic"),
 ];
 
-/// Writes down that a staging table exists, in the same transaction.
+/// Writes down that staging tables exist, in the transaction that has made them.
 pub type Register = fn(&Registered) -> Result<(), ErrorReport>;
 
-/// What is written down of a staging table.
-#[derive(Debug, Clone, Copy)]
+/// What is written down of staging tables.
+#[derive(Debug, Clone)]
 pub struct Registered {
     pub load: u64,
     pub leader_pid: i32,
-    pub shard: Oid,
-    pub staging: Oid,
+    pub shards: Vec<Oid>,
+    pub staging: Vec<Oid>,
 }
 
 static REGISTER: OnceLock<Register> = OnceLock::new();
@@ -90,6 +91,8 @@ struct Worker {
     missing: u64,
     lines: *const u8,
     lines_bytes: usize,
+    /// An error has undone what was loaded: it must not commit.
+    has_failed: bool,
 }
 
 thread_local! {
@@ -128,6 +131,7 @@ unsafe fn attach(argument: pg_sys::Datum) -> Option<(*const Shared, Worker)> {
         #[cfg(not(feature = "pg18"))]
         pg_sys::pqsignal(libc::SIGTERM, Some(terminate));
         pg_sys::BackgroundWorkerUnblockSignals();
+        keep_memory();
         let memory = pg_sys::AllocSetContextCreateInternal(
             pg_sys::TopMemoryContext,
             c"presplit load worker".as_ptr(),
@@ -168,8 +172,23 @@ unsafe fn attach(argument: pg_sys::Datum) -> Option<(*const Shared, Worker)> {
             missing: 0,
             lines: null(),
             lines_bytes: 0,
+            has_failed: false,
         };
         Some((shared, worker))
+    }
+}
+
+/// What a batch needed is kept for the next, and not given back to the system
+/// each time.
+fn keep_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        const BYTES: c_int = 32 * 1024 * 1024;
+        // SAFETY: settings of the process's allocator.
+        unsafe {
+            libc::mallopt(libc::M_TRIM_THRESHOLD, BYTES);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, BYTES);
+        }
     }
 }
 
@@ -274,18 +293,64 @@ unsafe fn run(worker: &mut Worker) -> bool {
             match message[0] {
                 order::BATCH => {
                     let Some(head) = Head::read(&message[1..]) else { return false };
-                    load(worker, head);
+                    load_or_tell(worker, head);
                 }
                 order::END => report(worker),
-                order::COMMIT => return true,
+                order::COMMIT => return !worker.has_failed,
                 _ => return false,
             }
         }
     }
 }
 
+/// Loads a batch. An error goes to the leader, and undoes everything; what
+/// comes after it is loaded for nothing but the errors that it may have in
+/// earlier lines.
+///
 /// # Safety
 /// As [`run`]; the head is in the queue's memory.
+unsafe fn load_or_tell(worker: &mut Worker, head: Head<'_>) {
+    // SAFETY: a place for the server to jump to, as its own main loop has one,
+    // for as long as this frame lives; what is jumped over owns nothing.
+    unsafe {
+        let (place, context) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
+        let worker: *mut Worker = worker;
+        let jumped = call_with_sigsetjmp(false, |here| {
+            pg_sys::PG_exception_stack = std::ptr::from_ref(here).cast_mut().cast();
+            load(&mut *worker, head);
+            0
+        });
+        pg_sys::PG_exception_stack = place;
+        pg_sys::error_context_stack = context;
+        if jumped != 0 {
+            begin_anew(&mut *worker);
+        }
+    }
+}
+
+/// # Safety
+/// After an error of the server, which is yet to be told.
+unsafe fn begin_anew(worker: &mut Worker) {
+    // SAFETY: as the server's main loop recovers from an error.
+    unsafe {
+        pg_sys::InterruptHoldoffCount += 1;
+        server::EmitErrorReport();
+        server::AbortCurrentTransaction();
+        pg_sys::CurrentMemoryContext = worker.memory;
+        server::FlushErrorState();
+        pg_sys::InterruptHoldoffCount -= 1;
+        worker.has_failed = true;
+        worker.shards = null_mut();
+        server::MemoryContextReset(worker.scratch);
+        while next_piece(worker) {}
+        worker.piece_bytes = 0;
+        server::StartTransactionCommand();
+        pg_sys::CurrentMemoryContext = worker.memory;
+    }
+}
+
+/// # Safety
+/// As [`load_or_tell`].
 unsafe fn load(worker: &mut Worker, head: Head<'_>) {
     // SAFETY: the lines are copied before anything else is received.
     unsafe {
@@ -325,7 +390,7 @@ unsafe fn load(worker: &mut Worker, head: Head<'_>) {
             worker.columns,
             worker.options,
         );
-        (*shard).rows += server::CopyFrom(copy);
+        (*shard).rows += copy_rows(copy, relation);
         server::EndCopyFrom(copy);
         pg_sys::error_context_stack = outer;
         server::PopActiveSnapshot();
@@ -334,6 +399,27 @@ unsafe fn load(worker: &mut Worker, head: Head<'_>) {
         server::CommandCounterIncrement();
         pg_sys::CurrentMemoryContext = worker.memory;
         server::MemoryContextReset(worker.scratch);
+    }
+}
+
+/// The server's own COPY of all rows of a batch.
+///
+/// It makes up to a thousand slots, each of which counts itself at the
+/// relation's row type, in a list that is searched from its beginning: for
+/// batches that costs more than all their rows. A count that is not kept,
+/// which the server knows for types of its own, is right here too: this
+/// frame has the relation open.
+///
+/// # Safety
+/// A COPY into a relation of this transaction, which is open.
+unsafe fn copy_rows(copy: pg_sys::CopyFromState, relation: pg_sys::Relation) -> u64 {
+    // SAFETY: after an error the relation goes with its transaction.
+    unsafe {
+        let row_type = (*relation).rd_att;
+        let count = std::mem::replace(&mut (*row_type).tdrefcount, -1);
+        let rows = server::CopyFrom(copy);
+        (*row_type).tdrefcount = count;
+        rows
     }
 }
 
@@ -353,11 +439,6 @@ unsafe fn shard_of(worker: &mut Worker, oid: Oid) -> *mut Shard {
         let staging = pgrx_extern_c_guard(|| {
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
             let staging = staging::create(oid, &staging::name(oid, shared.load));
-            let registered =
-                Registered { load: shared.load, leader_pid: shared.leader_pid, shard: oid, staging };
-            if let Some(Err(error)) = REGISTER.get().map(|register| register(&registered)) {
-                raise(error);
-            }
             pg_sys::PopActiveSnapshot();
             staging
         });
@@ -369,13 +450,14 @@ unsafe fn shard_of(worker: &mut Worker, oid: Oid) -> *mut Shard {
     }
 }
 
-/// Tells the leader that all rows are in.
+/// Writes the tables down and tells the leader that all rows are in.
 ///
 /// # Safety
 /// As [`run`].
 unsafe fn report(worker: &Worker) {
     // SAFETY: the message is in the server's memory.
     unsafe {
+        pgrx_extern_c_guard(|| write_down(worker));
         let mut count = 0;
         let mut shard = worker.shards;
         while !shard.is_null() {
@@ -398,6 +480,35 @@ unsafe fn report(worker: &Worker) {
             shard = (*shard).next;
         }
         server::shm_mq_send(worker.answers, at, message.cast(), false, true);
+    }
+}
+
+/// # Safety
+/// As [`run`], in a guard.
+unsafe fn write_down(worker: &Worker) {
+    // SAFETY: shards live in the worker's own memory.
+    unsafe {
+        let shared = &*worker.shared;
+        let mut registered = Registered {
+            load: shared.load,
+            leader_pid: shared.leader_pid,
+            shards: Vec::new(),
+            staging: Vec::new(),
+        };
+        let mut shard = worker.shards;
+        while let Some(one) = shard.as_ref() {
+            registered.shards.push(one.oid);
+            registered.staging.push(one.staging);
+            shard = one.next;
+        }
+        if registered.shards.is_empty() {
+            return;
+        }
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        if let Some(Err(error)) = REGISTER.get().map(|register| register(&registered)) {
+            raise(error);
+        }
+        pg_sys::PopActiveSnapshot();
     }
 }
 

@@ -7,16 +7,31 @@
 use std::collections::VecDeque;
 
 use crate::model::load::LineMap;
+use crate::model::load::line_of_input;
 
-/// Bytes of one shard's rows that make a batch. Each batch is a COPY of its
-/// own for the worker, whose beginning and end should not count.
+/// Bytes of one shard's rows that make a batch, at least and at most. Each
+/// batch is a COPY of its own for the worker, whose beginning and end should
+/// not count.
 pub const BATCH_BYTES: usize = 128 * 1024;
+const BATCH_BYTES_MAX: usize = 512 * 1024;
 
-/// What all shards may hold together with what is on its way to the workers.
-pub const BUDGET_BYTES: usize = 32 * 1024 * 1024;
+/// What all shards may hold together with what is on its way to the workers,
+/// whatever the setting says. Rows in the order of the shards can keep several
+/// workers busy as far as it reaches ahead.
+const BUDGET_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024 * 1024..=256 * 1024 * 1024;
 
-/// Buffers above this size are not kept for reuse.
-const KEPT_BYTES_MAX: usize = 2 * BATCH_BYTES;
+/// The budget of a load, by `maintenance_work_mem`.
+#[must_use]
+pub fn budget_bytes(setting: usize) -> usize {
+    setting.clamp(*BUDGET_BYTES.start(), *BUDGET_BYTES.end())
+}
+
+/// How large batches are to be for so many shards: all of them may be as good
+/// as full at the same time.
+#[must_use]
+pub fn batch_bytes(budget: usize, shards: usize) -> usize {
+    (budget / 2 / shards.max(1)).clamp(BATCH_BYTES, BATCH_BYTES_MAX)
+}
 
 /// Rows of one shard that travel together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,15 +41,31 @@ pub struct Batch {
     pub lines: LineMap,
 }
 
+impl Batch {
+    /// The line of the input that it begins with.
+    #[must_use]
+    pub fn first_line(&self) -> u64 {
+        line_of_input(self.lines.bytes(), 1)
+    }
+}
+
 /// All rows that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gather {
+    /// Bytes that make a batch.
+    enough: usize,
     waiting: Vec<Batch>,
     spare: Vec<Batch>,
     bytes: usize,
 }
 
 impl Gather {
+    /// Nothing yet; batches will be of that size.
+    #[must_use]
+    pub fn new(batch_bytes: usize) -> Self {
+        Self { enough: batch_bytes, waiting: Vec::new(), spare: Vec::new(), bytes: 0 }
+    }
+
     /// Adds a row; whether its shard has enough for a batch.
     #[inline]
     pub fn push(&mut self, shard: usize, row: &[u8], ending: &[u8], line: u64, lines: u64) -> bool {
@@ -46,7 +77,7 @@ impl Gather {
         batch.rows.extend_from_slice(ending);
         batch.lines.push(line, lines);
         self.bytes += row.len() + ending.len();
-        batch.rows.len() >= BATCH_BYTES
+        batch.rows.len() >= self.enough
     }
 
     /// Bytes that wait.
@@ -73,7 +104,7 @@ impl Gather {
 
     /// Takes the memory of a batch back that has been sent.
     pub fn recycle(&mut self, mut batch: Batch) {
-        if batch.rows.capacity() <= KEPT_BYTES_MAX {
+        if batch.rows.capacity() <= 2 * self.enough {
             batch.rows.clear();
             batch.lines.clear();
             self.spare.push(batch);
@@ -137,11 +168,13 @@ mod tests {
     use super::BATCH_BYTES;
     use super::Deal;
     use super::Gather;
+    use super::batch_bytes;
+    use super::budget_bytes;
     use crate::model::load::line_of_input;
 
     #[test]
     fn a_shard_is_ready_when_it_has_a_batch() {
-        let mut gather = Gather::default();
+        let mut gather = Gather::new(BATCH_BYTES);
         let row = vec![b'x'; BATCH_BYTES / 2];
         assert!(!gather.push(3, &row, b"", 1, 1));
         assert!(!gather.push(1, &row, b"", 2, 1), "another shard's rows do not count");
@@ -155,8 +188,16 @@ mod tests {
     }
 
     #[test]
+    fn many_shards_have_small_batches() {
+        let budget = budget_bytes(32 << 20);
+        let sizes = [0, 16, 64, 128, 5000].map(|shards| batch_bytes(budget, shards) / 1024);
+        assert_eq!(sizes, [512, 512, 256, 128, 128]);
+        assert_eq!([0, 64 << 20, usize::MAX].map(|setting| budget_bytes(setting) >> 20), [16, 64, 256]);
+    }
+
+    #[test]
     fn a_shard_stays_with_its_worker_and_a_new_one_goes_to_the_idlest() {
-        let mut gather = Gather::default();
+        let mut gather = Gather::new(BATCH_BYTES);
         let mut deal = Deal::new(2);
         let mut give = |shard, bytes| {
             gather.push(shard, &vec![0; bytes], b"", 1, 1);
@@ -171,7 +212,7 @@ mod tests {
             rows in prop::collection::vec((0_usize..9, 1_usize..40), 0..300),
             workers in 1_usize..4,
         ) {
-            let (mut gather, mut deal) = (Gather::default(), Deal::new(workers));
+            let (mut gather, mut deal) = (Gather::new(BATCH_BYTES), Deal::new(workers));
             let mut wanted = vec![Vec::new(); 9];
             for (at, (shard, length)) in rows.iter().enumerate() {
                 let row = vec![at as u8; *length];
