@@ -52,6 +52,7 @@ CREATE TABLE presplit.operation_log (
 );
 
 REVOKE ALL ON TABLE presplit.operation_log FROM PUBLIC;
+REVOKE ALL ON SEQUENCE presplit.operation_log_operation_id_seq FROM PUBLIC;
 COMMENT ON TABLE presplit.operation_log IS 'operations that are over, and those that have been running for long';
 COMMENT ON COLUMN presplit.operation_log.operation_id IS 'number of the operation';
 COMMENT ON COLUMN presplit.operation_log.kind IS 'load, split, merge, move, shard_table, retention or undo';

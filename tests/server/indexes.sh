@@ -44,7 +44,7 @@ dump() { pg_dump -s -n "$1" | sed "s/\b$1\b/SCHEMA/g; /^\\\\\(un\)\?restrict/d";
 # Of each index what a dump does not tell.
 catalog() {
     run -c "SELECT c.relname, i.indisunique, i.indisprimary, i.indisvalid, i.indisready, i.indcheckxmin, p.inhparent::regclass::text <> '' AS attached,
-                   con.contype, con.conislocal, con.coninhcount, c.reltuples
+                   con.contype, con.conislocal, con.coninhcount, c.reltuples, replace(pg_get_indexdef(c.oid), '$1.', ''), pg_get_constraintdef(con.oid)
             FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid LEFT JOIN pg_inherits AS p ON p.inhrelid = c.oid
             LEFT JOIN pg_constraint AS con ON con.conindid = c.oid AND con.contype IN ('p', 'u')
             WHERE c.relnamespace = '$1'::regnamespace ORDER BY 1"
@@ -60,7 +60,6 @@ twins() {
     here=$(way here "$@")
     there=$(way there "$@")
     same "$name: as PostgreSQL's own" "$there" "$here"
-    same "$name: the same definitions" "$(dump there)" "$(dump here)"
     same "$name: the same in the catalog" "$(catalog there)" "$(catalog here)"
     same "$name: how" "$expected" "$(note "$table")"
 }
@@ -136,6 +135,8 @@ twins "unlogged shards" "$both" quick "INSERT INTO quick SELECT n, md5(n::text) 
 twins "another owner" "$both" quick 'ALTER TABLE quick OWNER TO keeper' 'SET ROLE keeper' 'CREATE INDEX of_keeper ON quick (v)'
 sharded small "id bigint NOT NULL" hash '{id}' '{"modulus": 8}'
 twins "of small shards nothing is said" '' small 'INSERT INTO small VALUES (1), (2)' 'ALTER TABLE ONLY small ADD CONSTRAINT small_pkey PRIMARY KEY (id)'
+
+same "a dump tells no difference" "$(dump there)" "$(dump here)"
 
 # Two at once, as pg_restore -j sends them.
 sharded pair "id bigint NOT NULL, v text, w text" hash '{id}' '{"modulus": 8}'
