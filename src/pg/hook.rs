@@ -242,7 +242,9 @@ impl Call {
         // SAFETY: as above.
         unsafe {
             // Who has put a hook beneath this one is to see the statement: audits, statistics.
+            const ROUTED: &str = "rows routed by PostgreSQL in the session";
             if PREVIOUS.get().copied().flatten().is_some() {
+                operation::set_detail(ROUTED);
                 self.pass(statement, read_only);
                 attempt::set_ended(None);
                 copy::set_outcome(Some(copy::Reason::Hook));
@@ -253,6 +255,9 @@ impl Call {
             if let Outcome::InSession { started, .. } = outcome {
                 let source = attempt::source(started);
                 let reason = copy::load(statement, self.query, self.completion, source);
+                if reason.is_some() {
+                    operation::set_detail(ROUTED);
+                }
                 if reason.is_some() && started {
                     attempt::in_session(statement, self.completion);
                 } else if reason.is_some() {
@@ -307,7 +312,9 @@ unsafe extern "C-unwind" fn process_utility(
             let step = pgrx_extern_c_guard(|| prepare(statement, read_only, &(*decided).work, at));
             match step {
                 Step::Statement { statement, read_only } => {
-                    let ahead = index_build::begin(statement, query);
+                    // Who has put a hook beneath this one is to see the statement do its work.
+                    let watched = PREVIOUS.get().copied().flatten().is_some();
+                    let ahead = index_build::begin(statement, query, watched);
                     call.pass(statement, read_only);
                     index_build::end(ahead);
                 }

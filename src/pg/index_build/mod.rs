@@ -42,6 +42,8 @@ pub enum Reason {
     Types,
     Deferrable,
     Storage,
+    Levels,
+    Watched,
     OwnIndex,
     Nulls,
     Names,
@@ -61,6 +63,8 @@ impl Reason {
             Self::Types => "a column's type or operator class is not PostgreSQL's own",
             Self::Deferrable => "the constraint is deferrable",
             Self::Storage => "a shard is not an ordinary table",
+            Self::Levels => "shards are divided again",
+            Self::Watched => "an event trigger or another library is to see the statement",
             Self::OwnIndex => "a shard has an index of its own that may be meant",
             Self::Nulls => "a column of the key takes nulls",
             Self::Names => "a name that PostgreSQL would choose for a shard's index may be taken",
@@ -95,16 +99,17 @@ struct Made {
 }
 
 /// Makes the indexes on shards for which that pays, if a statement wants one
-/// on a sharded table. Returns what [`end`] wants to know. Owns nothing: errors jump.
+/// on a sharded table, and nobody beneath (`watched`) is to see how they are built. Returns what [`end`]
+/// wants to know. Owns nothing: errors jump.
 ///
 /// # Safety
 /// A utility statement that is about to be passed on, as a hook got it.
-pub unsafe fn begin(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> Ahead {
+pub unsafe fn begin(statement: *mut pg_sys::PlannedStmt, query: *const c_char, watched: bool) -> Ahead {
     const NONE: Ahead = Ahead { made: std::ptr::null_mut(), count: 0 };
     OUTCOME.set(None);
     // SAFETY: the guarded part owns what it needs; the rest are plain pointers.
     unsafe {
-        let found = pgrx_extern_c_guard(|| target::examine((*statement).utilityStmt));
+        let found = pgrx_extern_c_guard(|| target::examine((*statement).utilityStmt, watched));
         let plan = match found {
             Ok(Some(plan)) => plan,
             Ok(None) => return NONE,
@@ -134,6 +139,10 @@ pub struct Ahead {
 pub unsafe fn end(ahead: Ahead) {
     // SAFETY: as many as were counted, in the memory of the statement.
     unsafe {
+        if ahead.count > 0 {
+            // What the statement did last is to be seen.
+            server::CommandCounterIncrement();
+        }
         for at in 0..ahead.count {
             let index = (*ahead.made.add(at)).index;
             if !server::has_superclass(index) {

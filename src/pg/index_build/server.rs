@@ -57,6 +57,7 @@ unsafe extern "C-unwind" {
     ) -> ObjectAddress;
     pub fn CommandCounterIncrement();
     pub fn has_superclass(relation: Oid) -> bool;
+    fn EventCacheLookup(event: c_int) -> *mut pg_sys::List;
     fn performDeletion(object: *const ObjectAddress, behavior: pg_sys::DropBehavior::Type, flags: c_int);
 
     pub fn table_open(relation: Oid, lock: c_int) -> Relation;
@@ -123,4 +124,36 @@ pub unsafe fn drop_index(index: Oid) {
             pg_sys::PERFORM_DELETION_INTERNAL as c_int,
         );
     }
+}
+
+/// An event trigger as the server keeps it; in `utils/evtcache.h`.
+#[repr(C)]
+struct EventTriggerCacheItem {
+    function: Oid,
+    enabled: c_char,
+    tags: *mut pg_sys::Bitmapset,
+}
+
+/// Whether an event trigger is to see `CREATE INDEX`, or `ALTER TABLE`: before it is carried out, or what it has made.
+///
+/// # Safety
+/// In a transaction, in a guard.
+pub unsafe fn is_watched(is_index: bool) -> bool {
+    /// `EVT_DDLCommandStart` and `EVT_DDLCommandEnd`, the same in all versions.
+    const EVENTS: [c_int; 2] = [0, 1];
+    let tag = if is_index {
+        pg_sys::CommandTag::CMDTAG_CREATE_INDEX
+    } else {
+        pg_sys::CommandTag::CMDTAG_ALTER_TABLE
+    };
+    EVENTS.iter().any(|event| {
+        // SAFETY: a list in the server's cache, read before anything can change it.
+        unsafe {
+            let items = pgrx::PgList::<EventTriggerCacheItem>::from_pg(EventCacheLookup(*event));
+            items.iter_ptr().any(|item| {
+                let tags = (*item).tags;
+                tags.is_null() || pg_sys::bms_is_member(tag as c_int, tags)
+            })
+        }
+    })
 }

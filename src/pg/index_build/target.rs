@@ -22,6 +22,7 @@ use pgrx::pg_sys::RangeVar;
 use pgrx::pg_sys::Relation;
 
 use crate::pg::index_build::Reason;
+use crate::pg::index_build::server;
 use crate::pg::index_build::server::has_superclass;
 use crate::pg::staging::attribute;
 use crate::pg::utility::strings;
@@ -67,6 +68,8 @@ pub struct Plan {
 struct Wanted {
     relation: *mut RangeVar,
     lock: i32,
+    /// Of the shards: less where the statement does not change their columns.
+    shard_lock: i32,
     is_index: bool,
     name: Option<String>,
     method: Oid,
@@ -114,23 +117,30 @@ pub unsafe fn constraint_of(node: *mut Node) -> Option<*mut Constraint> {
 ///
 /// # Safety
 /// A utility statement's node, in a transaction. Takes the statement's own locks.
-pub unsafe fn examine(node: *mut Node) -> Result<Option<Plan>, Reason> {
+pub unsafe fn examine(node: *mut Node, watched: bool) -> Result<Option<Plan>, Reason> {
     // SAFETY: look-ups, and locks that the statement is about to take.
     unsafe {
         let Some(wanted) = wanted_by(node) else { return Ok(None) };
         if !may_alter(wanted.relation) {
             return Ok(None);
         }
+        if watched || server::is_watched(wanted.is_index) {
+            return Err(Reason::Watched);
+        }
         let root = pg_sys::table_openrv(wanted.relation, wanted.lock);
         let mut found = Found { shards: Vec::new(), refusal: None };
         // Brings the primary key up to date.
         pg_sys::RelationGetIndexList(root);
         let has_key = wanted.is_primary && (*root).rd_pkindex != pg_sys::InvalidOid;
-        if is_partitioned(root) && !has_key {
-            descend(root, &wanted, &mut found);
+        let fails = is_refused(root, &wanted);
+        if is_partitioned(root) && !has_key && !fails {
+            look_at_shards(root, &wanted, &mut found);
         }
         let oid = (*root).rd_id;
         pg_sys::table_close(root, pg_sys::NoLock as _);
+        if fails {
+            return Ok(None);
+        }
         // Of a small table no reason is worth telling.
         let total: u64 = found.shards.iter().map(|shard| shard.pages).sum();
         if total < u64::try_from(pg_sys::min_parallel_table_scan_size).unwrap_or(0).max(1) {
@@ -168,6 +178,7 @@ unsafe fn wanted_by(node: *mut Node) -> Option<Wanted> {
             return wanted.then(|| Wanted {
                 relation: statement.relation,
                 lock: pg_sys::ShareLock as i32,
+                shard_lock: pg_sys::ShareLock as i32,
                 is_index: true,
                 name: text(statement.idxname),
                 method: pg_sys::get_index_am_oid(statement.accessMethod, true),
@@ -177,9 +188,12 @@ unsafe fn wanted_by(node: *mut Node) -> Option<Wanted> {
         }
         let constraint = constraint_of(node)?;
         let alter = &*node.cast::<pg_sys::AlterTableStmt>();
+        let is_primary = (*constraint).contype == pg_sys::ConstrType::CONSTR_PRIMARY;
         (*alter.relation).inh.then(|| Wanted {
             relation: alter.relation,
             lock: pg_sys::AccessExclusiveLock as i32,
+            // A primary key makes its columns NOT NULL.
+            shard_lock: if is_primary { pg_sys::AccessExclusiveLock } else { pg_sys::ShareLock } as i32,
             is_index: false,
             name: text((*constraint).conname),
             method: pg_sys::BTREE_AM_OID,
@@ -187,7 +201,7 @@ unsafe fn wanted_by(node: *mut Node) -> Option<Wanted> {
                 .into_iter()
                 .map(|name| Column { name, class: std::ptr::null_mut() })
                 .collect(),
-            is_primary: (*constraint).contype == pg_sys::ConstrType::CONSTR_PRIMARY,
+            is_primary,
         })
     }
 }
@@ -305,29 +319,78 @@ struct Found {
     refusal: Option<Reason>,
 }
 
-/// Collects the shards below a table in the order in which the server meets them.
+/// Collects the shards of a table in the order in which the server meets them.
 ///
 /// # Safety
 /// An open, locked relation.
-unsafe fn descend(relation: Relation, wanted: &Wanted, found: &mut Found) {
+unsafe fn look_at_shards(relation: Relation, wanted: &Wanted, found: &mut Found) {
     // SAFETY: partitions are locked as the statement locks them; the parent's
     // lock keeps them attached.
     unsafe {
         let parts = pg_sys::RelationGetPartitionDesc(relation, true);
         for at in 0..(*parts).nparts as usize {
-            let part = pg_sys::table_open(*(*parts).oids.add(at), wanted.lock);
-            if is_partitioned(part) {
-                descend(part, wanted, found);
-            } else if is_plain(part) {
+            let part = pg_sys::table_open(*(*parts).oids.add(at), wanted.shard_lock);
+            if is_plain(part) {
                 let pages = pg_sys::RelationGetNumberOfBlocksInFork(part, pg_sys::ForkNumber::MAIN_FORKNUM);
                 let name = text((*(*part).rd_rel).relname.data.as_ptr()).unwrap_or_default();
                 found.shards.push(Shard { oid: (*part).rd_id, name, pages: u64::from(pages) });
                 found.refusal = found.refusal.or_else(|| allows(part, wanted).err());
             } else {
-                found.refusal = Some(Reason::Storage);
+                // An index of its own of a shard that is divided again may be meant, too.
+                found.refusal = Some(if is_partitioned(part) { Reason::Levels } else { Reason::Storage });
+                found.shards.extend(sizes_below(part));
             }
             pg_sys::table_close(part, pg_sys::NoLock as _);
         }
+    }
+}
+
+/// Shards of a shard that is divided again: only so that a reason is told of large ones.
+///
+/// # Safety
+/// An open, locked relation.
+unsafe fn sizes_below(relation: Relation) -> Vec<Shard> {
+    // SAFETY: as above; the parent's lock keeps them attached.
+    unsafe {
+        if !is_partitioned(relation) {
+            return Vec::new();
+        }
+        let parts = pg_sys::RelationGetPartitionDesc(relation, true);
+        let mut found = Vec::new();
+        for at in 0..(*parts).nparts as usize {
+            let part = pg_sys::table_open(*(*parts).oids.add(at), pg_sys::AccessShareLock as _);
+            if is_plain(part) {
+                let pages = pg_sys::RelationGetNumberOfBlocksInFork(part, pg_sys::ForkNumber::MAIN_FORKNUM);
+                found.push(Shard { oid: (*part).rd_id, name: String::new(), pages: u64::from(pages) });
+            }
+            pg_sys::table_close(part, pg_sys::AccessShareLock as _);
+        }
+        found
+    }
+}
+
+/// Whether the server is going to refuse the statement for what it says, which it
+/// is to do at once.
+///
+/// # Safety
+/// An open relation.
+unsafe fn is_refused(relation: Relation, wanted: &Wanted) -> bool {
+    let twice = |(at, column): (usize, &Column)| {
+        !column.name.is_empty() && wanted.columns[..at].iter().any(|other| other.name == column.name)
+    };
+    if !wanted.is_index && wanted.columns.iter().enumerate().any(twice) {
+        return true;
+    }
+    let Some(name) = wanted.name.as_ref().and_then(|name| CString::new(name.as_str()).ok()) else {
+        return false;
+    };
+    // SAFETY: look-ups in the server's caches and catalogs.
+    unsafe {
+        let schema = (*(*relation).rd_rel).relnamespace;
+        pg_sys::get_relname_relid(name.as_ptr(), schema) != pg_sys::InvalidOid
+            || (!wanted.is_index
+                && pg_sys::get_relation_constraint_oid((*relation).rd_id, name.as_ptr(), true)
+                    != pg_sys::InvalidOid)
     }
 }
 
