@@ -1,5 +1,6 @@
 //! Cases of `rewrite` about what a partitioned table itself cannot have: what
-//! only its shards have, and what has to reach them in another way.
+//! only its shards have, and what has to reach them in another way; and of what
+//! keeps a table armed.
 
 use crate::model::key::KeyType;
 use crate::model::name::QualifiedName;
@@ -240,4 +241,13 @@ fn keys_without_overlaps_are_exclusions() {
             check(&statement, Given { server: 18, ..PER_SHARD }, "shards -- on every shard: holds inside");
         }
     }
+}
+
+#[test]
+fn what_is_armed_is_not_forgotten() {
+    let expected =
+        "55000 cannot drop extension \"pg_presplit\": table \"public.orders\" is armed for sharding";
+    check(&Utility::DropExtension, STRICT, expected);
+    assert!(Utility::DropExtension.takes_all_of("any") && Utility::DropExtension.relations().is_empty());
+    assert_eq!(Utility::DropExtension.kind(), "DROP EXTENSION");
 }

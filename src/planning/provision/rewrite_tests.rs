@@ -471,15 +471,6 @@ fn no_other_table_gets_the_name() {
 }
 
 #[test]
-fn what_is_armed_is_not_forgotten() {
-    let expected =
-        "55000 cannot drop extension \"pg_presplit\": table \"public.orders\" is armed for sharding";
-    check(&Utility::DropExtension, STRICT, expected);
-    assert!(Utility::DropExtension.takes_all_of("any") && Utility::DropExtension.relations().is_empty());
-    assert_eq!(Utility::DropExtension.kind(), "DROP EXTENSION");
-}
-
-#[test]
 fn row_triggers_have_no_transition_tables() {
     for (row, transition_tables, expected) in [
         (false, false, "root"),
