@@ -218,11 +218,7 @@ fn alter_table(command: &AlterCommand, only: bool, armed: &Armed<'_>) -> Result<
         }
         AlterCommand::AddUnique { name, primary, columns, temporal, .. } => {
             let kind = if *primary { "primary key" } else { "unique constraint" };
-            let what = constraint_name(kind, name.as_deref());
-            match columns.split_last().filter(|_| *temporal) {
-                Some((_, equal)) => add_exclusion(what, equal, only, armed)?,
-                None => add_unique(what, columns, only, armed)?,
-            }
+            add_unique(constraint_name(kind, name.as_deref()), columns, *temporal, only, armed)?
         }
         AlterCommand::AddExclusion { name, equal_columns } => {
             let what = constraint_name("exclusion constraint", name.as_deref());
@@ -307,7 +303,17 @@ fn without_only(only: bool, note: &'static str) -> Decision {
     Decision { actions: recurse(Vec::new(), only), note: only.then_some(note) }
 }
 
-fn add_unique(what: String, columns: &[String], only: bool, armed: &Armed<'_>) -> Result<Decision, Refusal> {
+/// Of a temporal key all but the last column are compared with `=`.
+fn add_unique(
+    what: String,
+    columns: &[String],
+    temporal: bool,
+    only: bool,
+    armed: &Armed<'_>,
+) -> Result<Decision, Refusal> {
+    if let Some((_, equal)) = columns.split_last().filter(|_| temporal) {
+        return add_exclusion(what, equal, only, armed);
+    }
     let Some(column) = missing_key(columns, armed) else { return Ok(without_only(only, INVALID_INDEX)) };
     Ok(unique_without_key(what, column, armed)?.unwrap_or_else(|| {
         Decision::new(recurse(vec![Edit::AppendKey(missing_keys(columns, armed))], only), EXTENDED)
