@@ -37,7 +37,6 @@ use crate::model::shadow::ShadowPlan;
 use crate::model::what_if::Draw;
 use crate::model::what_if::Draws;
 use crate::model::what_if::NotPlanned;
-use crate::model::what_if::Parameter;
 use crate::model::what_if::Planned;
 use crate::model::what_if::Plans;
 use crate::model::what_if::Supposed;

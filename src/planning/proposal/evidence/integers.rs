@@ -194,8 +194,8 @@ mod tests {
         /// Every number, and every row, is in one shard.
         #[test]
         fn all_shards_together_are_the_table(
-            lowest in -100_000_i64..100_000, count in 1_i64..3_000, log in 0_u32..8, nulls in 0.0_f64..0.5,
-            heavy in proptest::collection::vec((0_i64..3_000, 0.0_f64..0.02), 0..20),
+            lowest in -100_000_i64..100_000, count in 1_i64..600, log in 0_u32..8, nulls in 0.0_f64..0.5,
+            heavy in proptest::collection::vec((0_i64..600, 0.0_f64..0.02), 0..20),
         ) {
             let mut statistics = statistics(count as f64, lowest, lowest + count - 1);
             statistics.null_fraction = nulls;

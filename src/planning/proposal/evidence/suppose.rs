@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn hash_shards_have_the_common_values_that_fall_to_them() {
         let statistics = json!({"null_fraction": 0.0, "width": 4.0, "distinct": 102.0, "common_values": ["7", "8"],
-            "common_fractions": [0.4, 0.2], "histogram": ["0", "100"]});
+            "common_fractions": [0.4, 0.2], "histogram": ["0", "1000"]});
         let hash = |remainder| Bound::Hash { modulus: 2, remainder };
         let layout = layout(Strategy::Hash, vec![hash(0), hash(1)]);
         let table = table(statistics);
@@ -457,6 +457,18 @@ mod tests {
         assert_eq!(rows(&found), [600.0, 400.0, 1000.0]);
         assert_eq!(found[0].columns[0].clone().unwrap().statistics.common_values, ["7"]);
         assert_eq!(found[0].columns[0].clone().unwrap().distinct, 51.0);
+    }
+
+    #[test]
+    fn hash_shards_of_numbers_without_gaps_have_those_that_hash_to_them() {
+        let statistics =
+            json!({"null_fraction": 0.0, "width": 4.0, "distinct": -1.0, "histogram": ["1", "1000"]});
+        let hash = |remainder| Bound::Hash { modulus: 32, remainder };
+        let layout = layout(Strategy::Hash, (0..32).map(hash).collect());
+        let found = divided(&table(statistics), &layout, &HashValues::new(), &CostConstants::default());
+        let rows = rows(&found);
+        assert_eq!((rows[0], rows[23], rows[27], rows[32]), (33.0, 46.0, 19.0, 1000.0));
+        assert_eq!(found[23].columns[0].clone().unwrap().distinct, 46.0);
     }
 
     #[test]
