@@ -4,7 +4,7 @@
 #
 #   tests/bench/load_restore.sh [VERSION [ROUNDS [ROWS]]]      default: 15 5 3000000
 #
-# Printed are the medians of wall seconds and of the CPU seconds of the whole server and of pg_restore, and the ratios.
+# Printed are the medians of wall seconds and of the CPU seconds of the whole server, and the ratios.
 # Both ways run in every round, in turns. Install a release build first (`make install`): a debug build tells nothing.
 # With other work on the machine, look at the CPU seconds.
 set -euo pipefail
@@ -36,8 +36,8 @@ for name in "${names[@]}"; do filled "$name" 1 $((rows / tables)); done | run -d
 for source in big many; do pg_dump -Fd -Z1 -j2 -f "$tmp/$source" "$source"; done
 
 spent() { awk -v tick="$(getconf CLK_TCK)" '{ print ($16 + $17) / tick }' "/proc/$postmaster/stat"; }
-restore() { # SOURCE WAY: wall, CPU of the server, CPU of pg_restore
-    local before after name shards=4 begin end times
+restore() { # SOURCE WAY: wall, CPU of the server
+    local before after name shards=4 begin end
     run -d postgres -c 'DROP DATABASE IF EXISTS target' -c 'CREATE DATABASE target'
     if [[ $2 == shards ]]; then
         [[ $1 != big ]] || shards=16
@@ -52,12 +52,12 @@ restore() { # SOURCE WAY: wall, CPU of the server, CPU of pg_restore
     sleep 0.2
     before=$(spent)
     begin=$(date +%s.%N)
-    times=$({ TIMEFORMAT='%U %S'; time pg_restore -j2 -d target "$tmp/$1" >&2; } 2>&1)
+    pg_restore -j2 -d target "$tmp/$1" >&2
     end=$(date +%s.%N)
     sleep 0.3
     after=$(spent)
     [[ $2 != shards ]] || run -d target -c "SELECT DISTINCT regexp_replace(note, '^[0-9]+', 'N') FROM presplit.restore_report WHERE statement_kind = 'COPY'" >>"$tmp/notes"
-    awk -v b="$before" -v a="$after" -v s="$begin" -v e="$end" -v t="$times" 'BEGIN { split(t, x, " "); print e - s, a - b, x[1] + x[2] }'
+    awk -v b="$before" -v a="$after" -v s="$begin" -v e="$end" 'BEGIN { print e - s, a - b }'
 }
 
 compare() { # TITLE SOURCE
@@ -74,11 +74,11 @@ compare() { # TITLE SOURCE
             for (i = 2; i <= count; i++) for (j = i; j > 1 && x[j - 1] + 0 > x[j] + 0; j--) { t = x[j]; x[j] = x[j - 1]; x[j - 1] = t }
             return count % 2 ? x[(count + 1) / 2] : (x[count / 2] + x[count / 2 + 1]) / 2
         }
-        { for (f = 2; f <= 4; f++) values[$1, f] = values[$1, f] " " $f }
+        { for (f = 2; f <= 3; f++) values[$1, f] = values[$1, f] " " $f }
         END {
-            printf "%-12s wall s: plain %6.2f  shards %6.2f  ratio %.2f | CPU s of the server: %6.2f %6.2f  ratio %.2f | of pg_restore: %.2f %.2f\n", title,
+            printf "%-12s wall s: plain %6.2f  shards %6.2f  ratio %.2f | CPU s of the server: %6.2f %6.2f  ratio %.2f\n", title,
                 median("plain", 2), median("shards", 2), median("shards", 2) / median("plain", 2),
-                median("plain", 3), median("shards", 3), median("shards", 3) / median("plain", 3), median("plain", 4), median("shards", 4)
+                median("plain", 3), median("shards", 3), median("shards", 3) / median("plain", 3)
         }' "$tmp/times"
 }
 

@@ -308,6 +308,7 @@ copying
 kill -9 "$backend"
 # The program has the session's socket too, so its client would wait for it.
 { kill "$client" && wait "$client"; } 2>/dev/null || true
+for _ in {1..300}; do grep -q 'all server processes terminated' "$(cluster_log load)" && break; sleep 0.1; done
 for _ in {1..100}; do run -c 'SELECT 1' >/dev/null 2>&1 && break; sleep 0.2; done
 nothing_left "kill -9"
 
