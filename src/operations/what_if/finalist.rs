@@ -49,9 +49,15 @@ const LOCKS_PER_TABLE: usize = 3;
 /// Share of the lock table that may be taken.
 const LOCK_SHARE: f64 = 0.5;
 
-/// Relations of a shadow: for 2,000 a cancel takes about 50 milliseconds, as
-/// all of them are given up.
+/// Relations of a group's shadows: making one takes about a millisecond.
 const RELATIONS_MAX: usize = 2_000;
+
+/// Relations of a shadow for one statement, which are given up together: a
+/// cancel waits for that, about 35 milliseconds for so many.
+const OF_STATEMENT_MAX: usize = 600;
+
+/// Relations of a shadow for several statements.
+pub const OF_STATEMENTS_MAX: usize = 300;
 
 /// Columns of all shards of a table together: each is a row in a catalog.
 const COLUMNS_MAX: usize = 16_384;
@@ -87,22 +93,29 @@ impl Ground {
         })
     }
 
-    /// Most shards that each table of a group may have.
+    /// Most shards that each table of a group may have, whose statements need
+    /// these tables.
     pub fn shards_max(
         &self,
         part: &Profile,
         layouts: &[(QualifiedName, Layout)],
+        needs: &[BTreeSet<&QualifiedName>],
         constants: &CostConstants,
     ) -> Result<usize, String> {
-        let relations = |table: &Table| LOCKS_PER_TABLE + indexes(table);
-        let whole: usize = part.tables.iter().map(relations).sum();
         let divided: Vec<&Table> = layouts.iter().filter_map(|(name, _)| part.table(name)).collect();
-        // Shards have no TOAST.
-        let each: usize = divided.iter().map(|table| 1 + indexes(table)).sum();
         let locks = (self.lock_slots * LOCK_SHARE) as usize;
+        let whole: usize = part.tables.iter().map(of_whole).sum();
+        let each: usize = divided.iter().map(|table| of_shard(table)).sum();
         let room = locks.min(RELATIONS_MAX).saturating_sub(whole);
         let columns = divided.iter().map(|table| table.columns.len()).max().unwrap_or(1);
         let most = (room / each.max(1)).min(constants.evidence_shards_max).min(COLUMNS_MAX / columns.max(1));
+        let at_once = |need: &BTreeSet<&QualifiedName>| {
+            let whole: usize = need.iter().filter_map(|name| part.table(name)).map(of_whole).sum();
+            let needed = divided.iter().filter(|table| need.contains(&table.name()));
+            let each: usize = needed.map(|table| of_shard(table)).sum();
+            (OF_STATEMENT_MAX.saturating_sub(whole) / each.max(1)).max(2)
+        };
+        let most = needs.iter().map(at_once).fold(most, usize::min);
         if most < 2 {
             let too_many = if locks <= RELATIONS_MAX {
                 "would take more locks than \"max_locks_per_transaction\" leaves room for"
@@ -191,6 +204,16 @@ fn references(whole: &[&Table], schemas: &BTreeMap<String, String>) -> Vec<Shado
         }
     }
     steps
+}
+
+/// Relations of a table without its shards.
+pub fn of_whole(table: &Table) -> usize {
+    LOCKS_PER_TABLE + indexes(table)
+}
+
+/// Relations of a shard, which has no TOAST.
+pub fn of_shard(table: &Table) -> usize {
+    1 + indexes(table)
 }
 
 /// Indexes that a table of the shadow has at most.
@@ -328,22 +351,20 @@ impl Builder<'_> {
     }
 }
 
-/// The part of a profile that some statements and layouts need. In place of
-/// domains its columns have what these are based on: the planner looks at a
-/// domain's checks where a column is not given a value, and bounds of shards
-/// are checked by them.
-pub fn part_of(
-    profile: &Profile,
-    workload: &AnalyzedWorkload,
-    statements: &[usize],
-    layouts: &[(QualifiedName, Layout)],
-) -> Profile {
-    let mut names: BTreeSet<&QualifiedName> = layouts.iter().map(|(name, _)| name).collect();
-    for at in statements {
-        if let Analysis::Facts(facts) = &workload.statements[*at].analysis {
-            names.extend(facts.mentions.iter().map(|mention| &mention.relation));
-        }
+/// The tables that a statement needs.
+pub fn needed(workload: &AnalyzedWorkload, at: usize) -> BTreeSet<&QualifiedName> {
+    match &workload.statements[at].analysis {
+        Analysis::Facts(facts) => facts.mentions.iter().map(|mention| &mention.relation).collect(),
+        Analysis::Refused { .. } => BTreeSet::new(),
     }
+}
+
+/// The part of a profile that some statements need. In place of domains its
+/// columns have what these are based on: the planner looks at a domain's checks
+/// where a column is not given a value, and bounds of shards are checked by
+/// them.
+pub fn part_of(profile: &Profile, workload: &AnalyzedWorkload, statements: &[usize]) -> Profile {
+    let names: BTreeSet<&QualifiedName> = statements.iter().flat_map(|at| needed(workload, *at)).collect();
     let mut part = Profile {
         tables: profile.tables.iter().filter(|table| names.contains(&table.name())).cloned().collect(),
         history: Vec::new(),

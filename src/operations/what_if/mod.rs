@@ -12,6 +12,7 @@
 mod finalist;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -22,6 +23,7 @@ use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::profile::Profile;
 use crate::model::profile::Table;
+use crate::model::settings::UniquePolicy;
 use crate::model::what_if::NotPlanned;
 use crate::model::what_if::Parameter;
 use crate::model::what_if::Planned;
@@ -40,6 +42,7 @@ use crate::planning::proposal::RelationProposal;
 use crate::planning::proposal::evidence;
 use crate::planning::proposal::evidence::ByShard;
 use crate::planning::proposal::evidence::Evidence;
+use crate::planning::proposal::evidence::batch::batches;
 use crate::planning::proposal::evidence::draw;
 use crate::planning::proposal::evidence::draw::Source;
 use crate::planning::proposal::evidence::referred;
@@ -279,25 +282,26 @@ impl<'f> Trial<'f> {
         &mut self,
         layouts: &[(QualifiedName, Layout)],
         statements: &[usize],
-        unique: crate::model::settings::UniquePolicy,
+        unique: UniquePolicy,
     ) -> Outcome {
         if statements.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let part = finalist::part_of(self.profile, self.workload, statements, layouts);
+        let needs: Vec<_> = statements.iter().map(|at| finalist::needed(self.workload, *at)).collect();
+        let part = finalist::part_of(self.profile, self.workload, statements);
         let (today, others) = self.as_today(&part, layouts);
         let all = [layouts, others.as_slice()].concat();
-        let most = self.ground.shards_max(&part, &all, &self.constants)?;
+        let most = self.ground.shards_max(&part, &all, &needs, &self.constants)?;
         let represented = represent_all(layouts, most)?;
         let today = represent_all(&today, most)?;
         let unplanned: Vec<usize> =
             statements.iter().filter(|at| !self.today.contains_key(at)).copied().collect();
         if !unplanned.is_empty() {
-            let plans = self.plans(&part, &today, &unplanned, unique)?;
+            let plans = self.plans(&today, &unplanned, unique)?;
             self.today.extend(unplanned.into_iter().zip(plans));
         }
         let divided = [represented.as_slice(), &represent_all(&others, most)?].concat();
-        let plans = self.plans(&part, &divided, statements, unique)?;
+        let plans = self.plans(&divided, statements, unique)?;
         let mut judged = BTreeMap::new();
         for (name, represented) in &represented {
             let (mut found, mut by_shard) = (Vec::new(), Vec::new());
@@ -342,15 +346,45 @@ impl<'f> Trial<'f> {
         (today, others)
     }
 
-    /// Has the planner plan statements on a part of the profile, some of whose
-    /// tables are divided.
+    /// Has the planner plan statements where some tables are divided, so many
+    /// at once that a cancel need not wait long.
     fn plans(
         &self,
-        part: &Profile,
         divided: &[(QualifiedName, Represented)],
         statements: &[usize],
-        unique: crate::model::settings::UniquePolicy,
+        unique: UniquePolicy,
     ) -> Result<Plans, String> {
+        let weight = |table: &Table| {
+            let layout = divided.iter().find(|(name, _)| *name == table.name());
+            let shards = layout.map_or(0, |(_, layout)| layout.layout.shards().len());
+            finalist::of_whole(table) + shards * finalist::of_shard(table)
+        };
+        let weights: Vec<usize> = self.profile.tables.iter().map(weight).collect();
+        let numbers: BTreeMap<QualifiedName, usize> =
+            self.profile.tables.iter().map(Table::name).zip(0..).collect();
+        let need = |at: &usize| {
+            let names = finalist::needed(self.workload, *at);
+            names.into_iter().filter_map(|name| numbers.get(name).copied()).collect::<BTreeSet<_>>()
+        };
+        let needs: Vec<_> = statements.iter().map(need).collect();
+        let mut plans = BTreeMap::new();
+        for batch in batches(&needs, |number| weights[number], finalist::OF_STATEMENTS_MAX) {
+            let of: Vec<usize> = batch.iter().map(|at| statements[*at]).collect();
+            plans.extend(batch.into_iter().zip(self.plans_of(divided, &of, unique)?));
+        }
+        Ok(plans.into_values().collect())
+    }
+
+    /// The same, all at once.
+    fn plans_of(
+        &self,
+        divided: &[(QualifiedName, Represented)],
+        statements: &[usize],
+        unique: UniquePolicy,
+    ) -> Result<Plans, String> {
+        let part = &finalist::part_of(self.profile, self.workload, statements);
+        let needed = divided.iter().filter(|(name, _)| part.table(name).is_some());
+        let divided = &needed.cloned().collect::<Vec<_>>();
         let shadow = self.ground.shadow(part, divided, unique);
         let mut supposed: Vec<Supposed> = Vec::new();
         for table in &part.tables {

@@ -10,6 +10,7 @@
 //! Not here: the planning itself. Invariant: the same plans give the same
 //! evidence, and values depend on the profile alone.
 
+pub mod batch;
 mod by_shard;
 pub mod draw;
 mod integers;
