@@ -16,7 +16,6 @@ use crate::model::operation::Phase;
 use crate::pg::clock;
 use crate::pg::context::as_extension_owner;
 use crate::pg::operation;
-use crate::pg::operation::shared;
 use crate::pg::operation::shared::Entry;
 use crate::pg::operation::shared::State;
 use crate::pg::spi;
@@ -109,8 +108,6 @@ pub fn fold() -> Result<(), ErrorReport> {
         if !rows.is_empty() {
             write(&rows)?;
         }
-        let ids: Vec<i64> = ended.iter().map(|entry| entry.id).collect();
-        shared::release_ended(&ids);
         let known: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         spi::run(
             "UPDATE presplit.operation_log AS o
@@ -127,8 +124,9 @@ pub fn fold() -> Result<(), ErrorReport> {
                  SELECT operation_id FROM presplit.operation_log
                  WHERE kind = 'load' ORDER BY operation_id DESC OFFSET $1 LIMIT 1)",
             &[LOADS_MAX.into()],
-        )
-        .map(|_| ())
+        )?;
+        operation::are_written(ended.iter().map(|entry| entry.id).collect());
+        Ok(())
     })
 }
 

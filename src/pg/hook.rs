@@ -241,7 +241,9 @@ impl Call {
         // SAFETY: as above.
         unsafe {
             // Who has put a hook beneath this one is to see the statement: audits, statistics.
+            const ROUTED: &str = "rows routed by PostgreSQL in the session";
             if PREVIOUS.get().copied().flatten().is_some() {
+                operation::set_detail(ROUTED);
                 self.pass(statement, read_only);
                 attempt::not_asked();
                 copy::set_outcome(Some(copy::Reason::Hook));
@@ -253,6 +255,9 @@ impl Call {
             {
                 let source = attempt::source(started);
                 let reason = copy::load(statement, self.query, self.completion, source);
+                if reason.is_some() {
+                    operation::set_detail(ROUTED);
+                }
                 if reason.is_some() && started {
                     attempt::in_session(statement, self.completion);
                 } else if reason.is_some() {

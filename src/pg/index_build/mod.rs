@@ -134,6 +134,10 @@ pub struct Ahead {
 pub unsafe fn end(ahead: Ahead) {
     // SAFETY: as many as were counted, in the memory of the statement.
     unsafe {
+        if ahead.count > 0 {
+            // What the statement did last is to be seen.
+            server::CommandCounterIncrement();
+        }
         for at in 0..ahead.count {
             let index = (*ahead.made.add(at)).index;
             if !server::has_superclass(index) {

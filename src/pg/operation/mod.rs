@@ -49,6 +49,8 @@ struct Heard {
 thread_local! {
     static OPEN: RefCell<Vec<Open>> = const { RefCell::new(Vec::new()) };
     static HEARD: RefCell<Option<Heard>> = const { RefCell::new(None) };
+    /// Operations whose places are free when the transaction has committed.
+    static WRITTEN: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Asks for the memory and for word of transactions' ends; called once, from `_PG_init`.
@@ -149,6 +151,12 @@ pub fn forget() {
     }
 }
 
+/// Frees the places of operations that came to nothing, when the transaction
+/// that has written them down commits: until then others do not see it.
+pub fn are_written(ids: Vec<i64>) {
+    WRITTEN.replace(ids);
+}
+
 /// Operations of this database, those of others and those that came to nothing too.
 #[must_use]
 pub fn all() -> Vec<Entry> {
@@ -227,8 +235,15 @@ pub unsafe extern "C-unwind" fn hear(_: *mut c_void) {
 
 unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, _: *mut c_void) {
     match event {
-        pg_sys::XactEvent::XACT_EVENT_ABORT => come_to_nothing(0),
+        pg_sys::XactEvent::XACT_EVENT_ABORT => {
+            WRITTEN.take();
+            come_to_nothing(0);
+        }
         pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
+            let written = WRITTEN.take();
+            if !written.is_empty() {
+                shared::release_ended(&written);
+            }
             for Open { entry, slot, .. } in OPEN.take() {
                 if let Some(slot) = slot {
                     shared::release(slot, entry.id);
