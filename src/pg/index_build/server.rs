@@ -57,6 +57,7 @@ unsafe extern "C-unwind" {
     ) -> ObjectAddress;
     pub fn CommandCounterIncrement();
     pub fn has_superclass(relation: Oid) -> bool;
+    pub fn get_relation_constraint_oid(relation: Oid, name: *const c_char, missing_ok: bool) -> Oid;
     fn EventCacheLookup(event: c_int) -> *mut pg_sys::List;
     fn performDeletion(object: *const ObjectAddress, behavior: pg_sys::DropBehavior::Type, flags: c_int);
 

@@ -389,7 +389,7 @@ unsafe fn is_refused(relation: Relation, wanted: &Wanted) -> bool {
         let schema = (*(*relation).rd_rel).relnamespace;
         pg_sys::get_relname_relid(name.as_ptr(), schema) != pg_sys::InvalidOid
             || (!wanted.is_index
-                && pg_sys::get_relation_constraint_oid((*relation).rd_id, name.as_ptr(), true)
+                && server::get_relation_constraint_oid((*relation).rd_id, name.as_ptr(), true)
                     != pg_sys::InvalidOid)
     }
 }
