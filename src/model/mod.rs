@@ -17,6 +17,7 @@ pub mod load;
 pub mod name;
 pub mod profile;
 mod profile_laws;
+pub mod ranges;
 pub mod report;
 pub mod retention;
 pub mod sample;
