@@ -19,6 +19,7 @@ pub mod name;
 pub mod operation;
 pub mod profile;
 mod profile_laws;
+pub mod ranges;
 pub mod report;
 pub mod retention;
 pub mod sample;

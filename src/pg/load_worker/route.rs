@@ -11,13 +11,13 @@ use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::panic::CaughtError;
 
+use crate::model::ranges::Plain;
+use crate::model::ranges::Ranges;
 use crate::pg::load_worker::crew::Words;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::server::PartitionTupleRouting;
 use crate::pg::load_worker::target::Target;
 use crate::pg::staging::attribute;
-use crate::planning::load::ranges::Plain;
-use crate::planning::load::ranges::Ranges;
 
 /// The number of `pg_partitioned_table.partclass`, the same in all versions.
 const PARTCLASS: i16 = 6;

@@ -2,8 +2,7 @@
 //! them next.
 //!
 //! [`gather`] keeps raw rows per shard until they are worth a message, within
-//! one budget for all shards; [`ranges`] knows the ranges of plain keys. Not here: how rows are found and routed, and how
+//! one budget for all shards. Not here: how rows are found and routed, and how
 //! messages travel.
 
 pub mod gather;
-pub mod ranges;
