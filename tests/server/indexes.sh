@@ -104,6 +104,11 @@ twins "a deferrable key too" 'indexes built one shard after the other, because t
 twins "what PostgreSQL refuses is refused in its words" '' t 'CREATE INDEX bad ON t (nothing)' \
     'ALTER TABLE ONLY t ADD CONSTRAINT again PRIMARY KEY (id)' 'CREATE INDEX one ON t (amount)' 'SET ROLE stranger' 'CREATE INDEX mine ON t (amount)' \
     'ALTER TABLE ONLY t ADD CONSTRAINT mine UNIQUE (id)'
+run -c "CREATE FUNCTION public.look() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN DROP INDEX IF EXISTS seen; END'" \
+    -c "CREATE EVENT TRIGGER look ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION public.look()"
+twins "an event trigger sees what the statement does" 'indexes built one shard after the other, because an event trigger or another library is to see the statement' t \
+    'CREATE INDEX seen ON t (at)'
+run -c 'DROP EVENT TRIGGER look'
 twins "without memory for two" 'indexes built one shard after the other, because maintenance_work_mem is less than 64MB' t \
     "SET maintenance_work_mem = '63MB'" 'CREATE INDEX little ON t (at)'
 twins "without a worker to be had" 'indexes of 8 shards built by the session, because no parallel worker was free' t 'SET max_parallel_workers = 0' 'CREATE INDEX alone ON t (at)'
@@ -127,8 +132,10 @@ twins "a shard with most of the rows is left to PostgreSQL" 'indexes of 3 shards
     "INSERT INTO skewed SELECT CASE WHEN n % 10 = 0 THEN n % 1000 WHEN n % 10 = 1 THEN 1500 ELSE 5000 END, md5(n::text) FROM generate_series(1, 30000) AS n" \
     'CREATE INDEX ON skewed (v)'
 sharded deep "id bigint NOT NULL, part int NOT NULL" range_hash '{id,part}' '{"split_points": ["1000", "2000"], "modulus": 4, "default": false}'
-twins "two levels" 'indexes of 12 shards built by 2 processes' deep \
-    "INSERT INTO deep SELECT n % 3000, n FROM generate_series(1, 60000) AS n" 'ALTER TABLE ONLY deep ADD CONSTRAINT deep_key PRIMARY KEY (id, part)'
+twins "two levels, with an index of a part" 'indexes built one shard after the other, because shards are divided again' deep \
+    "INSERT INTO deep SELECT n % 3000, n FROM generate_series(1, 60000) AS n" 'CREATE INDEX ON deep_b0001 (part)' 'CREATE INDEX ON deep (part)'
+twins "two levels, with a key of a part" 'indexes built one shard after the other, because shards are divided again' deep \
+    'ALTER TABLE deep_b0001 ADD PRIMARY KEY (id, part)' 'ALTER TABLE ONLY deep ADD CONSTRAINT deep_key PRIMARY KEY (id, part)'
 sharded quick "id bigint NOT NULL, v text" hash '{id}' '{"modulus": 8}' UNLOGGED
 twins "unlogged shards" "$both" quick "INSERT INTO quick SELECT n, md5(n::text) FROM generate_series(1, 20000) AS n" \
     'ALTER TABLE ONLY quick ADD CONSTRAINT quick_pkey PRIMARY KEY (id)'
@@ -156,6 +163,17 @@ done
 same "a duplicate: PostgreSQL's own error" "$(way there 'ALTER TABLE ONLY twice ADD CONSTRAINT twice_pkey PRIMARY KEY (id)')" \
     "$(way here 'ALTER TABLE ONLY twice ADD CONSTRAINT twice_pkey PRIMARY KEY (id)')"
 none_left "a duplicate" twice
+twins "names and columns are refused before rows are" '' twice 'CREATE UNIQUE INDEX one ON twice (id)' \
+    'ALTER TABLE ONLY twice ADD CONSTRAINT one UNIQUE (id)' 'ALTER TABLE ONLY twice ADD UNIQUE (id, id)'
+run -c "DELETE FROM here.twice WHERE v = 'again'"
+shard=$(run -c "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'here.twice'::regclass LIMIT 1")
+psql -qX -c BEGIN -c "SELECT count(*) FROM $shard" -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &
+reader=$!
+becomes "a session that has read a shard" 1 indexes 20 -d shards -c "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
+succeeds "is not waited for by a unique key" psql -qX -v ON_ERROR_STOP=1 -c "SET lock_timeout = '5s'" -c 'ALTER TABLE ONLY here.twice ADD CONSTRAINT twice_id UNIQUE (id)'
+same "which is built together" "$both" "$(note twice)"
+run -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'" >/dev/null
+wait "$reader" || true
 
 # Whatever ends it -------------------------------------------------------------------------------------------------
 sharded big "id bigint NOT NULL, v text" hash '{id}' '{"modulus": 8}'
