@@ -46,7 +46,7 @@ pub fn of_system(cause: &std::io::Error) -> String {
 pub fn again(caught: &Caught) -> ErrorReport {
     // Six bits a character, the first lowest.
     let code =
-        caught.sqlstate.bytes().rev().fold(0_i32, |code, byte| code << 6 | i32::from(byte - b'0' & 0x3f));
+        caught.sqlstate.bytes().rev().fold(0_i32, |code, byte| (code << 6) | i32::from((byte - b'0') & 0x3f));
     ErrorReport::new(PgSqlErrorCode::from(code), caught.message.clone(), "pg_presplit")
 }
 

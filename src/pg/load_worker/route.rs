@@ -264,7 +264,7 @@ unsafe fn ranges_of(target: &Target) -> Option<Ranges> {
             pg_sys::TIMESTAMPTZOID if column.atttypmod < 0 => Plain::TimestampTz,
             _ => return None,
         };
-        let class = pg_sys::GetDefaultOpClass(column.atttypid, Oid::from(pg_sys::BTREE_AM_OID));
+        let class = pg_sys::GetDefaultOpClass(column.atttypid, pg_sys::BTREE_AM_OID);
         let parts = &*pg_sys::RelationGetPartitionDesc(relation, true);
         let bounds = parts.boundinfo.as_ref()?;
         let all_leaves = (0..parts.nparts as usize).all(|at| *parts.is_leaf.add(at));
