@@ -166,14 +166,17 @@ none_left "a duplicate" twice
 twins "names and columns are refused before rows are" '' twice 'CREATE UNIQUE INDEX one ON twice (id)' \
     'ALTER TABLE ONLY twice ADD CONSTRAINT one UNIQUE (id)' 'ALTER TABLE ONLY twice ADD UNIQUE (id, id)'
 run -c "DELETE FROM here.twice WHERE v = 'again'"
-shard=$(run -c "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'here.twice'::regclass LIMIT 1")
-psql -qX -c BEGIN -c "SELECT count(*) FROM $shard" -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &
-reader=$!
-becomes "a session that has read a shard" 1 indexes 20 -d shards -c "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
-succeeds "is not waited for by a unique key" psql -qX -v ON_ERROR_STOP=1 -c "SET lock_timeout = '5s'" -c 'ALTER TABLE ONLY here.twice ADD CONSTRAINT twice_id UNIQUE (id)'
-same "which is built together" "$both" "$(note twice)"
-run -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'" >/dev/null
-wait "$reader" || true
+# From 18 on PostgreSQL itself waits for readers of all shards.
+if ((version < 18)); then
+    shard=$(run -c "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'here.twice'::regclass LIMIT 1")
+    psql -qX -c BEGIN -c "SELECT count(*) FROM $shard" -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &
+    reader=$!
+    becomes "a session that has read a shard" 1 indexes 20 -d shards -c "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
+    succeeds "is not waited for by a unique key" psql -qX -v ON_ERROR_STOP=1 -c "SET lock_timeout = '5s'" -c 'ALTER TABLE ONLY here.twice ADD CONSTRAINT twice_id UNIQUE (id)'
+    same "which is built together" "$both" "$(note twice)"
+    run -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'" >/dev/null
+    wait "$reader" || true
+fi
 
 # Whatever ends it -------------------------------------------------------------------------------------------------
 sharded big "id bigint NOT NULL, v text" hash '{id}' '{"modulus": 8}'

@@ -192,8 +192,12 @@ unsafe fn wanted_by(node: *mut Node) -> Option<Wanted> {
         (*alter.relation).inh.then(|| Wanted {
             relation: alter.relation,
             lock: pg_sys::AccessExclusiveLock as i32,
-            // A primary key makes its columns NOT NULL.
-            shard_lock: if is_primary { pg_sys::AccessExclusiveLock } else { pg_sys::ShareLock } as i32,
+            // A primary key makes its columns NOT NULL; PostgreSQL 18 does not tell keys apart here.
+            shard_lock: if is_primary || cfg!(feature = "pg18") {
+                pg_sys::AccessExclusiveLock
+            } else {
+                pg_sys::ShareLock
+            } as i32,
             is_index: false,
             name: text((*constraint).conname),
             method: pg_sys::BTREE_AM_OID,

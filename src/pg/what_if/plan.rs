@@ -535,7 +535,8 @@ fn until_found(rows: f64, share: f64, partners: f64, filtered: bool) -> f64 {
         return 1.0;
     }
     let (there, in_vain) = if filtered { (rows, rows) } else { (rows / share.max(f64::EPSILON), 0.0) };
-    let first = (there + 1.0) / (partners.max(1.0) + 1.0);
+    // One is looked at to be found, however many there are by another reckoning.
+    let first = ((there + 1.0) / (partners.max(1.0) + 1.0)).max(1.0);
     let looked_at = share * first.min(there) + (1.0 - share) * in_vain;
     (looked_at / rows).clamp(0.0, 1.0)
 }
@@ -553,5 +554,7 @@ mod tests {
         // A filter leaves none for half of them.
         assert!((until_found(1.0, 0.5, 1.0, true) - 1.0).abs() < 1e-9);
         assert_eq!(until_found(0.0, 0.5, 1.0, true), 1.0);
+        // More partners than rows.
+        assert!((until_found(100.0, 1.0, 6000.0, true) - 0.01).abs() < 1e-9);
     }
 }
