@@ -297,3 +297,39 @@ CREATE EVENT TRIGGER presplit_never_silently_plain ON ddl_command_end
     EXECUTE FUNCTION presplit.refuse_unsharded();
 -- Also where a session calls itself a replica.
 ALTER EVENT TRIGGER presplit_never_silently_plain ENABLE ALWAYS;
+
+-- Nor forgotten, where the library is not loaded or its hook is switched off: pg_restore --clean of a dump that has the
+-- extension itself drops it first. A command that has not begun tells its event triggers no objects, so the name is looked
+-- for in the text of the statement.
+CREATE FUNCTION presplit.refuse_forgetting() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    waiting record;
+BEGIN
+    IF pg_catalog.strpos(pg_catalog.lower(pg_catalog.current_query()), 'pg_presplit') = 0 THEN
+        RETURN;
+    END IF;
+    FOR waiting IN
+        SELECT pg_catalog.format('%I.%I', a.schema_name, a.table_name) AS relation
+        FROM presplit.armed AS a
+        LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
+        LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
+        -- One that is in its shards has had its restore.
+        WHERE c.relkind IS DISTINCT FROM 'p'
+        ORDER BY 1
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('cannot drop extension "pg_presplit": table "%s" is armed for sharding', waiting.relation),
+            DETAIL = 'The arming would be forgotten, and a restore would create the table whole.',
+            HINT = pg_catalog.format('Give the arming up: SELECT disarm(%L).', waiting.relation);
+    END LOOP;
+END
+$function$;
+
+CREATE EVENT TRIGGER presplit_never_forgotten ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION')
+    EXECUTE FUNCTION presplit.refuse_forgetting();
+ALTER EVENT TRIGGER presplit_never_forgotten ENABLE ALWAYS;

@@ -359,6 +359,10 @@ COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
+COMMENT ON FUNCTION presplit.refuse_forgetting() IS
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+COMMENT ON EVENT TRIGGER presplit_never_forgotten IS
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
 COMMENT ON FUNCTION presplit.refuse_unsharded() IS
     'refuses that an armed table comes into being whole, with or without the library';
 COMMENT ON EVENT TRIGGER presplit_never_silently_plain IS

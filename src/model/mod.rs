@@ -21,6 +21,7 @@ pub mod profile;
 mod profile_laws;
 pub mod ranges;
 pub mod report;
+pub mod reshard;
 pub mod retention;
 pub mod sample;
 pub mod settings;

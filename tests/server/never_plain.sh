@@ -42,9 +42,25 @@ same "a role that does not load the library is named" "1" "$(psql -qAtX -d "Tar 
 fails_with "and refused" 'armed for sharding but would be created whole' \
     pg_restore --exit-on-error -U other -d "Tar get" "$tmp/t.dump"
 
+# A dump that has the extension itself would drop it first, and with it what is armed.
+psql -qX -v ON_ERROR_STOP=1 -d source -c 'CREATE EXTENSION pg_presplit'
+pg_dump -Fc -f "$tmp/own.dump" source
+psql -qX -d source -c 'DROP EXTENSION pg_presplit'
+for how in "with the library:-U postgres" "without the library:-U other"; do
+    fails_with "--clean of a dump that has the extension, ${how%%:*}" 'cannot drop extension "pg_presplit": table "public.t" is armed' \
+        pg_restore ${how#*:} --clean --if-exists --exit-on-error -d "Tar get" "$tmp/own.dump"
+done
+fails_with "also where the statement is one of a block" 'cannot drop extension "pg_presplit"' \
+    psql -qX -U other -v ON_ERROR_STOP=1 -d "Tar get" -c "DO \$\$ BEGIN EXECUTE 'DROP EXTENSION IF EXISTS pg_presplit CASCADE'; END \$\$"
+psql -qX -v ON_ERROR_STOP=1 -d "Tar get" -c 'CREATE EXTENSION pg_stat_statements'
+succeeds "another extension may be dropped" psql -qX -U other -v ON_ERROR_STOP=1 -d "Tar get" -c 'DROP EXTENSION pg_stat_statements'
+same "the arming is there" "public.t" "$(psql -qAtX -d "Tar get" -c "SELECT schema_name || '.' || table_name FROM presplit.armed")"
+
 succeeds "with the library it goes through" pg_restore -d "Tar get" "$tmp/t.dump"
 same "in shards" "4" "$(psql -qAtX -d "Tar get" -c "SELECT count(*) FROM pg_inherits WHERE inhparent = 't'::regclass")"
 same "with all rows" "1000" "$(psql -qAtX -d "Tar get" -c 'SELECT count(*) FROM t')"
+succeeds "of a table in its shards nothing is forgotten" \
+    psql -qX -U other -v ON_ERROR_STOP=1 -d "Tar get" -c BEGIN -c 'DROP EXTENSION pg_presplit' -c ROLLBACK
 
 # Another database of the same cluster, without the extension: untouched.
 psql -qX -d postgres -c 'CREATE DATABASE elsewhere' \
