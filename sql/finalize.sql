@@ -178,6 +178,45 @@ COMMENT ON COLUMN presplit.operation_log.attempts IS 'how often it was tried';
 COMMENT ON COLUMN presplit.operation_log.detail IS 'how it was done';
 COMMENT ON COLUMN presplit.operation_log.started_by IS 'role that began it';
 
+COMMENT ON TABLE presplit.jobs IS 'operations that a worker carries out in many transactions';
+COMMENT ON COLUMN presplit.jobs.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.jobs.root IS 'the sharded table; one operation at a time works on it';
+COMMENT ON COLUMN presplit.jobs.change IS 'what gives way to what';
+COMMENT ON COLUMN presplit.jobs.settings IS 'settings of who began it, and of the table';
+COMMENT ON COLUMN presplit.jobs.phase IS 'the step that is next, also while it is paused';
+COMMENT ON COLUMN presplit.jobs.state IS 'how far the step is';
+COMMENT ON COLUMN presplit.jobs.ending IS 'how it will have ended once everything of it is dropped';
+COMMENT ON COLUMN presplit.jobs.is_over IS 'whether nothing is left to be done';
+COMMENT ON COLUMN presplit.jobs.owner IS 'owner of the table, with whose rights it runs';
+COMMENT ON COLUMN presplit.jobs.database IS 'database that it belongs to; a copy of it does not go on';
+COMMENT ON COLUMN presplit.jobs.system_identifier IS 'server that it belongs to; a copy of it does not go on';
+COMMENT ON COLUMN presplit.jobs.fingerprint IS 'what the tables were like when it began';
+COMMENT ON COLUMN presplit.jobs.next_try_at IS 'when it is tried again after a failure';
+COMMENT ON COLUMN presplit.jobs.seconds_left IS 'time that the rest of the rows will take';
+COMMENT ON COLUMN presplit.jobs.waiting_for IS 'what it waits for';
+COMMENT ON COLUMN presplit.jobs.blocked_by IS 'process ids of the sessions that it waits for';
+
+COMMENT ON TABLE presplit.job_wishes IS 'what is wished of operations';
+COMMENT ON COLUMN presplit.job_wishes.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.job_wishes.wish IS 'run, pause or cancel';
+COMMENT ON COLUMN presplit.job_wishes.wished_by IS 'role that wished it';
+COMMENT ON COLUMN presplit.job_wishes.wished_at IS 'when';
+
+COMMENT ON TABLE presplit.job_objects IS 'what operations have made and not yet handed over';
+COMMENT ON COLUMN presplit.job_objects.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.job_objects.object IS 'the table or trigger';
+COMMENT ON COLUMN presplit.job_objects.role IS 'staging, log, trigger or retired';
+COMMENT ON COLUMN presplit.job_objects.name IS 'its name, for people';
+COMMENT ON COLUMN presplit.job_objects.entry IS 'order in which they were made';
+
+COMMENT ON TABLE presplit.job_events IS 'what happened to operations, step by step';
+COMMENT ON COLUMN presplit.job_events.entry IS 'order in which it happened';
+COMMENT ON COLUMN presplit.job_events.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.job_events.at IS 'when';
+COMMENT ON COLUMN presplit.job_events.phase IS 'the step';
+COMMENT ON COLUMN presplit.job_events.seconds IS 'how long it took';
+COMMENT ON COLUMN presplit.job_events.note IS 'what happened';
+
 COMMENT ON TABLE presplit.sampled_columns IS 'sampled values of key columns, written down by the worker';
 COMMENT ON COLUMN presplit.sampled_columns.relation IS 'the table';
 COMMENT ON COLUMN presplit.sampled_columns.attribute IS 'number of the column';
@@ -289,7 +328,7 @@ COMMENT ON VIEW presplit.operations IS 'what is done to tables for long: operati
 COMMENT ON COLUMN presplit.operations.operation_id IS 'number of the operation';
 COMMENT ON COLUMN presplit.operations.kind IS 'load, split, merge, move, shard_table, retention or undo';
 COMMENT ON COLUMN presplit.operations.relation IS 'the table';
-COMMENT ON COLUMN presplit.operations.phase IS 'where it is: of a load copying, cutting_over, and then done, failed or cancelled';
+COMMENT ON COLUMN presplit.operations.phase IS 'where it is: planned, preparing, capturing, copying, indexing, catching_up, verifying, cutting_over, or paused, and then done, failed or cancelled; of a load copying and cutting_over';
 COMMENT ON COLUMN presplit.operations.rows_done IS 'rows that it has brought until now';
 COMMENT ON COLUMN presplit.operations.rows_total IS 'rows that it is to bring, if that is known';
 COMMENT ON COLUMN presplit.operations.bytes_done IS 'bytes that it has read until now';

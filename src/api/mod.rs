@@ -22,6 +22,7 @@ pub mod calibrate;
 pub mod evidence;
 pub mod facts;
 pub mod proposals;
+pub mod reshard;
 pub mod restore;
 pub mod views;
 pub mod workload;

@@ -10,6 +10,8 @@ pub mod calibration;
 pub mod counters;
 pub mod declared;
 pub mod history;
+pub mod job_objects;
+pub mod jobs;
 pub mod layouts;
 pub mod operations;
 pub mod profiles;
