@@ -309,6 +309,12 @@ CREATE FUNCTION presplit.is_looked_at() RETURNS bool
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c AS 'MODULE_PATHNAME', 'is_looked_at_wrapper';
 
+-- The trigger that writes down which rows change while shards are being replaced: it writes to the log that its arguments
+-- name, without asking for anybody's rights, so nobody but us may make such triggers.
+CREATE FUNCTION presplit.capture_change() RETURNS trigger
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c AS 'MODULE_PATHNAME', 'presplit_capture_change';
+
 -- Never silently plain: if the library is not loaded, or its hook is switched
 -- off, an armed table must not come into being as anything but a partitioned one.
 -- With the owner's rights, so that whoever lost USAGE on the schema may still

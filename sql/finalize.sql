@@ -392,6 +392,9 @@ COMMENT ON COLUMN presplit.statements.exec_ms IS 'total execution time in the ob
 COMMENT ON COLUMN presplit.statements.analyzed IS 'whether PostgreSQL took it';
 COMMENT ON COLUMN presplit.statements.reason IS 'why not';
 
+REVOKE ALL ON FUNCTION presplit.capture_change() FROM PUBLIC;
+COMMENT ON FUNCTION presplit.capture_change() IS
+    'trigger on shards that are being replaced: writes down the identity of each changed row';
 COMMENT ON FUNCTION presplit.is_looked_at() IS
     'whether the library has looked at the statement that runs and found no armed table in it';
 COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations reads of those that run';

@@ -365,3 +365,12 @@ COMMENT ON FUNCTION presplit.refuse_forgetting() IS
     'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
 COMMENT ON EVENT TRIGGER presplit_never_forgotten IS
     'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+
+-- The trigger that writes down which rows change while shards are being replaced: it writes to the log that its arguments
+-- name, without asking for anybody's rights, so nobody but us may make such triggers.
+CREATE FUNCTION presplit.capture_change() RETURNS trigger
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c AS 'MODULE_PATHNAME', 'presplit_capture_change';
+REVOKE ALL ON FUNCTION presplit.capture_change() FROM PUBLIC;
+COMMENT ON FUNCTION presplit.capture_change() IS
+    'trigger on shards that are being replaced: writes down the identity of each changed row';

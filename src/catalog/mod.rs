@@ -18,6 +18,7 @@ pub mod profiles;
 pub mod proposals;
 pub mod readings;
 pub mod relations;
+pub mod reshard_rows;
 pub mod samples;
 pub mod settings;
 pub mod staging;

@@ -16,5 +16,6 @@ pub mod forecast;
 pub mod load;
 pub mod proposal;
 pub mod provision;
+pub mod reshard;
 pub mod routing;
 pub mod workload;

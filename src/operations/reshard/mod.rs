@@ -31,6 +31,7 @@ pub mod staging;
 pub mod start;
 mod steps;
 pub mod swap;
+mod transfer;
 pub mod verify;
 
 pub use run::chore;

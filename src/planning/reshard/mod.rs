@@ -1,0 +1,3 @@
+//! Resharding: which shards come in the place of which.
+
+pub mod rows;
