@@ -6,6 +6,7 @@
 
 pub mod analyze;
 pub mod announced;
+pub mod bound_check;
 pub mod clock;
 pub mod context;
 pub mod copy;
