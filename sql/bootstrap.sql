@@ -183,6 +183,18 @@ CREATE TABLE presplit.job_events (
 
 CREATE INDEX job_events_by_operation ON presplit.job_events (operation_id, entry);
 
+-- Shards that others have taken the places of, kept for a while: of this database in this server only, so no dump has
+-- them.
+CREATE TABLE presplit.retired_shards (
+    shard        oid PRIMARY KEY,
+    relation     oid NOT NULL,
+    parent       oid NOT NULL,
+    bound        text NOT NULL,
+    operation_id bigint NOT NULL,
+    retired_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drop_after   timestamptz NOT NULL
+);
+
 CREATE TABLE presplit.sampled_columns (
     relation  regclass NOT NULL,
     attribute smallint NOT NULL,
@@ -373,6 +385,18 @@ BEGIN
         RETURN;
     END IF;
     FOR waiting IN
+        SELECT pg_catalog.format('%I.%I', o.schema_name, o.table_name) AS relation, o.operation_id
+        FROM presplit.operation_log AS o
+        WHERE o.kind <> 'load' AND o.finished_at IS NULL
+        ORDER BY o.operation_id
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('cannot drop extension "pg_presplit": operation %s works on table "%s"', waiting.operation_id, waiting.relation),
+            DETAIL = 'What it has brought into new shards would be lost, and its triggers would stay on the old ones.',
+            HINT = pg_catalog.format('Wait for it, or give it up: SELECT cancel_operation(%s).', waiting.operation_id);
+    END LOOP;
+    FOR waiting IN
         SELECT pg_catalog.format('%I.%I', a.schema_name, a.table_name) AS relation
         FROM presplit.armed AS a
         LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
@@ -394,3 +418,18 @@ CREATE EVENT TRIGGER presplit_never_forgotten ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION')
     EXECUTE FUNCTION presplit.refuse_forgetting();
 ALTER EVENT TRIGGER presplit_never_forgotten ENABLE ALWAYS;
+
+-- Rows that are written to a replaced shard would be seen by nobody: whoever waited for the swap with a statement that
+-- names the shard itself is told so. Without the library.
+CREATE FUNCTION presplit.refuse_write() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = pg_catalog.format('shard "%I.%I" was replaced', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        DETAIL = pg_catalog.format('Operation %s has put others in its place; it is kept for a while and takes no rows.', TG_ARGV[1]),
+        HINT = pg_catalog.format('Write to table "%s", of which it was a part.', TG_ARGV[0]::pg_catalog.oid::pg_catalog.regclass);
+END
+$function$;

@@ -151,6 +151,15 @@ COMMENT ON COLUMN presplit.restore_log.rows_loaded IS 'rows that a COPY brought'
 COMMENT ON COLUMN presplit.restore_log.logged_by IS 'role that restored';
 COMMENT ON COLUMN presplit.restore_log.at IS 'when';
 
+COMMENT ON TABLE presplit.retired_shards IS 'shards that others have taken the places of, kept for a while';
+COMMENT ON COLUMN presplit.retired_shards.shard IS 'the replaced shard';
+COMMENT ON COLUMN presplit.retired_shards.relation IS 'the sharded table';
+COMMENT ON COLUMN presplit.retired_shards.parent IS 'the table that it was a partition of: the sharded table or one of its branches';
+COMMENT ON COLUMN presplit.retired_shards.bound IS 'what it accepted';
+COMMENT ON COLUMN presplit.retired_shards.operation_id IS 'operation that replaced it';
+COMMENT ON COLUMN presplit.retired_shards.retired_at IS 'when it was replaced';
+COMMENT ON COLUMN presplit.retired_shards.drop_after IS 'when it may be dropped';
+
 COMMENT ON TABLE presplit.staging_tables IS 'tables that hold rows of a COPY until they take their shards'' places';
 COMMENT ON COLUMN presplit.staging_tables.staging IS 'the table';
 COMMENT ON COLUMN presplit.staging_tables.shard IS 'the shard that the rows belong to';
@@ -322,7 +331,7 @@ COMMENT ON COLUMN presplit.shards.writes_per_second IS 'rows written per second 
 COMMENT ON COLUMN presplit.shards.load_share IS 'share of the rows read and written of its table';
 COMMENT ON COLUMN presplit.shards.bytes_at_horizon IS 'bytes that its proposal expects at the horizon';
 COMMENT ON COLUMN presplit.shards.tablespace IS 'tablespace of the shard';
-COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty';
+COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty; retired = replaced, and dropped after its grace';
 
 COMMENT ON VIEW presplit.operations IS 'what is done to tables for long: operations that you began, those of your tables, all for pg_read_all_stats';
 COMMENT ON COLUMN presplit.operations.operation_id IS 'number of the operation';
@@ -401,10 +410,11 @@ COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
+COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced, also without the library';
 COMMENT ON FUNCTION presplit.refuse_forgetting() IS
-    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 COMMENT ON EVENT TRIGGER presplit_never_forgotten IS
-    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 COMMENT ON FUNCTION presplit.refuse_unsharded() IS
     'refuses that an armed table comes into being whole, with or without the library';
 COMMENT ON EVENT TRIGGER presplit_never_silently_plain IS

@@ -167,6 +167,44 @@ COMMENT ON COLUMN presplit.job_events.phase IS 'the step';
 COMMENT ON COLUMN presplit.job_events.seconds IS 'how long it took';
 COMMENT ON COLUMN presplit.job_events.note IS 'what happened';
 
+-- Shards that others have taken the places of, kept for a while: of this database in this server only, so no dump has
+-- them.
+CREATE TABLE presplit.retired_shards (
+    shard        oid PRIMARY KEY,
+    relation     oid NOT NULL,
+    parent       oid NOT NULL,
+    bound        text NOT NULL,
+    operation_id bigint NOT NULL,
+    retired_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drop_after   timestamptz NOT NULL
+);
+
+REVOKE ALL ON TABLE presplit.retired_shards FROM PUBLIC;
+COMMENT ON TABLE presplit.retired_shards IS 'shards that others have taken the places of, kept for a while';
+COMMENT ON COLUMN presplit.retired_shards.shard IS 'the replaced shard';
+COMMENT ON COLUMN presplit.retired_shards.relation IS 'the sharded table';
+COMMENT ON COLUMN presplit.retired_shards.parent IS 'the table that it was a partition of: the sharded table or one of its branches';
+COMMENT ON COLUMN presplit.retired_shards.bound IS 'what it accepted';
+COMMENT ON COLUMN presplit.retired_shards.operation_id IS 'operation that replaced it';
+COMMENT ON COLUMN presplit.retired_shards.retired_at IS 'when it was replaced';
+COMMENT ON COLUMN presplit.retired_shards.drop_after IS 'when it may be dropped';
+
+-- Rows that are written to a replaced shard would be seen by nobody: whoever waited for the swap with a statement that
+-- names the shard itself is told so. Without the library.
+CREATE FUNCTION presplit.refuse_write() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = pg_catalog.format('shard "%I.%I" was replaced', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        DETAIL = pg_catalog.format('Operation %s has put others in its place; it is kept for a while and takes no rows.', TG_ARGV[1]),
+        HINT = pg_catalog.format('Write to table "%s", of which it was a part.', TG_ARGV[0]::pg_catalog.oid::pg_catalog.regclass);
+END
+$function$;
+COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced, also without the library';
+
 CREATE FUNCTION presplit.read_operations() RETURNS TABLE (
     operation_id bigint,
     kind text,
@@ -339,6 +377,18 @@ BEGIN
         RETURN;
     END IF;
     FOR waiting IN
+        SELECT pg_catalog.format('%I.%I', o.schema_name, o.table_name) AS relation, o.operation_id
+        FROM presplit.operation_log AS o
+        WHERE o.kind <> 'load' AND o.finished_at IS NULL
+        ORDER BY o.operation_id
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('cannot drop extension "pg_presplit": operation %s works on table "%s"', waiting.operation_id, waiting.relation),
+            DETAIL = 'What it has brought into new shards would be lost, and its triggers would stay on the old ones.',
+            HINT = pg_catalog.format('Wait for it, or give it up: SELECT cancel_operation(%s).', waiting.operation_id);
+    END LOOP;
+    FOR waiting IN
         SELECT pg_catalog.format('%I.%I', a.schema_name, a.table_name) AS relation
         FROM presplit.armed AS a
         LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
@@ -362,9 +412,9 @@ CREATE EVENT TRIGGER presplit_never_forgotten ON ddl_command_start
 ALTER EVENT TRIGGER presplit_never_forgotten ENABLE ALWAYS;
 
 COMMENT ON FUNCTION presplit.refuse_forgetting() IS
-    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 COMMENT ON EVENT TRIGGER presplit_never_forgotten IS
-    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 
 -- The trigger that writes down which rows change while shards are being replaced: it writes to the log that its arguments
 -- name, without asking for anybody's rights, so nobody but us may make such triggers.
@@ -374,3 +424,62 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'presplit_capture_change';
 REVOKE ALL ON FUNCTION presplit.capture_change() FROM PUBLIC;
 COMMENT ON FUNCTION presplit.capture_change() IS
     'trigger on shards that are being replaced: writes down the identity of each changed row';
+
+-- Replaced shards are shown while they are kept.
+CREATE OR REPLACE VIEW presplit.shards WITH (security_barrier) AS
+WITH leaves AS (
+    SELECT t.relation, t.proposal_id, p.relid::regclass AS shard, c.relname, c.reltuples, c.reltablespace,
+           pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound,
+           pg_catalog.pg_total_relation_size(c.oid) AS bytes
+    FROM presplit.sharded_tables AS t
+    CROSS JOIN LATERAL pg_catalog.pg_partition_tree(t.relation) AS p
+    JOIN pg_catalog.pg_class AS c ON c.oid = p.relid
+    WHERE p.isleaf AND p.level > 0
+), counted AS (
+    SELECT l.*,
+           coalesce(s.n_live_tup, 0) AS live,
+           coalesce(s.seq_tup_read, 0) + coalesce(s.idx_tup_fetch, 0) AS reads,
+           coalesce(s.n_tup_ins, 0) + coalesce(s.n_tup_upd, 0) + coalesce(s.n_tup_del, 0) AS writes,
+           greatest(1, extract(epoch FROM pg_catalog.clock_timestamp()
+                               - coalesce(d.stats_reset, pg_catalog.pg_postmaster_start_time())))::float8 AS seconds
+    FROM leaves AS l
+    LEFT JOIN pg_catalog.pg_stat_all_tables AS s ON s.relid = l.shard
+    LEFT JOIN pg_catalog.pg_stat_database AS d ON d.datname = pg_catalog.current_database()
+), foreseen AS (
+    SELECT r.proposal_id, f.name, f.bytes, f.future
+    FROM presplit.proposal_relations AS r
+    CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(r.shards) AS f (name text, bytes float8, future boolean)
+)
+SELECT c.relation,
+       c.shard,
+       c.bound,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 ELSE c.live::float8 END AS rows,
+       c.bytes,
+       c.bytes / nullif(sum(c.bytes) OVER (PARTITION BY c.relation), 0)::float8 AS size_share,
+       c.reads / c.seconds AS reads_per_second,
+       c.writes / c.seconds AS writes_per_second,
+       (c.reads + c.writes) / nullif(sum(c.reads + c.writes) OVER (PARTITION BY c.relation), 0)::float8 AS load_share,
+       f.bytes AS bytes_at_horizon,
+       coalesce(s.spcname, d.spcname) AS tablespace,
+       CASE WHEN f.future AND c.live = 0 AND c.reltuples <= 0 THEN 'future' ELSE 'active' END AS state
+FROM counted AS c
+LEFT JOIN foreseen AS f ON f.proposal_id = c.proposal_id AND f.name = c.relname
+LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
+JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
+JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
+UNION ALL
+SELECT r.relation::regclass,
+       r.shard::regclass,
+       r.bound,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 ELSE 0 END,
+       pg_catalog.pg_total_relation_size(c.oid),
+       NULL, NULL, NULL, NULL, NULL,
+       coalesce(s.spcname, d.spcname),
+       'retired'
+FROM presplit.retired_shards AS r
+JOIN pg_catalog.pg_class AS c ON c.oid = r.shard AND NOT c.relispartition
+LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
+JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
+JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
+ORDER BY relation, shard;
+COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty; retired = replaced, and dropped after its grace';

@@ -42,7 +42,21 @@ LEFT JOIN foreseen AS f ON f.proposal_id = c.proposal_id AND f.name = c.relname
 LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
 JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
 JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
-ORDER BY c.relation, c.shard;
+UNION ALL
+SELECT r.relation::regclass,
+       r.shard::regclass,
+       r.bound,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 ELSE 0 END,
+       pg_catalog.pg_total_relation_size(c.oid),
+       NULL, NULL, NULL, NULL, NULL,
+       coalesce(s.spcname, d.spcname),
+       'retired'
+FROM presplit.retired_shards AS r
+JOIN pg_catalog.pg_class AS c ON c.oid = r.shard AND NOT c.relispartition
+LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
+JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
+JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
+ORDER BY relation, shard;
 
 -- What the library sees of operations that run comes before what is written
 -- down of them, unless they are over.

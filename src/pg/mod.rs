@@ -7,6 +7,7 @@
 pub mod advisory;
 pub mod analyze;
 pub mod announced;
+pub mod bound_check;
 pub mod capture;
 pub mod clock;
 pub mod context;

@@ -22,6 +22,7 @@ pub mod copy;
 mod cutover;
 pub mod indexing;
 mod liveness;
+mod objects;
 mod pace;
 pub mod retire;
 mod rollback;
@@ -31,6 +32,8 @@ pub mod staging;
 pub mod start;
 mod steps;
 pub mod swap;
+#[cfg(feature = "pg_test")]
+mod tests;
 mod transfer;
 pub mod verify;
 
