@@ -20,6 +20,7 @@ pub mod naming;
 pub mod order;
 pub mod size;
 pub mod split;
+pub mod steps;
 
 #[cfg(test)]
 mod laws;
