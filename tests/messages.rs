@@ -266,6 +266,7 @@ fn shard(number: usize) -> QualifiedName {
     QualifiedName::new("public", format!("orders_s000{number}"))
 }
 
+#[expect(clippy::too_many_lines, reason = "an example of each variant")]
 fn of_split_points() -> Vec<Example> {
     let columns = || vec![text("customer_id"), text("placed_at")];
     let no_end = "It does not end with a right parenthesis.";
@@ -313,7 +314,10 @@ fn of_split_points() -> Vec<Example> {
         Taken => [ReshardError::Taken { value: text("a"), shard: shard(3), other: shard(4) }],
         InTwo => [ReshardError::InTwo { value: text("a"), first: 1, second: 2 }],
         Whole => [ReshardError::Whole { shard: shard(3) }],
-        FewValues => [ReshardError::FewValues { shard: shard(3), parts: 2, values: 1 }],
+        FewValues => [
+            ReshardError::FewValues { shard: shard(3), parts: 2, values: 1 },
+            ReshardError::FewValues { shard: shard(3), parts: 4, values: 3 },
+        ],
         PointsOfHash => [ReshardError::PointsOfHash { shard: shard(3) }],
         PowerOfTwo => [ReshardError::PowerOfTwo { shard: shard(3), parts: 3 }],
         Parts => [ReshardError::Parts { shard: shard(3), parts: -1 }],

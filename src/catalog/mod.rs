@@ -12,6 +12,7 @@ pub mod declared;
 pub mod history;
 pub mod layouts;
 pub mod operations;
+pub mod partitions;
 pub mod profiles;
 pub mod proposals;
 pub mod readings;

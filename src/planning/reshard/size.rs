@@ -5,8 +5,6 @@
 //! which one value has more than half of the rows is not cut: whatever the
 //! point, one part would be as large as before.
 
-use crate::planning::reshard::error::shown;
-
 /// Above this share of the rows a value is too frequent to cut beside it.
 const HOT_SHARE: f64 = 0.5;
 
@@ -50,7 +48,7 @@ pub fn points(
     }
     let total: f64 = merged.iter().map(|value| value.before + value.own).sum();
     if let Some(hot) = merged.iter().find(|value| value.own > HOT_SHARE * total && total > 0.0) {
-        return Err(NoPoints::Hot { text: shown(&hot.text), share: hot.own / total });
+        return Err(NoPoints::Hot { text: hot.text.clone(), share: hot.own / total });
     }
     // Values with the share of the rows below them; a point below all is none.
     let (mut below, mut candidates) = (0.0, Vec::new());

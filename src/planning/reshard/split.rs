@@ -221,6 +221,9 @@ fn list(
         let (shard, values) = (shard.clone(), values.len());
         return Err(ReshardError::FewValues { shard, parts: 2, values });
     }
+    if lists.is_empty() {
+        return Err(ReshardError::Parts { shard: shard.clone(), parts: 1 });
+    }
     // By its place in the bound, which the values that are left keep.
     let places: BTreeMap<_, usize> =
         values.iter().enumerate().map(|(at, value)| (order.entry(value.as_deref()), at)).collect();
@@ -250,6 +253,9 @@ fn list(
 
 fn lists_of_default(divided: &Divided<'_>, lists: &[List]) -> Result<Vec<Bound>, ReshardError> {
     let order = divided.order;
+    if lists.is_empty() {
+        return Err(ReshardError::Parts { shard: divided.shard.name.clone(), parts: 1 });
+    }
     let lists = apart(order, lists)?;
     let mut taken = BTreeMap::new();
     for sibling in divided.siblings {
@@ -268,9 +274,6 @@ fn lists_of_default(divided: &Divided<'_>, lists: &[List]) -> Result<Vec<Bound>,
     let told = |value: Option<String>| value.map(|text| order.text(0, &text));
     let list = |list: List| Bound::List { values: list.into_iter().map(told).collect() };
     let mut bounds: Vec<Bound> = lists.into_iter().map(list).collect();
-    if bounds.is_empty() {
-        return Err(ReshardError::Parts { shard: divided.shard.name.clone(), parts: 1 });
-    }
     bounds.push(Bound::Default);
     Ok(bounds)
 }
@@ -413,6 +416,7 @@ mod tests {
         assert!(matches!(case.refused(&["{a,b}"]), ReshardError::NotAccepted { .. }));
         assert!(matches!(case.refused(&["{a}", "{A}"]), ReshardError::InTwo { first: 1, second: 2, .. }));
         assert!(matches!(case.refused(&["{NULL}", "{c,NULL}"]), ReshardError::InTwo { .. }));
+        assert!(matches!(case.refused(&[]), ReshardError::Parts { parts: 1, .. }));
         assert!(matches!(case.refused(&["{a,c,d,NULL}"]), ReshardError::Whole { .. }));
         let single = lists("FOR VALUES IN ('a')", &[]);
         assert!(matches!(single.refused(&["{a}"]), ReshardError::FewValues { values: 1, .. }));

@@ -173,7 +173,7 @@ impl Plan<'_> {
             max_lock_ms: if self.change.online { 0 } else { self.locked_ms() },
             bytes_needed: whole(size.table_bytes + size.identity_bytes),
             wal_bytes: whole(size.table_bytes * COPY_LOG + size.identity_bytes * ENTRY_LOG),
-            seconds: self.copy_seconds(),
+            seconds: hundredths(self.copy_seconds()),
             ..self.step(format!("{statement}{chunks}"), lock_mode, sources)
         }
     }
@@ -183,7 +183,7 @@ impl Plan<'_> {
         Step {
             bytes_needed: whole(self.facts.size.index_bytes),
             wal_bytes: whole(self.facts.size.index_bytes).saturating_add(CATALOG_LOG),
-            seconds: self.index_seconds(),
+            seconds: hundredths(self.index_seconds()),
             ..self.step(format!("CREATE INDEX … ON {targets}; ANALYZE {targets}"), "SHARE", targets.clone())
         }
     }
@@ -201,7 +201,7 @@ impl Plan<'_> {
         Step {
             max_lock_ms: if self.change.online { 0 } else { self.locked_ms() },
             wal_bytes: 0,
-            seconds: self.verify_seconds(),
+            seconds: hundredths(self.verify_seconds()),
             ..self.step(statement, lock_mode, self.sources())
         }
     }
@@ -272,6 +272,11 @@ fn names<'a>(names: impl Iterator<Item = &'a QualifiedName>) -> String {
 
 fn whole(bytes: f64) -> i64 {
     bytes.max(0.0).ceil() as i64
+}
+
+/// Estimates have no finer grain.
+fn hundredths(seconds: f64) -> f64 {
+    (seconds * 100.0).round() / 100.0
 }
 
 fn milliseconds(seconds: f64) -> i32 {
