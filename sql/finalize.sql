@@ -96,6 +96,47 @@ REVOKE ALL ON FUNCTION configure_shards(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION configure_shards(text, jsonb) IS
     'changes the settings of one table, also of a table that is not here yet; returns all of them';
 
+-- Resharding -----------------------------------------------------------------
+
+REVOKE ALL ON FUNCTION split_shard(regclass, text[], int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION split_shard(regclass, text[], int, boolean) IS
+    'divides one shard into several, online; returns the number of the operation that does it';
+
+COMMENT ON FUNCTION split_shard_plan(regclass, text[], int, boolean) IS
+    'the steps that split_shard() would take, with their locks and estimates; changes nothing';
+
+REVOKE ALL ON FUNCTION merge_shards(regclass[], boolean) FROM PUBLIC;
+COMMENT ON FUNCTION merge_shards(regclass[], boolean) IS
+    'makes one shard of several, online; returns the number of the operation that does it';
+
+COMMENT ON FUNCTION merge_shards_plan(regclass[], boolean) IS
+    'the steps that merge_shards() would take, with their locks and estimates; changes nothing';
+
+REVOKE ALL ON FUNCTION move_shard(regclass, name, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION move_shard(regclass, name, boolean) IS
+    'moves a shard to another tablespace, online; returns the number of the operation that does it';
+
+COMMENT ON FUNCTION move_shard_plan(regclass, name, boolean) IS
+    'the steps that move_shard() would take, with their locks and estimates; changes nothing';
+
+COMMENT ON FUNCTION check_operation(regclass, bigint) IS
+    'everything that stands against replacing shards of a table, at once and beforehand';
+
+COMMENT ON FUNCTION wait_operation(bigint, interval) IS
+    'waits until an operation is over; returns its final phase';
+
+REVOKE ALL ON FUNCTION cancel_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cancel_operation(bigint) IS
+    'has an operation take back what it has done; false if it is over';
+
+REVOKE ALL ON FUNCTION pause_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pause_operation(bigint) IS
+    'has an operation stop after its step; false if it is over';
+
+REVOKE ALL ON FUNCTION resume_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION resume_operation(bigint) IS
+    'has an operation go on that was paused, or has failed; false if there is nothing to resume';
+
 -- Tables: for the extension alone ---------------------------------------------
 
 REVOKE ALL ON ALL TABLES IN SCHEMA presplit FROM PUBLIC;

@@ -483,3 +483,98 @@ JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
 JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
 ORDER BY relation, shard;
 COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty; retired = replaced, and dropped after its grace';
+
+-- Resharding -----------------------------------------------------------------
+
+CREATE FUNCTION split_shard(shard regclass, at text[] DEFAULT NULL, parts int DEFAULT 2, online boolean DEFAULT true)
+RETURNS bigint
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'split_shard_wrapper';
+
+CREATE FUNCTION split_shard_plan(shard regclass, at text[] DEFAULT NULL, parts int DEFAULT 2, online boolean DEFAULT true)
+RETURNS TABLE (step int, statement text, lock_mode text, reversible boolean, locked text, max_lock_ms int,
+    bytes_needed bigint, wal_bytes bigint, estimated interval)
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'split_shard_plan_wrapper';
+
+CREATE FUNCTION merge_shards(shards regclass[], online boolean DEFAULT true)
+RETURNS bigint
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'merge_shards_wrapper';
+
+CREATE FUNCTION merge_shards_plan(shards regclass[], online boolean DEFAULT true)
+RETURNS TABLE (step int, statement text, lock_mode text, reversible boolean, locked text, max_lock_ms int,
+    bytes_needed bigint, wal_bytes bigint, estimated interval)
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'merge_shards_plan_wrapper';
+
+CREATE FUNCTION move_shard(shard regclass, tablespace name, online boolean DEFAULT true)
+RETURNS bigint
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'move_shard_wrapper';
+
+CREATE FUNCTION move_shard_plan(shard regclass, tablespace name, online boolean DEFAULT true)
+RETURNS TABLE (step int, statement text, lock_mode text, reversible boolean, locked text, max_lock_ms int,
+    bytes_needed bigint, wal_bytes bigint, estimated interval)
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'move_shard_plan_wrapper';
+
+CREATE FUNCTION check_operation(relation regclass, proposal_id bigint)
+RETURNS TABLE (severity text, object text, problem text, remedy text)
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'check_operation_wrapper';
+
+CREATE FUNCTION wait_operation(operation_id bigint, timeout interval DEFAULT '1 hour') RETURNS text
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'wait_operation_wrapper';
+
+CREATE FUNCTION cancel_operation(operation_id bigint) RETURNS boolean
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'cancel_operation_wrapper';
+
+CREATE FUNCTION pause_operation(operation_id bigint) RETURNS boolean
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'pause_operation_wrapper';
+
+CREATE FUNCTION resume_operation(operation_id bigint) RETURNS boolean
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'resume_operation_wrapper';
+
+REVOKE ALL ON FUNCTION split_shard(regclass, text[], int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION split_shard(regclass, text[], int, boolean) IS
+    'divides one shard into several, online; returns the number of the operation that does it';
+
+COMMENT ON FUNCTION split_shard_plan(regclass, text[], int, boolean) IS
+    'the steps that split_shard() would take, with their locks and estimates; changes nothing';
+
+REVOKE ALL ON FUNCTION merge_shards(regclass[], boolean) FROM PUBLIC;
+COMMENT ON FUNCTION merge_shards(regclass[], boolean) IS
+    'makes one shard of several, online; returns the number of the operation that does it';
+
+COMMENT ON FUNCTION merge_shards_plan(regclass[], boolean) IS
+    'the steps that merge_shards() would take, with their locks and estimates; changes nothing';
+
+REVOKE ALL ON FUNCTION move_shard(regclass, name, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION move_shard(regclass, name, boolean) IS
+    'moves a shard to another tablespace, online; returns the number of the operation that does it';
+
+COMMENT ON FUNCTION move_shard_plan(regclass, name, boolean) IS
+    'the steps that move_shard() would take, with their locks and estimates; changes nothing';
+
+COMMENT ON FUNCTION check_operation(regclass, bigint) IS
+    'everything that stands against replacing shards of a table, at once and beforehand';
+
+COMMENT ON FUNCTION wait_operation(bigint, interval) IS
+    'waits until an operation is over; returns its final phase';
+
+REVOKE ALL ON FUNCTION cancel_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cancel_operation(bigint) IS
+    'has an operation take back what it has done; false if it is over';
+
+REVOKE ALL ON FUNCTION pause_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pause_operation(bigint) IS
+    'has an operation stop after its step; false if it is over';
+
+REVOKE ALL ON FUNCTION resume_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION resume_operation(bigint) IS
+    'has an operation go on that was paused, or has failed; false if there is nothing to resume';

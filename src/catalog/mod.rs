@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod layouts;
 pub mod leaves;
 pub mod operations;
+pub mod partitions;
 pub mod profiles;
 pub mod proposals;
 pub mod readings;

@@ -24,6 +24,8 @@ pub mod indexing;
 mod liveness;
 mod objects;
 mod pace;
+pub mod plan;
+mod points;
 pub mod retire;
 mod rollback;
 mod run;
