@@ -57,9 +57,14 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// `at`: split points in text form; none = chosen by size. `parts`: how many.
-    Split { at: Option<Vec<String>>, parts: u32 },
+    Split {
+        at: Option<Vec<String>>,
+        parts: u32,
+    },
     Merge,
-    Move { tablespace: String },
+    Move {
+        tablespace: String,
+    },
 }
 
 impl Wish {

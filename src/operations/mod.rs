@@ -19,6 +19,7 @@ pub mod load_workers;
 pub mod progress;
 pub mod provision;
 pub mod rephrase;
+pub mod reshard;
 pub mod restore;
 mod rights;
 pub mod script;
