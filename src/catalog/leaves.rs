@@ -166,6 +166,16 @@ pub fn incoming(parent: u32) -> Result<Vec<Incoming>, ErrorReport> {
     })
 }
 
+/// The tables that a shard references, with their partitions.
+pub fn referenced(shard: u32) -> Result<Vec<u32>, ErrorReport> {
+    let found = spi::column::<i64>(
+        "SELECT DISTINCT k.confrelid::bigint FROM pg_constraint AS k
+         WHERE k.conrelid = $1::bigint::oid AND k.contype = 'f' ORDER BY 1",
+        &[i64::from(shard).into()],
+    )?;
+    Ok(found.into_iter().filter_map(|oid| u32::try_from(oid).ok()).collect())
+}
+
 /// Says of a foreign key that was just added that its rows are known to meet
 /// it, on all levels. Only a superuser may.
 pub fn mark_valid(table: u32, name: &str) -> Result<(), ErrorReport> {

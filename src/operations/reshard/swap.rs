@@ -14,6 +14,8 @@
 //! belongs to a source, so none to a target, and the rows are those that met
 //! the foreign keys before.
 
+use std::collections::BTreeMap;
+
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -71,6 +73,27 @@ pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
         add_foreign_key(key.table, &key.key)?;
     }
     Ok(())
+}
+
+/// The tables that the swap locks besides the parent and the sources, by oid,
+/// and whether it locks them against everybody: the DEFAULT and tables with
+/// foreign keys that point here are, those that the shards reference are locked
+/// against writers.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn tables(change: &Change) -> Result<Vec<(u32, bool)>, ErrorReport> {
+    let mut all = BTreeMap::new();
+    for source in &change.sources {
+        all.extend(leaves::referenced(source.oid)?.into_iter().map(|oid| (oid, false)));
+    }
+    all.extend(leaves::incoming(change.parent_oid)?.into_iter().map(|key| (key.table, true)));
+    all.extend(leaves::default_partition(change.parent_oid)?.map(|oid| (oid.to_u32(), true)));
+    for source in &change.sources {
+        all.remove(&source.oid);
+    }
+    all.remove(&change.parent_oid);
+    Ok(all.into_iter().collect())
 }
 
 /// A source that is a table of its own now.
