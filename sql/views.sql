@@ -65,9 +65,10 @@ WITH running AS (
     SELECT r.* FROM presplit.read_operations() AS r
 ), known AS (
     SELECT o.operation_id, o.kind, o.schema_name, o.table_name, o.phase, o.rows_done, o.rows_total, o.bytes_done,
-           o.bytes_total, o.started_at, o.finished_at, NULL::float8 AS seconds_left, o.error, NULL::text AS waiting_for,
-           NULL::int[] AS blocked_by, o.attempts, o.detail
+           o.bytes_total, o.started_at, o.finished_at, j.seconds_left, o.error, j.waiting_for, j.blocked_by, o.attempts,
+           o.detail
     FROM presplit.operation_log AS o
+    LEFT JOIN presplit.jobs AS j ON j.operation_id = o.operation_id AND NOT j.is_over
     WHERE (o.started_by = current_user OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
            OR EXISTS (SELECT FROM pg_catalog.pg_class AS c
                       WHERE c.oid = o.relation AND pg_catalog.pg_has_role(c.relowner, 'USAGE')))
