@@ -81,7 +81,8 @@ pub fn objects(operation_id: i64) -> Result<Vec<Object>, ErrorReport> {
 /// The statements that drop an object, in order; none if it is gone.
 pub fn drop_statements(object: &Object) -> Result<Vec<String>, ErrorReport> {
     let oid = i64::from(object.object);
-    as_extension_owner(|| match object.role {
+    as_extension_owner(|| {
+        match object.role {
         Role::Trigger => spi::column::<String>(
             "SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
              FROM pg_trigger AS t WHERE t.oid = $1::oid",
@@ -102,6 +103,7 @@ pub fn drop_statements(object: &Object) -> Result<Vec<String>, ErrorReport> {
             &[oid.into()],
         ),
         Role::Retired => Ok(Vec::new()),
+    }
     })
 }
 

@@ -169,7 +169,16 @@ mod tests {
         assert!(night.contains(1320) && night.contains(0) && night.contains(239) && !night.contains(240));
         let late = Window::parse("20:00-24:00").unwrap();
         assert!(late.contains(1439) && !late.contains(0));
-        for text in ["", "1-2", "01:00", "01:00-01:00", "25:00-26:00", "01:60-02:00", "01:00-02:00 a b", "01:00 -02:00"] {
+        for text in [
+            "",
+            "1-2",
+            "01:00",
+            "01:00-01:00",
+            "25:00-26:00",
+            "01:60-02:00",
+            "01:00-02:00 a b",
+            "01:00 -02:00",
+        ] {
             assert_eq!(Window::parse(text), None, "{text}");
         }
     }

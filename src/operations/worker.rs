@@ -26,8 +26,15 @@ pub fn register() {
 /// One after the other; what one cannot do now does not keep another from its
 /// own. Samples come last: once they are taken out of shared memory, the less
 /// there is that can still fail, the better.
-const CHORES: &[fn() -> Result<(), ErrorReport>] =
-    &[reshard::chore, reshard::retire::expired, sizes, statements, load_workers::clean_up, operations::fold, samples::fold];
+const CHORES: &[fn() -> Result<(), ErrorReport>] = &[
+    reshard::chore,
+    reshard::retire::expired,
+    sizes,
+    statements,
+    load_workers::clean_up,
+    operations::fold,
+    samples::fold,
+];
 
 fn tick() {
     // Sizes are read under ACCESS SHARE: rather no reading than waiting long

@@ -118,7 +118,7 @@ fn forget(_file: &File) -> bool {
 /// How much of the file system of a path is free for the server, in percent.
 #[must_use]
 pub fn free_percent(path: &str) -> Option<f64> {
-    let path = std::ffi::CString::new(path).ok()?;
+    let path = CString::new(path).ok()?;
     // SAFETY: the system fills the structure, or says that it has not.
     unsafe {
         let mut facts: libc::statvfs = std::mem::zeroed();

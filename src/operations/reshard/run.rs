@@ -217,7 +217,10 @@ fn rest(id: i64, ms: u64) {
         operation_worker::sleep(some);
         left -= some;
         if left > 0
-            && !matches!(transaction::run(Isolation::ReadCommitted, || jobs::wish(id)), Ok(JobWish::Run) | Err(_))
+            && !matches!(
+                transaction::run(Isolation::ReadCommitted, || jobs::wish(id)),
+                Ok(JobWish::Run) | Err(_)
+            )
         {
             return;
         }

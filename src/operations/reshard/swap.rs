@@ -14,8 +14,6 @@
 //! belongs to a source, so none to a target, and the rows are those that met
 //! the foreign keys before.
 
-use std::collections::BTreeMap;
-
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -75,25 +73,24 @@ pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// The tables that the swap locks besides the parent and the sources, by oid,
-/// and whether it locks them against everybody: the DEFAULT and tables with
-/// foreign keys that point here are, those that the shards reference are locked
-/// against writers.
+/// The tables that the swap locks against everybody besides the parent and the
+/// sources, in the order in which they are to be locked: the DEFAULT, then
+/// those that refer to the table or that its shards refer to, for foreign keys
+/// come and go with triggers on both sides.
 ///
 /// # Errors
 /// If the catalogs cannot be read.
-pub fn tables(change: &Change) -> Result<Vec<(u32, bool)>, ErrorReport> {
-    let mut all = BTreeMap::new();
-    for source in &change.sources {
-        all.extend(leaves::referenced(source.oid)?.into_iter().map(|oid| (oid, false)));
+pub fn tables(change: &Change) -> Result<Vec<Oid>, ErrorReport> {
+    let own: Vec<u32> =
+        std::iter::once(change.parent_oid).chain(change.sources.iter().map(|source| source.oid)).collect();
+    let mut all: Vec<Oid> = leaves::default_partition(change.parent_oid)?.into_iter().collect();
+    for table in leaves::bound_by_keys(&own)? {
+        if !all.contains(&table) {
+            all.push(table);
+        }
     }
-    all.extend(leaves::incoming(change.parent_oid)?.into_iter().map(|key| (key.table, true)));
-    all.extend(leaves::default_partition(change.parent_oid)?.map(|oid| (oid.to_u32(), true)));
-    for source in &change.sources {
-        all.remove(&source.oid);
-    }
-    all.remove(&change.parent_oid);
-    Ok(all.into_iter().collect())
+    all.retain(|table| !own.contains(&table.to_u32()));
+    Ok(all)
 }
 
 /// A source that is a table of its own now.

@@ -308,74 +308,7 @@ mod tests {
     }
 
     /// Everything that a shard can have.
-    const RICH: &str = "
-        CREATE ROLE f_owner; CREATE ROLE f_reader; CREATE ROLE f_deputy;
-        CREATE SCHEMA f AUTHORIZATION f_owner; GRANT USAGE ON SCHEMA f TO f_reader, f_deputy;
-        SET LOCAL ROLE f_owner;
-        SET LOCAL search_path = f, public;
-        CREATE TABLE f.other (id int PRIMARY KEY);
-        CREATE TABLE f.country (id int PRIMARY KEY) PARTITION BY HASH (id);
-        CREATE TABLE f.country_0 PARTITION OF f.country FOR VALUES WITH (modulus 1, remainder 0);
-        CREATE FUNCTION f.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-        CREATE TABLE f.t (
-            id int NOT NULL, k text NOT NULL DEFAULT 'x', other int REFERENCES f.other ON DELETE CASCADE DEFERRABLE,
-            country int, gone int, doc jsonb, twice int GENERATED ALWAYS AS (id * 2) STORED,
-            n int CONSTRAINT n_is_small CHECK (n < 1000), period int4range,
-            PRIMARY KEY (id), CONSTRAINT to_country FOREIGN KEY (country) REFERENCES f.country
-        ) PARTITION BY RANGE (id);
-        CREATE INDEX t_k ON f.t (k);
-        CREATE TRIGGER t_watch AFTER INSERT ON f.t FOR EACH ROW EXECUTE FUNCTION f.note();
-        CREATE TABLE f.t_s1 PARTITION OF f.t FOR VALUES FROM (0) TO (1000)
-            WITH (fillfactor = 77, autovacuum_enabled = false, toast.autovacuum_vacuum_threshold = 99);
-        ALTER TABLE f.t DROP COLUMN gone;
-        ALTER TABLE f.t_s1 ALTER COLUMN k SET STATISTICS 77, ALTER COLUMN k SET (n_distinct = -0.5, n_distinct_inherited = 7);
-        ALTER TABLE f.t_s1 ALTER COLUMN doc SET STORAGE EXTERNAL, ALTER COLUMN doc SET COMPRESSION pglz, ALTER COLUMN n SET DEFAULT 5;
-        ALTER TABLE f.t_s1 ADD CONSTRAINT own_check CHECK (n <> 13), ADD CONSTRAINT own_unique UNIQUE (n, id) DEFERRABLE INITIALLY DEFERRED;
-        ALTER TABLE f.t_s1 ADD CONSTRAINT own_key FOREIGN KEY (n) REFERENCES f.other NOT VALID;
-        ALTER TABLE f.t_s1 ADD CONSTRAINT own_exclusion EXCLUDE USING gist (period WITH &&) WITH (fillfactor = 60);
-        ALTER TABLE f.t_s1 ALTER COLUMN country SET NOT NULL;
-        CREATE UNIQUE INDEX \"own Index\" ON f.t_s1 (lower(k), id DESC NULLS LAST) INCLUDE (n) WITH (fillfactor = 55) WHERE n > 0;
-        ALTER INDEX f.\"own Index\" ALTER COLUMN 1 SET STATISTICS 33;
-        CREATE INDEX t_s1_twice ON f.t_s1 (twice);
-        ALTER TABLE f.t_s1 CLUSTER ON t_s1_twice;
-        ALTER TABLE f.t_s1 REPLICA IDENTITY USING INDEX t_s1_pkey;
-        CREATE STATISTICS f.t_s1_stat (ndistinct, mcv) ON k, n FROM f.t_s1;
-        CREATE STATISTICS f.by_expression ON (n * 2), k FROM f.t_s1;
-        ALTER STATISTICS f.t_s1_stat SET STATISTICS 44;
-        CREATE TRIGGER own_before BEFORE UPDATE OF k ON f.t_s1 FOR EACH ROW WHEN (OLD.k <> NEW.k) EXECUTE FUNCTION f.note('a b');
-        CREATE TRIGGER own_replica AFTER DELETE ON f.t_s1 FOR EACH STATEMENT EXECUTE FUNCTION f.note();
-        CREATE CONSTRAINT TRIGGER own_deferred AFTER UPDATE ON f.t_s1 DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f.note();
-        ALTER TABLE f.t_s1 ENABLE REPLICA TRIGGER own_replica, ENABLE ALWAYS TRIGGER own_before, DISABLE TRIGGER own_deferred, DISABLE TRIGGER t_watch;
-        CREATE RULE own_rule AS ON UPDATE TO f.t_s1 WHERE OLD.n = 999 DO ALSO INSERT INTO f.other VALUES (NEW.n);
-        ALTER TABLE f.t_s1 DISABLE RULE own_rule;
-        CREATE POLICY own_policy ON f.t_s1 AS RESTRICTIVE FOR SELECT TO f_reader, PUBLIC USING (n > 0);
-        CREATE POLICY own_writes ON f.t_s1 FOR INSERT WITH CHECK (id > 0);
-        ALTER TABLE f.t_s1 ENABLE ROW LEVEL SECURITY;
-        GRANT SELECT ON f.t_s1 TO f_deputy WITH GRANT OPTION;
-        GRANT UPDATE (k, n) ON f.t_s1 TO f_reader;
-        REVOKE TRUNCATE ON f.t_s1 FROM f_owner;
-        COMMENT ON TABLE f.t_s1 IS 'the ''first''';
-        COMMENT ON COLUMN f.t_s1.k IS 'key';
-        COMMENT ON CONSTRAINT own_check ON f.t_s1 IS 'no 13';
-        COMMENT ON CONSTRAINT own_key ON f.t_s1 IS 'to other';
-        COMMENT ON CONSTRAINT t_s1_pkey ON f.t_s1 IS 'primary';
-        COMMENT ON INDEX f.\"own Index\" IS 'own';
-        COMMENT ON STATISTICS f.t_s1_stat IS 'many';
-        COMMENT ON TRIGGER own_before ON f.t_s1 IS 'before';
-        COMMENT ON RULE own_rule ON f.t_s1 IS 'rule';
-        COMMENT ON POLICY own_policy ON f.t_s1 IS 'policy';
-        CREATE TABLE f.child (id int PRIMARY KEY, t int CONSTRAINT to_t REFERENCES f.t ON UPDATE CASCADE);
-        COMMENT ON CONSTRAINT to_t ON f.child IS 'to t';
-        RESET ROLE;
-        SET LOCAL ROLE f_deputy; GRANT SELECT ON f.t_s1 TO f_reader; RESET ROLE;
-        CREATE PUBLICATION f_all FOR TABLE f.t_s1 (id, k) WHERE (id > 3), f.other;
-        ALTER DEFAULT PRIVILEGES FOR ROLE f_owner IN SCHEMA f GRANT DELETE ON TABLES TO f_reader;
-        SET LOCAL search_path = public;
-        INSERT INTO f.other SELECT i FROM generate_series(0, 200) AS i;
-        INSERT INTO f.country SELECT i FROM generate_series(0, 9) AS i;
-        INSERT INTO f.t (id, k, other, country, n, period) SELECT i, 'k' || i, i % 100, i % 10, i % 100 + 110, int4range(i, i + 1) FROM generate_series(1, 90) AS i;
-        INSERT INTO f.child SELECT i, i FROM generate_series(1, 50) AS i;
-        SET CONSTRAINTS ALL IMMEDIATE";
+    const RICH: &str = include_str!("../../../tests/fixtures/rich_shard.sql");
 
     fn facets(table: &str) -> Vec<(String, String)> {
         let found = crate::catalog::facets::of(oid(table)).unwrap_or_else(|failed| panic!("{failed:?}"));
