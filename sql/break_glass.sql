@@ -5,7 +5,7 @@
 --
 -- What it does, in one transaction:
 --   * it ends all unfinished operations except loads: they are cancelled;
---   * it drops the triggers "presplit_capture..." with which changes of shards are written down;
+--   * it drops the triggers "presplit_capture..." and "presplit_truncate..." with which changes are written down;
 --   * it drops the new shards that are not in use yet, and the tables with written-down changes;
 --   * it drops the triggers "presplit_retired" that keep replaced shards from being written to. These become ordinary
 --     tables of their own, which nothing drops any more. Their rows are in the sharded table: drop them by hand.
@@ -38,7 +38,7 @@ BEGIN
 
     FOR found IN
         SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_trigger AS t
-        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND (t.tgname LIKE 'presplit\_capture%' OR t.tgname = 'presplit_retired')
+        WHERE t.tgname LIKE 'presplit\_capture%' OR t.tgname LIKE 'presplit\_truncate%' OR t.tgname = 'presplit_retired'
         ORDER BY t.tgrelid, t.tgname
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.relation);

@@ -44,7 +44,7 @@ WITH this AS (
     SELECT 'trigger', format('%I on %s', g.tgname, this.own), concat_ws(' ', replace(pg_get_triggerdef(g.oid), ' ON ' || this.own || ' ', ' ON this '), g.tgenabled, g.tgparentid <> 0,
            obj_description(g.oid, 'pg_trigger'))
     FROM this JOIN pg_trigger AS g ON g.tgrelid = this.oid AND NOT g.tgisinternal
-    WHERE g.tgname NOT LIKE 'presplit\_capture%'
+    WHERE g.tgname !~ '^presplit_(capture|truncate)'
     UNION ALL
     SELECT 'rule', format('%I on %s', w.rulename, this.own), concat_ws(' ', overlay(pg_get_ruledef(w.oid) PLACING ' TO this' FROM position(' TO ' || this.own IN pg_get_ruledef(w.oid)) FOR length(' TO ' || this.own)), w.ev_enabled, obj_description(w.oid, 'pg_rewrite'))
     FROM this JOIN pg_rewrite AS w ON w.ev_class = this.oid

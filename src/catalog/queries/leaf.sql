@@ -115,7 +115,7 @@ WITH this AS (
     SELECT g.*, p.tgenabled AS parent_enabled
     FROM this JOIN pg_trigger AS g ON g.tgrelid = this.oid
     LEFT JOIN pg_trigger AS p ON p.oid = g.tgparentid
-    WHERE NOT g.tgisinternal AND g.tgname NOT LIKE 'presplit\_capture%'
+    WHERE NOT g.tgisinternal AND g.tgname !~ '^presplit_(capture|truncate)'
 ), after (step, role, text) AS (
     SELECT 1, this.relowner, format('REVOKE ALL ON TABLE %s FROM %I', this.there, pg_get_userbyid(this.relowner)) FROM this WHERE this.relacl IS NOT NULL
     UNION ALL
