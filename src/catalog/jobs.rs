@@ -407,7 +407,6 @@ pub struct Known {
     pub is_own: bool,
     pub table: String,
     pub phase: String,
-    pub error: Option<String>,
     /// Whether it is a job; loads are none.
     pub is_job: bool,
     pub change: Option<Change>,
@@ -420,7 +419,7 @@ pub fn known(id: i64, user: &str) -> Result<Option<Known>, ErrorReport> {
             "SELECT jsonb_build_object(
                  'is_own', coalesce(pg_has_role($2::name, c.relowner, 'USAGE'),
                                     o.started_by = $2 OR (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = $2)),
-                 'table', o.table_name, 'phase', o.phase, 'error', o.error, 'is_job', j.operation_id IS NOT NULL,
+                 'table', o.table_name, 'phase', o.phase, 'is_job', j.operation_id IS NOT NULL,
                  'change', j.change)::text
              FROM presplit.operation_log AS o
              LEFT JOIN presplit.jobs AS j USING (operation_id)

@@ -73,7 +73,7 @@ impl Drop for Held {
 pub fn try_take(key: Key, mode: Mode) -> Option<Held> {
     // SAFETY: the server copies the tag.
     let taken = unsafe { pg_sys::LockAcquire(&key.tag(), mode.server(), true, true) };
-    (taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL).then_some(Held { key, mode })
+    (taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL).then(|| Held { key, mode })
 }
 
 /// Takes a lock for the session, and waits for it.

@@ -129,9 +129,9 @@ CREATE TABLE t (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
 CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (100);
 INSERT INTO t SELECT g, 'v' FROM generate_series(0, 99) AS g;
 SQL
-id=$(cluster_psql bare -qAt -c "SELECT split_shard('t_1', at => '{50}')")
-same "without preloading, a worker is started by the operation" done "$(cluster_psql bare -qAt -c "SELECT wait_operation($id, '30 s')")"
-same "and the rows are in two shards" '50|50' "$(cluster_psql bare -qAt -c "
+id=$(cluster_psql bare -qAt -d postgres -c "SELECT split_shard('t_1', at => '{50}')")
+same "without preloading, a worker is started by the operation" done "$(cluster_psql bare -qAt -d postgres -c "SELECT wait_operation($id, '30 s')")"
+same "and the rows are in two shards" '50|50' "$(cluster_psql bare -qAt -d postgres -c "
     SELECT string_agg(n::text, '|') FROM (SELECT count(*) AS n FROM t GROUP BY tableoid) AS c")"
 log_is_clean bare
 cluster_stop bare immediate
@@ -257,7 +257,7 @@ up
 same "the server killed at copying" done "$(wait_for "$id")"
 stop_writing
 same "but for the crashes no client was told an error" '' \
-    "$(said 'because of crash|server closed the connection|could not connect|connection to server|recovery mode|Run was aborted|not yet accepting|starting up|shutting down|terminating connection')"
+    "$(said 'because of crash|server closed the connection|perhaps the backend died|could not create connection|could not connect|connection to server|recovery mode|Run was aborted|not yet accepting|starting up|shutting down|terminating connection')"
 all_is_there killed by_range
 
 # Pause, resume, switches ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 //! took its snapshot first. Whenever the budget is used up, or somebody is in
 //! the way, all locks are given back and it is tried again later.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use pgrx::pg_sys::Oid;
@@ -57,7 +58,8 @@ const PATIENT_TRIES: u32 = 3;
 
 /// What came of a try.
 enum Outcome {
-    Done,
+    /// How the time went.
+    Done(String),
     /// Why not, and who was in the way.
     GaveWay(String, Vec<i32>),
     /// A source was truncated.
@@ -67,6 +69,10 @@ enum Outcome {
 /// One turn of the phase: catches up, and tries the cutover if nothing stands against it.
 pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     let against = transaction::run(Isolation::ReadCommitted, || {
+        // Looked at again under the locks; here it costs nobody anything.
+        if check::fingerprint(&job.change)? != job.fingerprint {
+            return Err(steps::altered(job));
+        }
         let against = snapshots::against(job)?;
         if let Some((what, pids)) = &against {
             jobs::set_waiting(job.id, Some(what), pids)?;
@@ -91,8 +97,8 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
         Err(failed) => return Err(failed),
     };
     match outcome {
-        Outcome::Done => {
-            let note = format!("the swap is committed; writers were kept out for {ms:.0} ms");
+        Outcome::Done(laps) => {
+            let note = format!("the swap is committed; writers were kept out for {ms:.0} ms: {laps}");
             let seconds = Some(ms / 1000.0);
             transaction::run(Isolation::ReadCommitted, || {
                 jobs::note(job.id, Phase::CuttingOver, seconds, &note)
@@ -108,7 +114,12 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
             };
             transaction::run(Isolation::ReadCommitted, || {
                 jobs::set_waiting(job.id, Some(&why), &pids)?;
-                jobs::note(job.id, Phase::CuttingOver, Some(ms / 1000.0), &format!("gave way: {why}"))
+                jobs::note(
+                    job.id,
+                    Phase::CuttingOver,
+                    Some(ms / 1000.0),
+                    &format!("gave way after {ms:.0} ms: {why}"),
+                )
             })?;
             Ok(Next::Rest((seconds * 1000.0) as u64))
         }
@@ -145,9 +156,25 @@ fn catch_up(job: &Job) -> Result<bool, Failed> {
 struct Budget {
     clock: Clock,
     all: Duration,
+    laps: RefCell<Vec<(&'static str, f64)>>,
 }
 
 impl Budget {
+    fn lap(&self, what: &'static str) {
+        self.laps.borrow_mut().push((what, self.clock.ms()));
+    }
+
+    /// What took how long.
+    fn told(&self) -> String {
+        let mut before = 0.0;
+        let mut told = Vec::new();
+        for (what, at) in self.laps.borrow().iter() {
+            told.push(format!("{what} {:.0}", at - before));
+            before = *at;
+        }
+        told.join(", ")
+    }
+
     fn left_ms(&self) -> i64 {
         let left = self.all.saturating_sub(self.clock.elapsed());
         i64::try_from(left.as_millis()).unwrap_or(i64::MAX)
@@ -175,7 +202,7 @@ fn locked(job: &Job) -> Vec<Oid> {
 fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
     let tables = locked(job);
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
-    let budget = Budget { clock: Clock::start(), all };
+    let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
     let _out = WritersOut(&tables);
     transaction::run(Isolation::ReadCommitted, || {
         for table in &tables {
@@ -185,8 +212,10 @@ fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
         }
         Ok(())
     })?;
+    budget.lap("locks");
     pace::pause_at(job, "cutting_over.kept_out")?;
     let Some(last) = consume(job, &budget)? else { return Ok(Outcome::Anew) };
+    budget.lap("changes");
     pace::pause_at(job, "cutting_over.committed")?;
     let strict = job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
     let patient = last.any && tried < PATIENT_TRIES;
@@ -194,8 +223,15 @@ fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
         let pids = holders.iter().map(|holder| holder.pid).collect();
         return Ok(Outcome::GaveWay("older snapshots".to_owned(), pids));
     }
+    budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
-    transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || swap(job, &tables, &budget))
+    let outcome =
+        transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || swap(job, &tables, &budget))?;
+    budget.lap("commit");
+    Ok(match outcome {
+        Outcome::Done(_) => Outcome::Done(budget.told()),
+        other => other,
+    })
 }
 
 /// The transaction that has brought the last changes.
@@ -260,6 +296,7 @@ fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorRepo
             table_lock::lock(*table, Mode::AccessExclusive);
         });
     }
+    budget.lap("all locks");
     if jobs::wish(job.id)? != JobWish::Run {
         return Ok(Outcome::GaveWay("a wish of a user".to_owned(), Vec::new()));
     }
@@ -270,8 +307,10 @@ fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorRepo
     if catch_up::backlog(&job.change, job.id)? > 0 {
         return Ok(Outcome::GaveWay("changes that came in spite of the locks".to_owned(), Vec::new()));
     }
+    budget.lap("last look");
     capture::remove(&job.change, job.id)?;
     pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id))?;
     jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
-    Ok(Outcome::Done)
+    budget.lap("swap");
+    Ok(Outcome::Done(String::new()))
 }

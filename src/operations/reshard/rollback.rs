@@ -32,14 +32,15 @@ pub fn turn(job: &Job, ending: Phase) -> Result<Next, Failed> {
             jobs::finish(job.id, ending, "everything of it is dropped")?;
             return Ok(Next::Over);
         };
-        pace::with_lock_timeout(job, None, || drop_one(job.id, object))?;
+        pace::with_lock_timeout(job, None, || drop_one(job.id, ending, object))?;
         Ok(Next::Again)
     })
 }
 
-fn drop_one(id: i64, object: &Object) -> Result<(), pgrx::pg_sys::panic::ErrorReport> {
+fn drop_one(id: i64, ending: Phase, object: &Object) -> Result<(), pgrx::pg_sys::panic::ErrorReport> {
     for statement in job_objects::drop_statements(object)? {
         spi::run(&statement, &[])?;
     }
-    jobs::forget_object(id, Oid::from(object.object))
+    jobs::forget_object(id, Oid::from(object.object))?;
+    jobs::note(id, ending, None, &format!("dropped {}", object.name))
 }
