@@ -19,6 +19,7 @@ use pg_presplit::planning::proposal::AlternativeError;
 use pg_presplit::planning::proposal::DocumentError;
 use pg_presplit::planning::proposal::ProposalError;
 use pg_presplit::planning::provision::rewrite::Refusal;
+use pg_presplit::planning::reshard::ReshardError;
 use pg_presplit::planning::routing::format::Refusal as CopyRefusal;
 use pg_presplit::planning::workload::declared::DeclaredError;
 
@@ -261,8 +262,95 @@ fn of_proposals() -> Vec<Example> {
     all
 }
 
+fn shard(number: usize) -> QualifiedName {
+    QualifiedName::new("public", format!("orders_s000{number}"))
+}
+
+#[expect(clippy::too_many_lines, reason = "an example of each variant")]
+fn of_split_points() -> Vec<Example> {
+    let columns = || vec![text("customer_id"), text("placed_at")];
+    let no_end = "It does not end with a right parenthesis.";
+    examples!(ReshardError {
+        NotARow => [ReshardError::NotARow { point: text("(1,"), why: no_end, columns: columns() }],
+        Fields => [ReshardError::Fields { point: text("(1)"), found: 1, columns: columns() }],
+        NullInPoint => [ReshardError::NullInPoint { point: text("(1,)") }],
+        AfterOpenEnd => [ReshardError::AfterOpenEnd { point: text("(MINVALUE,1)") }],
+        NotAList => [ReshardError::NotAList {
+            number: 1,
+            text: text("a,b"),
+            why: "It does not begin with a left brace.",
+        }],
+        EmptyList => [ReshardError::EmptyList { number: 1 }],
+        Value => [ReshardError::Value {
+            value: text("then"),
+            column: text("placed_at"),
+            type_text: text("date"),
+            said: text("invalid input syntax for type date: \"then\""),
+        }],
+        Outside => [ReshardError::Outside {
+            point: text("100"),
+            shard: shard(3),
+            lower: text("200"),
+            upper: text("300"),
+        }],
+        OnBound => [
+            ReshardError::OnBound { point: text("200"), shard: shard(3), lower: true },
+            ReshardError::OnBound { point: text("300"), shard: shard(3), lower: false },
+        ],
+        NotAscending => [ReshardError::NotAscending { first: text("250"), second: text("240") }],
+        Twice => [ReshardError::Twice { point: text("250") }],
+        OnePoint => [ReshardError::OnePoint { shard: shard(3) }],
+        NoPoints => [
+            ReshardError::NoPoints { shard: shard(3), lists: true },
+            ReshardError::NoPoints { shard: shard(3), lists: false },
+        ],
+        Overlap => [ReshardError::Overlap {
+            lower: text("100"),
+            upper: text("200"),
+            shard: shard(3),
+            bound: text("FOR VALUES FROM ('150') TO ('300')"),
+        }],
+        NotAccepted => [ReshardError::NotAccepted { value: text("NULL"), shard: shard(3) }],
+        Taken => [ReshardError::Taken { value: text("a"), shard: shard(3), other: shard(4) }],
+        InTwo => [ReshardError::InTwo { value: text("a"), first: 1, second: 2 }],
+        Whole => [ReshardError::Whole { shard: shard(3) }],
+        FewValues => [
+            ReshardError::FewValues { shard: shard(3), parts: 2, values: 1 },
+            ReshardError::FewValues { shard: shard(3), parts: 4, values: 3 },
+        ],
+        PointsOfHash => [ReshardError::PointsOfHash { shard: shard(3) }],
+        PowerOfTwo => [ReshardError::PowerOfTwo { shard: shard(3), parts: 3 }],
+        Parts => [ReshardError::Parts { shard: shard(3), parts: -1 }],
+        Contradiction => [ReshardError::Contradiction { parts: 4, shards: 3 }],
+        Moduli => [ReshardError::Moduli { modulus: 8, other: shard(4), other_modulus: 12 }],
+        Modulus => [ReshardError::Modulus { modulus: 4_294_967_296 }],
+        TooMany => [ReshardError::TooMany { count: 1025, limit: 1024 }],
+        Hot => [ReshardError::Hot {
+            shard: shard(3),
+            column: text("customer_id"),
+            value: text("42"),
+            percent: 63,
+        }],
+        NoSize => [ReshardError::NoSize { shard: shard(3), why: text("The shard has no rows.") }],
+        OneShard => [ReshardError::OneShard],
+        NamedTwice => [ReshardError::NamedTwice { shard: shard(3) }],
+        NotAdjacent => [ReshardError::NotAdjacent {
+            first: shard(3),
+            second: shard(5),
+            upper: text("300"),
+            lower: text("400"),
+        }],
+        UnequalModuli => [ReshardError::UnequalModuli { first: shard(3), second: shard(5), moduli: (4, 8) }],
+        NotSiblings => [
+            ReshardError::NotSiblings { modulus: 8, remainders: vec![1, 3], siblings: vec![1, 5] },
+            ReshardError::NotSiblings { modulus: 8, remainders: vec![1, 3, 5], siblings: vec![] },
+        ],
+        SameTablespace => [ReshardError::SameTablespace { shard: shard(3), tablespace: text("pg_default") }],
+    })
+}
+
 fn all() -> Vec<Example> {
-    [of_the_model(), of_planning(), of_routing(), of_workloads(), of_proposals()]
+    [of_the_model(), of_planning(), of_routing(), of_workloads(), of_proposals(), of_split_points()]
         .into_iter()
         .flatten()
         .collect()

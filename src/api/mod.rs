@@ -11,6 +11,7 @@
 //! | proposals | `proposals` | `propose_shards`, `explain_proposal`, `choose_alternative`, `proposal_ddl`, `export_proposal`, `import_proposal`, `register_proposal` |
 //! | evidence | `evidence` | `proposal_evidence` |
 //! | restore | `restore` | `check_restore`, `restore_script`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
+//! | resharding | `reshard` | `split_shard`, `merge_shards`, `move_shard`, their `_plan` twins, `check_operation`, `wait_operation`, `cancel_operation`, `pause_operation`, `resume_operation` |
 //! | workloads | `workload` | `declare_workload`, `import_log` |
 //! | views | `views` | what the views and the event trigger of schema `presplit` ask |
 //!
@@ -22,6 +23,7 @@ pub mod calibrate;
 pub mod evidence;
 pub mod facts;
 pub mod proposals;
+pub mod reshard;
 pub mod restore;
 pub mod views;
 pub mod workload;

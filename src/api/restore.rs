@@ -37,7 +37,8 @@ use crate::pg::moment;
 /// Longest time that an arming may last, in microseconds.
 const VALID_FOR_MAX: i64 = 36_525 * 86_400_000_000;
 
-fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, String)> {
+/// Findings as rows.
+pub(super) fn rows(found: Vec<Finding>) -> impl Iterator<Item = (String, String, String, String)> {
     found
         .into_iter()
         .map(|finding| (finding.severity.word().to_owned(), finding.object, finding.problem, finding.remedy))

@@ -503,6 +503,7 @@ impl Asked {
                 type_oid: found.type_oid.into(),
                 modifier: found.modifier,
                 collation: found.collation.into(),
+                class: Oid::INVALID,
             },
             owner: found.owner.map(Oid::from),
         }))

@@ -1,6 +1,7 @@
 //! Values of a shard key column as PostgreSQL itself reads, writes and orders
 //! them: with the column's type and modifier, as CREATE TABLE … PARTITION OF
-//! would, by the default btree operator class and the column's collation.
+//! would, by the default btree operator class, or the one that is given, and the
+//! column's collation.
 //!
 //! Not here: who may ask. Reading a value runs the input function of its type
 //! and the checks of a domain; both are run in a subtransaction that is rolled
@@ -23,6 +24,8 @@ pub struct ValueType {
     pub modifier: i32,
     /// Invalid where the type has none.
     pub collation: pg_sys::Oid,
+    /// The btree operator class that orders them; invalid = the type's default.
+    pub class: pg_sys::Oid,
 }
 
 /// A value that was read.
@@ -197,7 +200,10 @@ impl Order {
         // SAFETY: catalog look-ups, as in `RelationBuildPartitionKey`.
         unsafe {
             pg_sys::MemoryContextSwitchTo(pg_sys::CurTransactionContext);
-            let class = pg_sys::GetDefaultOpClass(of.type_oid, pg_sys::BTREE_AM_OID);
+            let class = match of.class {
+                pg_sys::InvalidOid => pg_sys::GetDefaultOpClass(of.type_oid, pg_sys::BTREE_AM_OID),
+                class => class,
+            };
             if class == pg_sys::InvalidOid {
                 return None;
             }

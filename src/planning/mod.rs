@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `backup` makes a profile from a dump, `routing` finds rows in what `COPY`
-//! reads.
+//! reads. `reshard` says which shards come in the place of which.
 //!
 //! Pure functions: deterministic, bounded, no clock, no I/O, no PostgreSQL.
 //! Whatever an algorithm needs of the outside comes in as a value.

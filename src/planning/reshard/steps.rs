@@ -1,0 +1,413 @@
+//! The steps of a change as a person reads them beforehand: which statement,
+//! which lock on what, how long a statement of others may wait for it, and what
+//! it takes of disk, log and time.
+//!
+//! `docs/locks.md` tells the same in words. Estimates are arithmetic on the
+//! sizes of the replaced shards; speeds that no limit sets are assumed, and the
+//! constants below say so.
+
+use crate::model::bound::Bound;
+use crate::model::name::QualifiedName;
+use crate::model::name::quote_identifier;
+use crate::model::name::quote_identifiers;
+use crate::model::reshard::Change;
+use crate::model::reshard::Target;
+
+/// Bytes that rows are copied at in a second where no limit is set; assumed.
+const COPY_RATE: f64 = 64e6;
+/// Bytes of indexes that are built in a second; assumed.
+const INDEX_RATE: f64 = 50e6;
+/// Bytes of rows that are compared in a second; assumed.
+const COMPARE_RATE: f64 = 100e6;
+/// Log for the rows that are copied, as a share of their bytes: each is
+/// written with a header of its own.
+const COPY_LOG: f64 = 1.1;
+/// Log for an index whose entries come one by one: pages are also split.
+const ENTRY_LOG: f64 = 1.5;
+/// Log of a statement that changes the catalogs only.
+const CATALOG_LOG: i64 = 16 << 10;
+
+/// What a replaced shard takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Size {
+    /// The table with what is stored out of line.
+    pub table_bytes: f64,
+    /// The index that tells rows apart, which is there from the beginning.
+    pub identity_bytes: f64,
+    /// All other indexes.
+    pub index_bytes: f64,
+}
+
+/// What the steps depend on besides the change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// All replaced shards together.
+    pub size: Size,
+    /// kB per second; zero = none.
+    pub rate_limit: i32,
+    pub lock_timeout_ms: i32,
+    pub budget_ms: i32,
+    pub grace_seconds: i64,
+    /// Whether changes are also captured after the swap, for an undo.
+    pub undo: bool,
+    /// The DEFAULT shard, if it stays.
+    pub default: Option<QualifiedName>,
+    /// Tables whose foreign keys refer to the sharded table.
+    pub referencing: Vec<QualifiedName>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub statement: String,
+    pub lock_mode: &'static str,
+    /// Whether a cancel, or an undo that loses nothing, takes it back.
+    pub reversible: bool,
+    /// The relations that the lock is on.
+    pub locked: String,
+    /// Longest that a statement that reads or writes rows waits for it.
+    pub max_lock_ms: i32,
+    pub bytes_needed: i64,
+    pub wal_bytes: i64,
+    pub seconds: f64,
+}
+
+/// The steps of a change, in their order.
+#[must_use]
+pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
+    let plan = Plan { change, facts };
+    let mut steps: Vec<Step> = change.targets.iter().map(|target| plan.create(target)).collect();
+    if change.online {
+        steps.extend(change.sources.iter().map(|source| plan.capture(&source.name)));
+    }
+    steps.extend([plan.copy(), plan.index()]);
+    if change.online {
+        steps.extend([plan.catch_up(), plan.verify(), plan.block_writers(), plan.block_all()]);
+    } else {
+        steps.extend([plan.verify(), plan.block_all()]);
+    }
+    steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
+    steps.extend(change.targets.iter().map(|target| plan.attach(target)));
+    steps.extend(facts.referencing.iter().map(|table| plan.validate(table)));
+    steps.extend(change.sources.iter().map(|source| plan.drop(&source.name)));
+    steps
+}
+
+struct Plan<'a> {
+    change: &'a Change,
+    facts: &'a Facts,
+}
+
+impl Plan<'_> {
+    fn sources(&self) -> String {
+        names(self.change.sources.iter().map(|source| &source.name))
+    }
+
+    fn targets(&self) -> String {
+        names(self.change.targets.iter().map(|target| &target.name))
+    }
+
+    /// A step that others do not notice.
+    fn step(&self, statement: String, lock_mode: &'static str, locked: String) -> Step {
+        Step {
+            statement,
+            lock_mode,
+            reversible: true,
+            locked,
+            max_lock_ms: 0,
+            bytes_needed: 0,
+            wal_bytes: CATALOG_LOG,
+            seconds: 0.0,
+        }
+    }
+
+    fn copy_seconds(&self) -> f64 {
+        let rate = match self.facts.rate_limit {
+            limit if limit > 0 => COPY_RATE.min(f64::from(limit) * 1024.0),
+            _ => COPY_RATE,
+        };
+        (self.facts.size.table_bytes + self.facts.size.identity_bytes) / rate
+    }
+
+    fn index_seconds(&self) -> f64 {
+        self.facts.size.index_bytes / INDEX_RATE
+    }
+
+    fn verify_seconds(&self) -> f64 {
+        2.0 * self.facts.size.table_bytes / COMPARE_RATE
+    }
+
+    /// How long writers wait where nothing is captured.
+    fn locked_ms(&self) -> i32 {
+        milliseconds(self.copy_seconds() + self.index_seconds() + self.verify_seconds())
+    }
+
+    fn create(&self, target: &Target) -> Step {
+        let like = self.change.sources.get(target.like).or(self.change.sources.first());
+        let like = like.map(|source| source.name.to_string()).unwrap_or_default();
+        let tablespace = target.tablespace.as_deref().map(quote_identifier);
+        let tablespace = tablespace.map(|name| format!(" TABLESPACE {name}")).unwrap_or_default();
+        let statement = format!("CREATE TABLE {} (LIKE {like} INCLUDING ALL){tablespace}", target.name);
+        self.step(statement, "ACCESS SHARE", like)
+    }
+
+    fn capture(&self, source: &QualifiedName) -> Step {
+        let statement = format!(
+            "CREATE TRIGGER … AFTER INSERT OR UPDATE OR DELETE ON {source} FOR EACH ROW: log the old and the new {}",
+            quote_identifiers(&self.change.identity)
+        );
+        let step = self.step(statement, "SHARE ROW EXCLUSIVE", source.to_string());
+        Step { max_lock_ms: self.facts.lock_timeout_ms, ..step }
+    }
+
+    fn copy(&self) -> Step {
+        let size = &self.facts.size;
+        let (sources, targets) = (self.sources(), self.targets());
+        let statement = format!("INSERT INTO {targets} SELECT … FROM ONLY {sources}");
+        let (lock_mode, chunks) = if self.change.online {
+            ("ACCESS SHARE", ", in chunks of a transaction each")
+        } else {
+            ("SHARE ROW EXCLUSIVE", "")
+        };
+        Step {
+            max_lock_ms: if self.change.online { 0 } else { self.locked_ms() },
+            bytes_needed: whole(size.table_bytes + size.identity_bytes),
+            wal_bytes: whole(size.table_bytes * COPY_LOG + size.identity_bytes * ENTRY_LOG),
+            seconds: hundredths(self.copy_seconds()),
+            ..self.step(format!("{statement}{chunks}"), lock_mode, sources)
+        }
+    }
+
+    fn index(&self) -> Step {
+        let targets = self.targets();
+        Step {
+            bytes_needed: whole(self.facts.size.index_bytes),
+            wal_bytes: whole(self.facts.size.index_bytes).saturating_add(CATALOG_LOG),
+            seconds: hundredths(self.index_seconds()),
+            ..self.step(format!("CREATE INDEX … ON {targets}; ANALYZE {targets}"), "SHARE", targets.clone())
+        }
+    }
+
+    fn catch_up(&self) -> Step {
+        let statement =
+            format!("DELETE FROM … RETURNING the logged keys, and copy their rows to {}", self.targets());
+        self.step(statement, "ACCESS SHARE", self.sources())
+    }
+
+    fn verify(&self) -> Step {
+        let statement =
+            format!("SELECT a hash of all rows FROM {} and FROM {}", self.sources(), self.targets());
+        let lock_mode = if self.change.online { "ACCESS SHARE" } else { "SHARE ROW EXCLUSIVE" };
+        Step {
+            max_lock_ms: if self.change.online { 0 } else { self.locked_ms() },
+            wal_bytes: 0,
+            seconds: hundredths(self.verify_seconds()),
+            ..self.step(statement, lock_mode, self.sources())
+        }
+    }
+
+    fn block_writers(&self) -> Step {
+        let locked = format!("{}, {}", self.change.parent, self.sources());
+        let statement = format!(
+            "LOCK TABLE ONLY {locked} IN SHARE ROW EXCLUSIVE MODE; copy the rows of the last logged keys; COMMIT"
+        );
+        Step { max_lock_ms: self.facts.budget_ms, ..self.step(statement, "SHARE ROW EXCLUSIVE", locked) }
+    }
+
+    fn block_all(&self) -> Step {
+        let others = self.facts.default.iter().chain(&self.facts.referencing);
+        let sources = self.change.sources.iter().map(|source| &source.name);
+        let locked = names(std::iter::once(&self.change.parent).chain(sources).chain(others));
+        let statement = format!("LOCK TABLE ONLY {locked} IN ACCESS EXCLUSIVE MODE");
+        let budget = self.facts.budget_ms;
+        let max_lock_ms = if self.change.online { budget } else { budget.max(self.locked_ms()) };
+        Step { max_lock_ms, ..self.step(statement, "ACCESS EXCLUSIVE", locked) }
+    }
+
+    fn detach(&self, source: &QualifiedName) -> Step {
+        let statement = format!("ALTER TABLE {} DETACH PARTITION {source}", self.change.parent);
+        Step {
+            reversible: self.facts.undo,
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(statement, "ACCESS EXCLUSIVE", format!("{}, {source}", self.change.parent))
+        }
+    }
+
+    fn attach(&self, target: &Target) -> Step {
+        let statement =
+            format!("ALTER TABLE {} ATTACH PARTITION {} {}", self.change.parent, target.name, target.bound);
+        let default =
+            self.facts.default.as_ref().filter(|_| Bound::read(&target.bound) != Some(Bound::Default));
+        let locked = names(std::iter::once(&self.change.parent).chain(default).chain([&target.name]));
+        Step {
+            reversible: self.facts.undo,
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(statement, "ACCESS EXCLUSIVE", locked)
+        }
+    }
+
+    fn validate(&self, table: &QualifiedName) -> Step {
+        let statement = format!("ALTER TABLE {table} VALIDATE CONSTRAINT …");
+        Step {
+            reversible: self.facts.undo,
+            ..self.step(statement, "SHARE UPDATE EXCLUSIVE", table.to_string())
+        }
+    }
+
+    fn drop(&self, source: &QualifiedName) -> Step {
+        let statement = format!("DROP TABLE {source}, {} seconds after the swap", self.facts.grace_seconds);
+        Step { reversible: false, ..self.step(statement, "ACCESS EXCLUSIVE", source.to_string()) }
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a QualifiedName>) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for name in names.map(ToString::to_string) {
+        if !told.contains(&name) {
+            told.push(name);
+        }
+    }
+    told.join(", ")
+}
+
+fn whole(bytes: f64) -> i64 {
+    bytes.max(0.0).ceil() as i64
+}
+
+/// Estimates have no finer grain.
+fn hundredths(seconds: f64) -> f64 {
+    (seconds * 100.0).round() / 100.0
+}
+
+fn milliseconds(seconds: f64) -> i32 {
+    (seconds * 1000.0).ceil() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::reshard::Source;
+
+    fn name(name: &str) -> QualifiedName {
+        QualifiedName::new("app", name)
+    }
+
+    fn target(text: &str, bound: &str) -> Target {
+        Target { name: name(text), bound: bound.to_owned(), tablespace: None, like: 0, oid: None }
+    }
+
+    fn change(online: bool) -> Change {
+        Change {
+            parent: name("orders"),
+            parent_oid: 1,
+            root: name("orders"),
+            root_oid: 1,
+            sources: vec![Source {
+                oid: 2,
+                name: name("orders_s0001"),
+                bound: "FOR VALUES FROM (0) TO (9)".to_owned(),
+            }],
+            targets: vec![
+                target("orders_s0002", "FOR VALUES FROM ('0') TO ('5')"),
+                target("orders_s0003", "FOR VALUES FROM ('5') TO ('9')"),
+            ],
+            identity: vec!["id".to_owned(), "Day".to_owned()],
+            online,
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            size: Size { table_bytes: 320e6, identity_bytes: 0.0, index_bytes: 100e6 },
+            rate_limit: 31_250,
+            lock_timeout_ms: 150,
+            budget_ms: 500,
+            grace_seconds: 86_400,
+            undo: false,
+            default: Some(name("orders_default")),
+            referencing: vec![name("lines")],
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_budget_online() {
+        for step in steps(&change(true), &facts()) {
+            let limit = match step.lock_mode {
+                "ACCESS EXCLUSIVE" | "SHARE ROW EXCLUSIVE" => 500,
+                _ => 0,
+            };
+            assert!(step.max_lock_ms <= limit, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn the_swap_takes_the_locks_of_the_protocol() {
+        let steps = steps(&change(true), &facts());
+        let find = |start: &str| {
+            steps.iter().find(|step| step.statement.starts_with(start)).unwrap_or_else(|| panic!("{start}"))
+        };
+        assert_eq!(
+            find("LOCK TABLE ONLY app.orders, app.orders_s0001, app.orders_default, app.lines IN ACCESS")
+                .locked,
+            "app.orders, app.orders_s0001, app.orders_default, app.lines"
+        );
+        assert_eq!(find("CREATE TRIGGER").max_lock_ms, 150);
+        assert!(find("CREATE TRIGGER").statement.ends_with("the old and the new id, \"Day\""));
+        let attach = find("ALTER TABLE app.orders ATTACH PARTITION app.orders_s0003");
+        assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
+        assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
+        assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
+        assert_eq!(find("ALTER TABLE app.lines VALIDATE").lock_mode, "SHARE UPDATE EXCLUSIVE");
+    }
+
+    #[test]
+    fn everything_before_the_swap_is_reversible_and_after_it_with_undo() {
+        let kept = Facts { undo: true, ..facts() };
+        let taken_back = |facts: &Facts| {
+            steps(&change(true), facts).iter().map(|step| step.reversible).collect::<Vec<bool>>()
+        };
+        let (without, with) = (taken_back(&facts()), taken_back(&kept));
+        let before_the_swap = without.iter().take_while(|reversible| **reversible).count();
+        assert!(without[before_the_swap..].iter().all(|reversible| !reversible));
+        // Only the drop at the end is for good.
+        assert_eq!(with.iter().filter(|reversible| !**reversible).count(), 1);
+    }
+
+    #[test]
+    fn the_limit_sets_the_time_and_the_sizes_the_rest() {
+        let steps = steps(&change(true), &facts());
+        let copy = steps.iter().find(|step| step.statement.starts_with("INSERT")).unwrap();
+        assert_eq!((copy.seconds, copy.bytes_needed, copy.wal_bytes), (10.0, 320_000_000, 352_000_000));
+        let index = steps.iter().find(|step| step.statement.starts_with("CREATE INDEX")).unwrap();
+        assert_eq!((index.seconds, index.bytes_needed), (2.0, 100_000_000));
+        let unlimited = Facts { rate_limit: 0, ..facts() };
+        let copied = super::steps(&change(true), &unlimited);
+        assert_eq!(copied.iter().find(|step| step.statement.starts_with("INSERT")).unwrap().seconds, 5.0);
+        // Within what was promised of the log: 2.5 times the new shards.
+        let (needed, log) = steps
+            .iter()
+            .fold((0, 0), |(needed, log), step| (needed + step.bytes_needed, log + step.wal_bytes));
+        assert!(log as f64 <= 2.5 * needed as f64);
+    }
+
+    #[test]
+    fn without_online_writers_wait_for_the_whole_copy() {
+        let steps = steps(&change(false), &facts());
+        assert!(!steps.iter().any(|step| step.statement.starts_with("CREATE TRIGGER")));
+        let copy = steps.iter().find(|step| step.statement.starts_with("INSERT")).unwrap();
+        // Ten seconds for the copy, two for the indexes, some for the comparison.
+        assert_eq!((copy.lock_mode, copy.max_lock_ms), ("SHARE ROW EXCLUSIVE", 18_400));
+    }
+
+    #[test]
+    fn a_move_names_its_tablespace() {
+        let mut moved = change(true);
+        moved.targets.truncate(1);
+        moved.targets[0].tablespace = Some("Fast disks".to_owned());
+        let first = steps(&moved, &facts()).swap_remove(0);
+        assert_eq!(
+            first.statement,
+            "CREATE TABLE app.orders_s0002 (LIKE app.orders_s0001 INCLUDING ALL) TABLESPACE \"Fast disks\""
+        );
+    }
+}
