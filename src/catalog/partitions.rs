@@ -118,6 +118,7 @@ pub struct Concerned {
     pub identity_bytes: f64,
     pub default: Option<QualifiedName>,
     pub referencing: Vec<QualifiedName>,
+    pub referenced: Vec<QualifiedName>,
 }
 
 fn read<R>(work: impl FnOnce() -> R) -> R {
