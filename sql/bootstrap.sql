@@ -128,6 +128,73 @@ CREATE TABLE presplit.operation_log (
     started_by   name NOT NULL
 );
 
+-- Operations that a worker carries out in many transactions, and what it needs to go on after a crash: of this database
+-- in this server only, so no dump has them.
+CREATE TABLE presplit.jobs (
+    operation_id      bigint PRIMARY KEY,
+    root              oid NOT NULL,
+    change            jsonb NOT NULL,
+    settings          jsonb NOT NULL,
+    phase             text NOT NULL DEFAULT 'planned'
+                      CHECK (phase IN ('planned', 'preparing', 'capturing', 'copying', 'indexing', 'catching_up',
+                                       'verifying', 'cutting_over', 'done', 'failed', 'cancelled')),
+    state             jsonb NOT NULL DEFAULT '{}',
+    ending            text CHECK (ending IN ('failed', 'cancelled')),
+    is_over           boolean NOT NULL DEFAULT false,
+    owner             oid NOT NULL,
+    database          oid NOT NULL,
+    system_identifier bigint NOT NULL,
+    fingerprint       text NOT NULL,
+    next_try_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seconds_left      float8,
+    waiting_for       text,
+    blocked_by        int[]
+);
+
+-- One at a time for each table.
+CREATE UNIQUE INDEX jobs_by_table ON presplit.jobs (root) WHERE NOT is_over;
+
+-- Apart from the jobs: a user's open transaction must not keep a worker from writing down how far it is.
+CREATE TABLE presplit.job_wishes (
+    operation_id bigint PRIMARY KEY,
+    wish         text NOT NULL CHECK (wish IN ('run', 'pause', 'cancel')),
+    wished_by    name NOT NULL,
+    wished_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- What a job has made, written down in the transaction that makes it; whatever is in it is dropped when the job fails.
+CREATE TABLE presplit.job_objects (
+    operation_id bigint NOT NULL,
+    object       oid NOT NULL,
+    role         text NOT NULL CHECK (role IN ('staging', 'log', 'trigger', 'retired')),
+    name         text NOT NULL,
+    entry        bigint GENERATED ALWAYS AS IDENTITY,
+    PRIMARY KEY (operation_id, role, object)
+);
+
+CREATE TABLE presplit.job_events (
+    entry        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    operation_id bigint NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    phase        text NOT NULL,
+    seconds      float8,
+    note         text NOT NULL
+);
+
+CREATE INDEX job_events_by_operation ON presplit.job_events (operation_id, entry);
+
+-- Shards that others have taken the places of, kept for a while: of this database in this server only, so no dump has
+-- them.
+CREATE TABLE presplit.retired_shards (
+    shard        oid PRIMARY KEY,
+    relation     oid NOT NULL,
+    parent       oid NOT NULL,
+    bound        text NOT NULL,
+    operation_id bigint NOT NULL,
+    retired_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drop_after   timestamptz NOT NULL
+);
+
 CREATE TABLE presplit.sampled_columns (
     relation  regclass NOT NULL,
     attribute smallint NOT NULL,
@@ -254,6 +321,12 @@ CREATE FUNCTION presplit.is_looked_at() RETURNS bool
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c AS 'MODULE_PATHNAME', 'is_looked_at_wrapper';
 
+-- The trigger that writes down which rows change while shards are being replaced: it writes to the log that its arguments
+-- name, without asking for anybody's rights, so nobody but us may make such triggers.
+CREATE FUNCTION presplit.capture_change() RETURNS trigger
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c AS 'MODULE_PATHNAME', 'presplit_capture_change';
+
 -- Never silently plain: if the library is not loaded, or its hook is switched
 -- off, an armed table must not come into being as anything but a partitioned one.
 -- With the owner's rights, so that whoever lost USAGE on the schema may still
@@ -312,6 +385,18 @@ BEGIN
         RETURN;
     END IF;
     FOR waiting IN
+        SELECT pg_catalog.format('%I.%I', o.schema_name, o.table_name) AS relation, o.operation_id
+        FROM presplit.operation_log AS o
+        WHERE o.kind <> 'load' AND o.finished_at IS NULL
+        ORDER BY o.operation_id
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('cannot drop extension "pg_presplit": operation %s works on table "%s"', waiting.operation_id, waiting.relation),
+            DETAIL = 'What it has brought into new shards would be lost, and its triggers would stay on the old ones.',
+            HINT = pg_catalog.format('Wait for it, or give it up: SELECT cancel_operation(%s).', waiting.operation_id);
+    END LOOP;
+    FOR waiting IN
         SELECT pg_catalog.format('%I.%I', a.schema_name, a.table_name) AS relation
         FROM presplit.armed AS a
         LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
@@ -333,3 +418,18 @@ CREATE EVENT TRIGGER presplit_never_forgotten ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION')
     EXECUTE FUNCTION presplit.refuse_forgetting();
 ALTER EVENT TRIGGER presplit_never_forgotten ENABLE ALWAYS;
+
+-- Rows that are written to a replaced shard would be seen by nobody: whoever waited for the swap with a statement that
+-- names the shard itself is told so. Without the library.
+CREATE FUNCTION presplit.refuse_write() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = pg_catalog.format('shard "%I.%I" was replaced', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        DETAIL = pg_catalog.format('Operation %s has put others in its place; it is kept for a while and takes no rows.', TG_ARGV[1]),
+        HINT = pg_catalog.format('Write to table "%s", of which it was a part.', TG_ARGV[0]::pg_catalog.oid::pg_catalog.regclass);
+END
+$function$;

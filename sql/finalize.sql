@@ -192,6 +192,15 @@ COMMENT ON COLUMN presplit.restore_log.rows_loaded IS 'rows that a COPY brought'
 COMMENT ON COLUMN presplit.restore_log.logged_by IS 'role that restored';
 COMMENT ON COLUMN presplit.restore_log.at IS 'when';
 
+COMMENT ON TABLE presplit.retired_shards IS 'shards that others have taken the places of, kept for a while';
+COMMENT ON COLUMN presplit.retired_shards.shard IS 'the replaced shard';
+COMMENT ON COLUMN presplit.retired_shards.relation IS 'the sharded table';
+COMMENT ON COLUMN presplit.retired_shards.parent IS 'the table that it was a partition of: the sharded table or one of its branches';
+COMMENT ON COLUMN presplit.retired_shards.bound IS 'what it accepted';
+COMMENT ON COLUMN presplit.retired_shards.operation_id IS 'operation that replaced it';
+COMMENT ON COLUMN presplit.retired_shards.retired_at IS 'when it was replaced';
+COMMENT ON COLUMN presplit.retired_shards.drop_after IS 'when it may be dropped';
+
 COMMENT ON TABLE presplit.staging_tables IS 'tables that hold rows of a COPY until they take their shards'' places';
 COMMENT ON COLUMN presplit.staging_tables.staging IS 'the table';
 COMMENT ON COLUMN presplit.staging_tables.shard IS 'the shard that the rows belong to';
@@ -218,6 +227,45 @@ COMMENT ON COLUMN presplit.operation_log.error IS 'why it came to nothing';
 COMMENT ON COLUMN presplit.operation_log.attempts IS 'how often it was tried';
 COMMENT ON COLUMN presplit.operation_log.detail IS 'how it was done';
 COMMENT ON COLUMN presplit.operation_log.started_by IS 'role that began it';
+
+COMMENT ON TABLE presplit.jobs IS 'operations that a worker carries out in many transactions';
+COMMENT ON COLUMN presplit.jobs.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.jobs.root IS 'the sharded table; one operation at a time works on it';
+COMMENT ON COLUMN presplit.jobs.change IS 'what gives way to what';
+COMMENT ON COLUMN presplit.jobs.settings IS 'settings of who began it, and of the table';
+COMMENT ON COLUMN presplit.jobs.phase IS 'the step that is next, also while it is paused';
+COMMENT ON COLUMN presplit.jobs.state IS 'how far the step is';
+COMMENT ON COLUMN presplit.jobs.ending IS 'how it will have ended once everything of it is dropped';
+COMMENT ON COLUMN presplit.jobs.is_over IS 'whether nothing is left to be done';
+COMMENT ON COLUMN presplit.jobs.owner IS 'owner of the table, with whose rights it runs';
+COMMENT ON COLUMN presplit.jobs.database IS 'database that it belongs to; a copy of it does not go on';
+COMMENT ON COLUMN presplit.jobs.system_identifier IS 'server that it belongs to; a copy of it does not go on';
+COMMENT ON COLUMN presplit.jobs.fingerprint IS 'what the tables were like when it began';
+COMMENT ON COLUMN presplit.jobs.next_try_at IS 'when it is tried again after a failure';
+COMMENT ON COLUMN presplit.jobs.seconds_left IS 'time that the rest of the rows will take';
+COMMENT ON COLUMN presplit.jobs.waiting_for IS 'what it waits for';
+COMMENT ON COLUMN presplit.jobs.blocked_by IS 'process ids of the sessions that it waits for';
+
+COMMENT ON TABLE presplit.job_wishes IS 'what is wished of operations';
+COMMENT ON COLUMN presplit.job_wishes.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.job_wishes.wish IS 'run, pause or cancel';
+COMMENT ON COLUMN presplit.job_wishes.wished_by IS 'role that wished it';
+COMMENT ON COLUMN presplit.job_wishes.wished_at IS 'when';
+
+COMMENT ON TABLE presplit.job_objects IS 'what operations have made and not yet handed over';
+COMMENT ON COLUMN presplit.job_objects.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.job_objects.object IS 'the table or trigger';
+COMMENT ON COLUMN presplit.job_objects.role IS 'staging, log, trigger or retired';
+COMMENT ON COLUMN presplit.job_objects.name IS 'its name, for people';
+COMMENT ON COLUMN presplit.job_objects.entry IS 'order in which they were made';
+
+COMMENT ON TABLE presplit.job_events IS 'what happened to operations, step by step';
+COMMENT ON COLUMN presplit.job_events.entry IS 'order in which it happened';
+COMMENT ON COLUMN presplit.job_events.operation_id IS 'number of the operation';
+COMMENT ON COLUMN presplit.job_events.at IS 'when';
+COMMENT ON COLUMN presplit.job_events.phase IS 'the step';
+COMMENT ON COLUMN presplit.job_events.seconds IS 'how long it took';
+COMMENT ON COLUMN presplit.job_events.note IS 'what happened';
 
 COMMENT ON TABLE presplit.sampled_columns IS 'sampled values of key columns, written down by the worker';
 COMMENT ON COLUMN presplit.sampled_columns.relation IS 'the table';
@@ -324,13 +372,13 @@ COMMENT ON COLUMN presplit.shards.writes_per_second IS 'rows written per second 
 COMMENT ON COLUMN presplit.shards.load_share IS 'share of the rows read and written of its table';
 COMMENT ON COLUMN presplit.shards.bytes_at_horizon IS 'bytes that its proposal expects at the horizon';
 COMMENT ON COLUMN presplit.shards.tablespace IS 'tablespace of the shard';
-COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty';
+COMMENT ON COLUMN presplit.shards.state IS 'active; future = made ahead and still empty; retired = replaced, and dropped after its grace';
 
 COMMENT ON VIEW presplit.operations IS 'what is done to tables for long: operations that you began, those of your tables, all for pg_read_all_stats';
 COMMENT ON COLUMN presplit.operations.operation_id IS 'number of the operation';
 COMMENT ON COLUMN presplit.operations.kind IS 'load, split, merge, move, shard_table, retention or undo';
 COMMENT ON COLUMN presplit.operations.relation IS 'the table';
-COMMENT ON COLUMN presplit.operations.phase IS 'where it is: of a load copying, cutting_over, and then done, failed or cancelled';
+COMMENT ON COLUMN presplit.operations.phase IS 'where it is: planned, preparing, capturing, copying, indexing, catching_up, verifying, cutting_over, or paused, and then done, failed or cancelled; of a load copying and cutting_over';
 COMMENT ON COLUMN presplit.operations.rows_done IS 'rows that it has brought until now';
 COMMENT ON COLUMN presplit.operations.rows_total IS 'rows that it is to bring, if that is known';
 COMMENT ON COLUMN presplit.operations.bytes_done IS 'bytes that it has read until now';
@@ -394,16 +442,20 @@ COMMENT ON COLUMN presplit.statements.exec_ms IS 'total execution time in the ob
 COMMENT ON COLUMN presplit.statements.analyzed IS 'whether PostgreSQL took it';
 COMMENT ON COLUMN presplit.statements.reason IS 'why not';
 
+REVOKE ALL ON FUNCTION presplit.capture_change() FROM PUBLIC;
+COMMENT ON FUNCTION presplit.capture_change() IS
+    'trigger on shards that are being replaced: writes down the identity of each changed row';
 COMMENT ON FUNCTION presplit.is_looked_at() IS
     'whether the library has looked at the statement that runs and found no armed table in it';
 COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations reads of those that run';
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
+COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced, also without the library';
 COMMENT ON FUNCTION presplit.refuse_forgetting() IS
-    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 COMMENT ON EVENT TRIGGER presplit_never_forgotten IS
-    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 COMMENT ON FUNCTION presplit.refuse_unsharded() IS
     'refuses that an armed table comes into being whole, with or without the library';
 COMMENT ON EVENT TRIGGER presplit_never_silently_plain IS

@@ -42,7 +42,21 @@ LEFT JOIN foreseen AS f ON f.proposal_id = c.proposal_id AND f.name = c.relname
 LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
 JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
 JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
-ORDER BY c.relation, c.shard;
+UNION ALL
+SELECT r.relation::regclass,
+       r.shard::regclass,
+       r.bound,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 ELSE 0 END,
+       pg_catalog.pg_total_relation_size(c.oid),
+       NULL, NULL, NULL, NULL, NULL,
+       coalesce(s.spcname, d.spcname),
+       'retired'
+FROM presplit.retired_shards AS r
+JOIN pg_catalog.pg_class AS c ON c.oid = r.shard AND NOT c.relispartition
+LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
+JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
+JOIN pg_catalog.pg_tablespace AS d ON d.oid = b.dattablespace
+ORDER BY relation, shard;
 
 -- What the library sees of operations that run comes before what is written
 -- down of them, unless they are over.
@@ -51,9 +65,10 @@ WITH running AS (
     SELECT r.* FROM presplit.read_operations() AS r
 ), known AS (
     SELECT o.operation_id, o.kind, o.schema_name, o.table_name, o.phase, o.rows_done, o.rows_total, o.bytes_done,
-           o.bytes_total, o.started_at, o.finished_at, NULL::float8 AS seconds_left, o.error, NULL::text AS waiting_for,
-           NULL::int[] AS blocked_by, o.attempts, o.detail
+           o.bytes_total, o.started_at, o.finished_at, j.seconds_left, o.error, j.waiting_for, j.blocked_by, o.attempts,
+           o.detail
     FROM presplit.operation_log AS o
+    LEFT JOIN presplit.jobs AS j ON j.operation_id = o.operation_id AND NOT j.is_over
     WHERE (o.started_by = current_user OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
            OR EXISTS (SELECT FROM pg_catalog.pg_class AS c
                       WHERE c.oid = o.relation AND pg_catalog.pg_has_role(c.relowner, 'USAGE')))

@@ -99,6 +99,7 @@ pub extern "C-unwind" fn _PG_init() {
     operations::load_workers::install();
     pg::sample::install();
     pg::operation::install();
+    operations::reshard::register();
     operations::worker::register();
 }
 

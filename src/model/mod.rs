@@ -11,6 +11,7 @@ pub mod access;
 pub mod bound;
 pub mod dump;
 pub mod finding;
+pub mod job;
 pub mod key;
 pub mod layout;
 mod layout_bounds;

@@ -370,6 +370,36 @@ pub fn derived_name(table: &str, suffix: &str) -> String {
     format!("{}_{suffix}", cut(table, room))
 }
 
+/// What the objects of one table, such as its indexes, are called on another
+/// of the same schema, in their order: `orders_s0001_pkey` on `orders_s0005` is
+/// `orders_s0005_pkey`. Each has a name of its own.
+#[must_use]
+pub fn names_on(objects: &[String], from: &str, to: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::with_capacity(objects.len());
+    for object in objects {
+        let suffix = object.strip_prefix(from).and_then(|rest| rest.strip_prefix('_')).unwrap_or(object);
+        let mut name = fitting(format!("{to}_{suffix}"));
+        let mut number = 1;
+        while all.contains(&name) {
+            number += 1;
+            name = fitting(format!("{to}_{suffix}_{number}"));
+        }
+        all.push(name);
+    }
+    all
+}
+
+/// A name that is too long, cut and made different from others that are cut alike.
+fn fitting(name: String) -> String {
+    if name.len() <= IDENTIFIER_BYTES_MAX {
+        return name;
+    }
+    // Fowler, Noll, Vo: 32 bits.
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{}_{hash:08x}", cut(&name, IDENTIFIER_BYTES_MAX - 9))
+}
+
 /// The name of the `number`th shard of a table: `orders_s0003`.
 #[must_use]
 pub fn shard_name(table: &str, number: usize) -> String {
@@ -463,5 +493,25 @@ mod tests {
         let name = shard_name(&long, 1);
         assert!(name.len() <= IDENTIFIER_BYTES_MAX && name.ends_with("_s0001"));
         assert_eq!(shard_name(&"x".repeat(80), 12345).len(), 63);
+    }
+
+    #[test]
+    fn objects_are_called_after_their_table() {
+        let names = |objects: &[&str], from: &str, to: &str| -> Vec<String> {
+            names_on(&objects.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), from, to)
+        };
+        assert_eq!(
+            names(&["o_s1_pkey", "o_s1", "by_day"], "o_s1", "o_s9"),
+            ["o_s9_pkey", "o_s9_o_s1", "o_s9_by_day"]
+        );
+        // Two that would be one.
+        assert_eq!(names(&["o_s1_a", "a"], "o_s1", "o_s9"), ["o_s9_a", "o_s9_a_2"]);
+        let long = "x".repeat(40);
+        let on = |to: &str| names(&[&format!("o_s1_{long}"), &format!("{long}_key")], "o_s1", to);
+        let first = on(&"t".repeat(60));
+        assert!(first.iter().all(|name| name.len() <= IDENTIFIER_BYTES_MAX), "{first:?}");
+        assert_ne!(first[0], first[1]);
+        assert_ne!(on(&format!("{}1", "t".repeat(60))), on(&format!("{}2", "t".repeat(60))));
+        assert_eq!(names(&["ä"], "o", &"ü".repeat(31)).len(), 1);
     }
 }

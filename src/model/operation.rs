@@ -29,6 +29,12 @@ impl Kind {
             Self::Undo => "undo",
         }
     }
+
+    /// The kind that a word stands for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// Where an operation is. Each kind has some of them, in this order.
@@ -81,6 +87,12 @@ impl Phase {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// The phase that a word stands for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.word() == word)
+    }
 }
 
 const SECOND: i64 = 1_000_000;
@@ -124,6 +136,13 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Kind::ALL.len() + Phase::ALL.len());
+    }
+
+    #[test]
+    fn words_are_found_again() {
+        assert!(Kind::ALL.into_iter().all(|kind| Kind::of(kind.word()) == Some(kind)));
+        assert!(Phase::ALL.into_iter().all(|phase| Phase::of(phase.word()) == Some(phase)));
+        assert_eq!((Kind::of("splits"), Phase::of("")), (None, None));
     }
 
     #[test]

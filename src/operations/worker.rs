@@ -1,6 +1,7 @@
 //! What the background worker does in a database at each tick: it records
 //! sizes, so that growth can be forecast, what the statements did, so that
-//! their weights are those of the last days, drops what loads have left behind, and
+//! their weights are those of the last days, drops what loads have left behind and
+//! shards that were replaced, starts workers for operations that nobody is at, and
 //! writes down loads that failed and sampled values.
 
 use pgrx::debug1;
@@ -11,6 +12,7 @@ use crate::catalog::operations;
 use crate::catalog::readings;
 use crate::catalog::samples;
 use crate::operations::load_workers;
+use crate::operations::reshard;
 use crate::pg::context::in_subtransaction;
 use crate::pg::context::with_settings;
 use crate::pg::error;
@@ -25,7 +27,7 @@ pub fn register() {
 /// own. Samples come last: once they are taken out of shared memory, the less
 /// there is that can still fail, the better.
 const CHORES: &[fn() -> Result<(), ErrorReport>] =
-    &[sizes, statements, load_workers::clean_up, operations::fold, samples::fold];
+    &[reshard::chore, reshard::retire::expired, sizes, statements, load_workers::clean_up, operations::fold, samples::fold];
 
 fn tick() {
     // Sizes are read under ACCESS SHARE: rather no reading than waiting long

@@ -1,5 +1,5 @@
-//! How fast pages come from the disk: a temporary file of our own, written,
-//! dropped from the system's memory and read.
+//! The disk: how much of it is free, and how fast pages come from it: a temporary
+//! file of our own, written, dropped from the system's memory and read.
 //!
 //! No file of the database is touched. What a storage layer keeps in a memory
 //! of its own cannot be dropped from here, so what it reads fast counts as
@@ -99,4 +99,18 @@ fn forget(file: &File) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn forget(_file: &File) -> bool {
     false
+}
+
+/// How much of the file system of a path is free for the server, in percent.
+#[must_use]
+pub fn free_percent(path: &str) -> Option<f64> {
+    let path = std::ffi::CString::new(path).ok()?;
+    // SAFETY: the system fills the structure, or says that it has not.
+    unsafe {
+        let mut facts: libc::statvfs = std::mem::zeroed();
+        if libc::statvfs(path.as_ptr(), &mut facts) != 0 || facts.f_blocks == 0 {
+            return None;
+        }
+        Some(facts.f_bavail as f64 * 100.0 / facts.f_blocks as f64)
+    }
 }

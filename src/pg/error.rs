@@ -50,6 +50,14 @@ pub fn again(caught: &Caught) -> ErrorReport {
     ErrorReport::new(PgSqlErrorCode::from(code), caught.message.clone(), "pg_presplit")
 }
 
+/// The five characters of an error's SQLSTATE.
+#[must_use]
+pub fn sqlstate(code: PgSqlErrorCode) -> String {
+    // Six bits a character, the first lowest.
+    let code = code as i32;
+    (0..5).map(|at| char::from((((code >> (6 * at)) & 0x3f) as u8) + b'0')).collect()
+}
+
 /// Tells the client something that is no failure.
 pub fn notice(message: String, hint: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_presplit")

@@ -4,8 +4,11 @@
 //! sharding: what is decided comes from above as values. Every `unsafe` block
 //! says which obligation it meets.
 
+pub mod advisory;
 pub mod analyze;
 pub mod announced;
+pub mod bound_check;
+pub mod capture;
 pub mod clock;
 pub mod context;
 pub mod copy;
@@ -23,13 +26,16 @@ pub mod key_value;
 pub mod load_worker;
 pub mod moment;
 pub mod operation;
+pub mod operation_worker;
 pub mod parse;
 pub mod rows;
 pub mod sample;
 pub mod server;
 pub mod spi;
 pub mod staging;
+pub mod table_lock;
 pub mod threads;
+pub mod transaction;
 pub mod utility;
 pub mod what_if;
 pub mod worker;

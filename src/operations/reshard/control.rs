@@ -1,21 +1,185 @@
-//! What people do to an operation that is under way.
+//! What people do to an operation that is under way: wait for it, cancel it,
+//! pause it, and have it go on.
+//!
+//! They wish; the worker looks at what is wished between its steps. A wish
+//! that nobody is there to fulfil starts a worker.
 
 use pgrx::pg_sys::panic::ErrorReport;
 
-use crate::operations::reshard::start::unsupported;
+use crate::catalog::arming::current_user;
+use crate::catalog::jobs;
+use crate::catalog::jobs::JobWish;
+use crate::catalog::jobs::Known;
+use crate::model::operation::Phase;
+use crate::model::report::SqlState;
+use crate::operations::reshard::check;
+use crate::operations::reshard::liveness;
+use crate::operations::reshard::start;
+use crate::pg::announced;
+use crate::pg::clock::Clock;
+use crate::pg::context::with_pinned_search_path;
+use crate::pg::error;
+use crate::pg::operation_worker;
 
-pub fn wait(_id: i64, _timeout_micros: i64) -> Result<String, ErrorReport> {
-    Err(unsupported())
+/// How long a waiting session sleeps between two looks, in milliseconds.
+const LOOK_MS: u64 = 100;
+
+/// Looks between two tries to find the operation a worker.
+const LOOKS_PER_NUDGE: u32 = 20;
+
+fn find(id: i64) -> Result<Known, ErrorReport> {
+    jobs::known(id, &current_user()?)?.ok_or_else(|| {
+        error::new(
+            SqlState::UndefinedObject,
+            format!("operation {id} does not exist"),
+            None,
+            Some("SELECT * FROM presplit.operations lists those that you may see.".to_owned()),
+        )
+    })
 }
 
-pub fn cancel(_id: i64) -> Result<bool, ErrorReport> {
-    Err(unsupported())
+/// An operation of a table of one's own that a worker carries out.
+fn find_own(id: i64, verb: &str) -> Result<Known, ErrorReport> {
+    let known = find(id)?;
+    if !known.is_own {
+        return Err(error::new(
+            SqlState::InsufficientPrivilege,
+            format!("must be owner of table {}", known.table),
+            None,
+            None,
+        ));
+    }
+    if !known.is_job {
+        return Err(error::new(
+            SqlState::WrongObjectType,
+            format!("cannot {verb} operation {id}: it is a load"),
+            Some("A load is part of the transaction of its COPY.".to_owned()),
+            Some("Cancel the statement with pg_cancel_backend.".to_owned()),
+        ));
+    }
+    Ok(known)
 }
 
-pub fn pause(_id: i64) -> Result<bool, ErrorReport> {
-    Err(unsupported())
+const fn is_over(phase: Phase) -> bool {
+    matches!(phase, Phase::Done | Phase::Failed | Phase::Cancelled)
 }
 
-pub fn resume(_id: i64) -> Result<bool, ErrorReport> {
-    Err(unsupported())
+fn phase_of(known: &Known) -> Phase {
+    Phase::of(&known.phase).unwrap_or(Phase::Failed)
+}
+
+/// Waits until an operation is over; its final phase.
+///
+/// # Errors
+/// 55000 for one of the caller's own open transaction and after the time,
+/// 25001 if the transaction would not see the end.
+pub fn wait(id: i64, timeout_micros: i64) -> Result<String, ErrorReport> {
+    if operation_worker::is_pending(id) {
+        return Err(error::new(
+            SqlState::ObjectNotInPrerequisiteState,
+            format!("operation {id} has not begun: its transaction is still open"),
+            None,
+            Some("Commit first, then wait.".to_owned()),
+        ));
+    }
+    if !announced::sees_latest() {
+        return Err(error::new(
+            SqlState::ActiveSqlTransaction,
+            "wait_operation() must run in a READ COMMITTED transaction",
+            Some("Others do not see the end of the operation, and the operation would wait for their snapshot.".to_owned()),
+            Some("Call it outside of a transaction, or in one that is READ COMMITTED.".to_owned()),
+        ));
+    }
+    let known = find_own(id, "wait for")?;
+    if is_over(phase_of(&known)) {
+        return Ok(known.phase);
+    }
+    // Cutovers leave the snapshot of who holds this lock out of account.
+    let _waiting = liveness::wait_mark(id)?;
+    let clock = Clock::start();
+    let mut looks = 0_u32;
+    loop {
+        match jobs::phase(id)? {
+            Some(phase) if is_over(phase) => return Ok(phase.word().to_owned()),
+            None => return Ok(find(id)?.phase),
+            Some(phase) if clock.elapsed().as_micros() >= u128::try_from(timeout_micros).unwrap_or(0) => {
+                return Err(timed_out(id, phase));
+            }
+            Some(_) => {}
+        }
+        // Its worker may have been ended, and there may be no launcher.
+        if looks % LOOKS_PER_NUDGE == LOOKS_PER_NUDGE - 1
+            && jobs::runnable()?.contains(&id)
+            && !liveness::is_alive(id)?
+        {
+            operation_worker::start();
+        }
+        looks = looks.wrapping_add(1);
+        operation_worker::wait(LOOK_MS);
+    }
+}
+
+fn timed_out(id: i64, phase: Phase) -> ErrorReport {
+    error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("operation {id} is not over: the time to wait is up"),
+        Some(format!("It is {} and goes on.", phase.word())),
+        Some(format!("See SELECT * FROM presplit.operations WHERE operation_id = {id}.")),
+    )
+}
+
+/// Has an operation undo what it has made; false if it is over.
+pub fn cancel(id: i64) -> Result<bool, ErrorReport> {
+    wish(id, "cancel", JobWish::Cancel)
+}
+
+/// Has an operation stop after its step; false if it is over.
+pub fn pause(id: i64) -> Result<bool, ErrorReport> {
+    wish(id, "pause", JobWish::Pause)
+}
+
+fn wish(id: i64, verb: &str, wish: JobWish) -> Result<bool, ErrorReport> {
+    let known = find_own(id, verb)?;
+    if is_over(phase_of(&known)) {
+        return Ok(false);
+    }
+    jobs::set_wish(id, wish, &current_user()?)?;
+    operation_worker::start_at_commit(id);
+    // An index that is being built may take hours more.
+    if wish == JobWish::Cancel
+        && let Some(pid) = liveness::worker(id)?
+    {
+        operation_worker::interrupt_at_commit(pid);
+    }
+    Ok(true)
+}
+
+/// Has an operation go on that is paused, or that has failed: from its
+/// beginning then. False if there is nothing to resume.
+pub fn resume(id: i64) -> Result<bool, ErrorReport> {
+    let known = find_own(id, "resume")?;
+    match phase_of(&known) {
+        Phase::Done | Phase::Cancelled => return Ok(false),
+        Phase::Failed => {
+            let Some(change) = known.change else { return Ok(false) };
+            start::refuse_second(&change)?;
+            // Tables that the first attempt had made are gone.
+            let mut anew = change;
+            for target in &mut anew.targets {
+                target.oid = None;
+            }
+            let kind = jobs::kind(id)?;
+            let fingerprint = with_pinned_search_path(|| {
+                start::refuse(&anew, kind, &check::findings(&anew)?)?;
+                check::fingerprint(&anew)
+            })?;
+            if !jobs::revive(id, &anew, &fingerprint)? {
+                start::refuse_second(&anew)?;
+            }
+        }
+        _ => {}
+    }
+    jobs::set_wish(id, JobWish::Run, &current_user()?)?;
+    operation_worker::start_at_commit(id);
+    Ok(true)
 }

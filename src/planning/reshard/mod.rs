@@ -19,6 +19,7 @@ pub mod merge;
 pub mod naming;
 pub mod order;
 pub mod round;
+pub mod rows;
 pub mod size;
 pub mod split;
 pub mod steps;

@@ -1,0 +1,57 @@
+//! The copy: chunk after chunk in the order of the identity, each in a
+//! transaction of one snapshot.
+//!
+//! First come the changes that were written down meanwhile: rows up to the
+//! last copied one are copied again, those beyond are not there yet and will
+//! be read as they are then. So after each chunk the targets have exactly the
+//! sources' rows up to a key, as the snapshot sees them, and no conflict can
+//! arise between what is copied and what was changed.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use serde_json::Value;
+
+use crate::catalog::reshard_rows;
+use crate::model::reshard::Change;
+use crate::operations::reshard::transfer;
+use crate::operations::reshard::transfer::Transfer;
+
+/// What one transaction has copied.
+pub struct Chunk {
+    pub rows: i64,
+    pub bytes: i64,
+    /// How far the copying is.
+    pub cursor: Option<Value>,
+    pub finished: bool,
+    /// A source was truncated: begin anew, with empty targets and without a cursor.
+    pub restart: bool,
+}
+
+/// Copies some rows: none while there are more changes than as many.
+///
+/// # Errors
+/// If what was copied is not what the sources have.
+pub fn chunk(
+    change: &Change,
+    operation_id: i64,
+    cursor: Option<&Value>,
+    rows: i64,
+) -> Result<Chunk, ErrorReport> {
+    let rows = rows.max(1);
+    let after = transfer::of_stored(cursor)?;
+    let transfer = Transfer::begin(change, operation_id)?;
+    let before = reshard_rows::bytes(change)?;
+    let mut chunk = Chunk { rows: 0, bytes: 0, cursor: cursor.cloned(), finished: false, restart: false };
+    let Some(keys) = transfer.bring_changes(Some(after.as_ref()), rows)? else {
+        return Ok(Chunk { cursor: None, restart: true, ..chunk });
+    };
+    if keys.left == 0 {
+        let copied = transfer.copy(after.as_ref(), rows)?;
+        chunk.rows = copied.digest.rows;
+        chunk.finished = copied.digest.rows < rows;
+        if let Some(last) = &copied.last {
+            chunk.cursor = Some(transfer::stored(last));
+        }
+    }
+    chunk.bytes = (reshard_rows::bytes(change)? - before).max(0);
+    Ok(chunk)
+}

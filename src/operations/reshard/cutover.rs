@@ -1,0 +1,296 @@
+//! The cutover, in two stages, within one budget of time.
+//!
+//! ```text
+//!  a  writers are kept out           session locks: parent, then sources
+//!  b  the last changes are committed to the new shards
+//!  c  older snapshots are waited for
+//!  d  everybody is kept out          the swap, in one transaction
+//! ```
+//!
+//! The changes are committed before anybody waits for the swap, so whoever has
+//! waited for it sees them: also a prepared statement or a stable function that
+//! took its snapshot first. Whenever the budget is used up, or somebody is in
+//! the way, all locks are given back and it is tried again later.
+
+use std::time::Duration;
+
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::job_objects;
+use crate::catalog::jobs;
+use crate::catalog::jobs::Job;
+use crate::catalog::jobs::JobWish;
+use crate::model::job::Failure;
+use crate::model::job::backoff_seconds;
+use crate::model::operation::Phase;
+use crate::operations::reshard::capture;
+use crate::operations::reshard::catch_up;
+use crate::operations::reshard::check;
+use crate::operations::reshard::pace;
+use crate::operations::reshard::snapshots;
+use crate::operations::reshard::snapshots::Holder;
+use crate::operations::reshard::steps;
+use crate::operations::reshard::steps::Memory;
+use crate::operations::reshard::steps::Next;
+use crate::operations::reshard::swap;
+use crate::pg::clock::Clock;
+use crate::pg::operation_worker;
+use crate::pg::server;
+use crate::pg::spi;
+use crate::pg::table_lock;
+use crate::pg::table_lock::Mode;
+use crate::pg::transaction;
+use crate::pg::transaction::Failed;
+use crate::pg::transaction::Isolation;
+
+/// Changed rows that may be left before writers are kept out.
+const RESIDUAL_MAX: i64 = 1_000;
+
+/// Changed rows that one transaction brings over while writers are not kept out.
+const ROUND_KEYS: i64 = 5_000;
+
+/// Such transactions before it looks at what is wished again.
+const ROUNDS_MAX: u32 = 50;
+
+/// Tries in which not even those who wait for us may have an older snapshot.
+const PATIENT_TRIES: u32 = 3;
+
+/// What came of a try.
+enum Outcome {
+    Done,
+    /// Why not, and who was in the way.
+    GaveWay(String, Vec<i32>),
+    /// A source was truncated.
+    Anew,
+}
+
+/// One turn of the phase: catches up, and tries the cutover if nothing stands against it.
+pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
+    let against = transaction::run(Isolation::ReadCommitted, || {
+        let against = snapshots::against(job)?;
+        if let Some((what, pids)) = &against {
+            jobs::set_waiting(job.id, Some(what), pids)?;
+        }
+        Ok(against)
+    })?;
+    if against.is_some() {
+        catch_up(job)?;
+        return Ok(Next::Rest(1000));
+    }
+    if !catch_up(job)? {
+        return Ok(Next::Again);
+    }
+    let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
+    pace::pause_at(job, "cutting_over.caught_up")?;
+    let clock = Clock::start();
+    let outcome = attempt(job, memory.gave_way, &caught_up);
+    let ms = clock.ms();
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(failed) if Failure::of(&failed.sqlstate) == Failure::Passes => gave_way(job, &failed)?,
+        Err(failed) => return Err(failed),
+    };
+    match outcome {
+        Outcome::Done => {
+            let note = format!("the swap is committed; writers were kept out for {ms:.0} ms");
+            let seconds = Some(ms / 1000.0);
+            transaction::run(Isolation::ReadCommitted, || {
+                jobs::note(job.id, Phase::CuttingOver, seconds, &note)
+            })?;
+            Ok(Next::Over)
+        }
+        Outcome::Anew => Ok(Next::Again),
+        Outcome::GaveWay(why, pids) => {
+            memory.gave_way = memory.gave_way.saturating_add(1);
+            let seconds = match memory.gave_way {
+                few @ 0..=PATIENT_TRIES => f64::from(few) / 10.0,
+                many => backoff_seconds(many - PATIENT_TRIES, pace::chance()),
+            };
+            transaction::run(Isolation::ReadCommitted, || {
+                jobs::set_waiting(job.id, Some(&why), &pids)?;
+                jobs::note(job.id, Phase::CuttingOver, Some(ms / 1000.0), &format!("gave way: {why}"))
+            })?;
+            Ok(Next::Rest((seconds * 1000.0) as u64))
+        }
+    }
+}
+
+fn gave_way(job: &Job, failed: &Failed) -> Result<Outcome, Failed> {
+    let pids = transaction::run(Isolation::ReadCommitted, || snapshots::lockers(job))?;
+    Ok(Outcome::GaveWay(failed.message.clone(), pids))
+}
+
+/// Brings changes over until few are left; false if there were too many, or copying begins anew.
+fn catch_up(job: &Job) -> Result<bool, Failed> {
+    for _ in 0..ROUNDS_MAX {
+        let round = transaction::run(Isolation::RepeatableRead, || {
+            let round = catch_up::round(&job.change, job.id, ROUND_KEYS)?;
+            if round.restart {
+                steps::begin_anew(job)?;
+            }
+            Ok(round)
+        })?;
+        if round.restart {
+            return Ok(false);
+        }
+        // Those that came during the round are not counted: the next one, which is shorter, has them.
+        if round.left <= RESIDUAL_MAX && round.keys <= RESIDUAL_MAX {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is left of the time that anybody may be made to wait.
+struct Budget {
+    clock: Clock,
+    all: Duration,
+}
+
+impl Budget {
+    fn left_ms(&self) -> i64 {
+        let left = self.all.saturating_sub(self.clock.elapsed());
+        i64::try_from(left.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The locks that keep writers out; dropping it gives them back.
+struct WritersOut<'a>(&'a [Oid]);
+
+impl Drop for WritersOut<'_> {
+    fn drop(&mut self) {
+        for table in self.0 {
+            table_lock::unlock_for_session(*table, Mode::ShareRowExclusive);
+        }
+    }
+}
+
+/// The parent, then the sources by number.
+fn locked(job: &Job) -> Vec<Oid> {
+    let mut sources: Vec<u32> = job.change.sources.iter().map(|source| source.oid).collect();
+    sources.sort_unstable();
+    std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
+}
+
+fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
+    let tables = locked(job);
+    let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
+    let budget = Budget { clock: Clock::start(), all };
+    let _out = WritersOut(&tables);
+    transaction::run(Isolation::ReadCommitted, || {
+        for table in &tables {
+            pace::with_lock_timeout(job, Some(budget.left_ms()), || {
+                table_lock::lock_for_session(*table, Mode::ShareRowExclusive);
+            });
+        }
+        Ok(())
+    })?;
+    pace::pause_at(job, "cutting_over.kept_out")?;
+    let Some(last) = consume(job, &budget)? else { return Ok(Outcome::Anew) };
+    pace::pause_at(job, "cutting_over.committed")?;
+    let strict = job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
+    let patient = last.any && tried < PATIENT_TRIES;
+    if strict && let Some(holders) = wait_for_snapshots(last.transaction, caught_up, &budget, patient)? {
+        let pids = holders.iter().map(|holder| holder.pid).collect();
+        return Ok(Outcome::GaveWay("older snapshots".to_owned(), pids));
+    }
+    pace::pause_at(job, "cutting_over.waited")?;
+    transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || swap(job, &tables, &budget))
+}
+
+/// The transaction that has brought the last changes.
+struct Last {
+    transaction: u64,
+    /// Whether there were any.
+    any: bool,
+}
+
+/// Commits the last changes to the new shards. None: copying begins anew.
+fn consume(job: &Job, budget: &Budget) -> Result<Option<Last>, Failed> {
+    transaction::run_within(Isolation::RepeatableRead, budget.left_ms(), || {
+        let mut any = false;
+        loop {
+            let round = catch_up::round(&job.change, job.id, i64::from(i32::MAX))?;
+            if round.restart {
+                steps::begin_anew(job)?;
+                return Ok(None);
+            }
+            any |= round.keys > 0;
+            if round.left == 0 {
+                // Without changes too: what was committed before is not older.
+                return Ok(Some(Last { transaction: server::transaction_id(), any }));
+            }
+        }
+    })
+}
+
+/// Waits until the snapshots are gone that are older than the residual; those
+/// that are still there if the time is up.
+fn wait_for_snapshots(
+    residual: u64,
+    caught_up: &str,
+    budget: &Budget,
+    patient: bool,
+) -> Result<Option<Vec<Holder>>, Failed> {
+    let matters = |holder: &Holder| !holder.waits_for_us || patient || holder.is_old;
+    let look = || transaction::run(Isolation::ReadCommitted, || snapshots::holders(residual, caught_up));
+    let mut waited: Vec<Holder> = look()?.into_iter().filter(|holder| matters(holder)).collect();
+    loop {
+        if waited.is_empty() {
+            return Ok(None);
+        }
+        // Who waits for us does not end before we give way.
+        if budget.left_ms() < 50 || waited.iter().any(|holder| holder.waits_for_us) {
+            return Ok(Some(waited));
+        }
+        operation_worker::sleep(1);
+        let now = look()?;
+        waited = now
+            .into_iter()
+            .filter(|holder| matters(holder) && waited.iter().any(|before| before.is_same(holder)))
+            .collect();
+    }
+}
+
+/// The swap and everything that is true with it.
+fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorReport> {
+    let others = other_tables(job)?;
+    for table in tables.iter().chain(&others) {
+        pace::with_lock_timeout(job, Some(budget.left_ms()), || {
+            table_lock::lock(*table, Mode::AccessExclusive);
+        });
+    }
+    if jobs::wish(job.id)? != JobWish::Run {
+        return Ok(Outcome::GaveWay("a wish of a user".to_owned(), Vec::new()));
+    }
+    if !job_objects::blind_triggers(job.id)?.is_empty() || check::fingerprint(&job.change)? != job.fingerprint {
+        return Err(steps::altered(job));
+    }
+    if catch_up::backlog(&job.change, job.id)? > 0 {
+        return Ok(Outcome::GaveWay("changes that came in spite of the locks".to_owned(), Vec::new()));
+    }
+    capture::remove(&job.change, job.id)?;
+    swap::run(&job.change, job.id)?;
+    jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
+    Ok(Outcome::Done)
+}
+
+/// The DEFAULT partition, and tables that refer to the table: by number.
+fn other_tables(job: &Job) -> Result<Vec<Oid>, ErrorReport> {
+    let own: Vec<i64> = std::iter::once(job.change.parent_oid)
+        .chain(job.change.sources.iter().map(|source| source.oid))
+        .map(i64::from)
+        .collect();
+    spi::column::<Oid>(
+        "SELECT t.oid FROM (
+             SELECT p.partdefid AS oid, 0 AS rank FROM pg_catalog.pg_partitioned_table AS p
+             WHERE p.partrelid = $1::oid AND p.partdefid <> 0
+             UNION ALL
+             SELECT c.conrelid, 1 FROM pg_catalog.pg_constraint AS c
+             WHERE c.contype = 'f' AND c.confrelid IN ($1::oid, $2::oid)) AS t
+         WHERE t.oid <> ALL ($3::oid[])
+         GROUP BY t.oid ORDER BY min(t.rank), t.oid",
+        &[i64::from(job.change.parent_oid).into(), i64::from(job.change.root_oid).into(), own.into()],
+    )
+}

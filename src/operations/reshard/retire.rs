@@ -1,0 +1,42 @@
+//! Shards that were replaced: dropped when their time is over.
+
+use pgrx::log;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::retired;
+use crate::catalog::retired::Expired;
+use crate::operations::reshard::objects;
+use crate::pg::context::in_subtransaction;
+use crate::pg::error;
+
+/// Shards that are dropped in one turn: each keeps its lock until the turn ends.
+const AT_ONCE: usize = 8;
+
+/// Drops the shards whose time is over. One that cannot be dropped now, because
+/// somebody reads it or something of a user's needs it, is tried again later.
+///
+/// # Errors
+/// If the list cannot be read.
+pub fn expired() -> Result<(), ErrorReport> {
+    for shard in retired::expired()?.iter().take(AT_ONCE) {
+        let work = || drop_one(shard).unwrap_or_else(|failed| error::raise(failed));
+        if let Err(caught) = in_subtransaction(work) {
+            log!(
+                "pg_presplit: could not drop the replaced shard with OID {}: {}",
+                shard.shard,
+                caught.message
+            );
+            retired::postpone(shard.shard)?;
+        }
+    }
+    Ok(())
+}
+
+fn drop_one(shard: &Expired) -> Result<(), ErrorReport> {
+    if let Some(table) = &shard.table {
+        let leave = format!("ALTER EXTENSION pg_presplit DROP TABLE {table}");
+        let statements = [leave, format!("DROP TABLE {table}")];
+        objects::run_above(statements.iter().skip(usize::from(!shard.member)))?;
+    }
+    retired::forget(shard.shard)
+}

@@ -1,0 +1,45 @@
+//! The end of a job that was cancelled or has failed: whatever the ledger has
+//! is dropped, triggers first, each in a transaction of its own. Then the
+//! catalog is as it was.
+
+use pgrx::pg_sys::Oid;
+
+use crate::catalog::job_objects;
+use crate::catalog::jobs;
+use crate::catalog::jobs::Job;
+use crate::catalog::jobs::Object;
+use crate::catalog::jobs::Role;
+use crate::model::operation::Phase;
+use crate::operations::reshard::pace;
+use crate::operations::reshard::steps::Next;
+use crate::pg::spi;
+use crate::pg::transaction;
+use crate::pg::transaction::Failed;
+use crate::pg::transaction::Isolation;
+
+/// Drops one object, or says that the job is over.
+pub fn turn(job: &Job, ending: Phase) -> Result<Next, Failed> {
+    transaction::run(Isolation::ReadCommitted, || {
+        let mut objects = jobs::objects(job.id)?;
+        // While a trigger is there it wants its log.
+        objects.sort_by_key(|object| match object.role {
+            Role::Trigger => 0,
+            Role::Log => 1,
+            Role::Staging => 2,
+            Role::Retired => 3,
+        });
+        let Some(object) = objects.first() else {
+            jobs::finish(job.id, ending, "everything of it is dropped")?;
+            return Ok(Next::Over);
+        };
+        pace::with_lock_timeout(job, None, || drop_one(job.id, object))?;
+        Ok(Next::Again)
+    })
+}
+
+fn drop_one(id: i64, object: &Object) -> Result<(), pgrx::pg_sys::panic::ErrorReport> {
+    for statement in job_objects::drop_statements(object)? {
+        spi::run(&statement, &[])?;
+    }
+    jobs::forget_object(id, Oid::from(object.object))
+}

@@ -1,0 +1,256 @@
+//! The steps of a job: each a transaction, or part of one, that does one thing
+//! and writes down in itself that it is done.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::catalog::jobs;
+use crate::catalog::jobs::Done;
+use crate::catalog::jobs::Job;
+use crate::model::job::next_rows;
+use crate::model::job::rest_ms;
+use crate::model::operation::Phase;
+use crate::model::operation::seconds_left;
+use crate::model::operation::with_rate;
+use crate::model::report::SqlState;
+use crate::model::reshard::Change;
+use crate::operations::reshard::capture;
+use crate::operations::reshard::catch_up;
+use crate::operations::reshard::copy;
+use crate::operations::reshard::cutover;
+use crate::operations::reshard::indexing;
+use crate::operations::reshard::pace;
+use crate::operations::reshard::staging;
+use crate::operations::reshard::verify;
+use crate::pg::clock::Clock;
+use crate::pg::error;
+use crate::pg::spi;
+use crate::pg::transaction;
+use crate::pg::transaction::Failed;
+use crate::pg::transaction::Isolation;
+
+/// Changed rows that one transaction brings over.
+const ROUND_KEYS: i64 = 5_000;
+
+/// Changed rows that may be left when it goes on to the next step.
+const LEFT_MAX: i64 = 1_000;
+
+/// What the worker does after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Again,
+    /// Milliseconds.
+    Rest(u64),
+    Over,
+}
+
+/// What the worker remembers between turns; nothing that it could not do without.
+#[derive(Debug, Default)]
+pub struct Memory {
+    entered: Option<Phase>,
+    /// Rows of the last chunk and the milliseconds it took.
+    last_chunk: Option<(i64, f64)>,
+    /// When the copying began that this worker saw, and the rows that were done then.
+    since: Option<(Clock, i64, i64)>,
+    /// Cutovers that had to give way, one after the other.
+    pub gave_way: u32,
+}
+
+impl Memory {
+    /// Whether a phase is entered just now.
+    pub fn enter(&mut self, phase: Phase) -> bool {
+        self.entered.replace(phase) != Some(phase)
+    }
+}
+
+/// Does the step that is next.
+pub fn step(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
+    match job.phase {
+        Phase::Planned => read_committed(|| {
+            jobs::set_phase(job.id, Phase::Preparing, "taken up")?;
+            Ok(Next::Again)
+        }),
+        Phase::Preparing => read_committed(|| prepare(job)),
+        Phase::Capturing => read_committed(|| install(job)),
+        Phase::Copying => copy_chunk(job, memory),
+        Phase::Indexing => read_committed(|| index(job)),
+        Phase::CatchingUp => catch_up_round(job),
+        Phase::Verifying => verify_bucket(job),
+        Phase::CuttingOver => cutover::turn(job, memory),
+        Phase::Done | Phase::Paused | Phase::Failed | Phase::Cancelled => Ok(Next::Over),
+    }
+}
+
+fn read_committed<R>(work: impl FnOnce() -> Result<R, ErrorReport>) -> Result<R, Failed> {
+    transaction::run(Isolation::ReadCommitted, work)
+}
+
+fn repeatable_read<R>(work: impl FnOnce() -> Result<R, ErrorReport>) -> Result<R, Failed> {
+    transaction::run(Isolation::RepeatableRead, work)
+}
+
+fn prepare(job: &Job) -> Result<Next, ErrorReport> {
+    let change = pace::with_lock_timeout(job, None, || staging::create(&job.change, job.id))?;
+    jobs::set_change(job.id, &change)?;
+    let done = Done { ..totals(&change)? };
+    jobs::set_done(job.id, &done, &detail(&change))?;
+    jobs::set_phase(job.id, Phase::Capturing, "staging tables are there")?;
+    Ok(Next::Again)
+}
+
+/// What the sources have, as the server estimates it.
+fn totals(change: &Change) -> Result<Done, ErrorReport> {
+    let sources: Vec<i64> = change.sources.iter().map(|source| i64::from(source.oid)).collect();
+    let found = spi::rows::<(i64, i64)>(
+        "SELECT jsonb_build_array(
+             coalesce(sum(CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE s.n_live_tup END)::bigint, 0),
+             coalesce(sum(pg_catalog.pg_relation_size(c.oid)), 0))::text
+         FROM pg_catalog.pg_class AS c LEFT JOIN pg_catalog.pg_stat_all_tables AS s ON s.relid = c.oid
+         WHERE c.oid = ANY ($1::oid[])",
+        &[sources.into()],
+    )?;
+    let (rows, bytes) = found.first().copied().unwrap_or_default();
+    Ok(Done { rows_total: Some(rows), bytes_total: Some(bytes), ..Done::default() })
+}
+
+fn detail(change: &Change) -> String {
+    let names = |names: Vec<&str>| names.join(", ");
+    format!(
+        "{} into {}",
+        names(change.sources.iter().map(|source| source.name.name.as_str()).collect()),
+        names(change.targets.iter().map(|target| target.name.name.as_str()).collect()),
+    )
+}
+
+fn install(job: &Job) -> Result<Next, ErrorReport> {
+    pace::with_lock_timeout(job, None, || capture::install(&job.change, job.id))?;
+    jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    Ok(Next::Again)
+}
+
+fn number_in(state: &Value, name: &str) -> i64 {
+    state.get(name).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn copy_chunk(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
+    let rows = next_rows(memory.last_chunk);
+    let clock = Clock::start();
+    let (copied, next) = repeatable_read(|| {
+        let chunk = copy::chunk(&job.change, job.id, job.state.get("cursor"), rows)?;
+        if chunk.restart {
+            begin_anew(job)?;
+            return Ok((None, Next::Again));
+        }
+        let (rows, bytes) =
+            (number_in(&job.state, "rows") + chunk.rows, number_in(&job.state, "bytes") + chunk.bytes);
+        say_copied(job, memory, rows, bytes)?;
+        if chunk.finished {
+            jobs::set_phase(job.id, Phase::Indexing, &format!("{rows} rows, {bytes} bytes are copied"))?;
+        } else {
+            jobs::set_state(job.id, &json!({"cursor": chunk.cursor, "rows": rows, "bytes": bytes}))?;
+        }
+        Ok((Some(chunk), Next::Again))
+    })?;
+    let took = clock.ms();
+    let Some(chunk) = copied else {
+        memory.since = None;
+        return Ok(next);
+    };
+    if chunk.rows > 0 {
+        memory.last_chunk = Some((rows, took));
+    }
+    if memory.since.is_none() {
+        memory.since = Some((clock, number_in(&job.state, "rows"), number_in(&job.state, "bytes")));
+    }
+    match rest_ms(chunk.bytes, took, pace::number(job, "reshard_rate_limit")) {
+        0 => Ok(next),
+        ms => Ok(Next::Rest(ms)),
+    }
+}
+
+/// How much is copied, how fast, and how long the rest will take.
+fn say_copied(job: &Job, memory: &Memory, rows: i64, bytes: i64) -> Result<(), ErrorReport> {
+    let totals = totals(&job.change)?;
+    let mut done = Done { rows, bytes, rows_total: totals.rows_total.map(|total| total.max(rows)), ..totals };
+    let mut detail = detail(&job.change);
+    if let Some((clock, rows_before, bytes_before)) = &memory.since {
+        let micros = i64::try_from(clock.elapsed().as_micros()).unwrap_or(i64::MAX);
+        detail = with_rate(&detail, bytes - bytes_before, micros);
+        let rest = done.rows_total.map(|total| total - rows_before);
+        done.seconds_left = seconds_left(rows - rows_before, rest, micros);
+    }
+    jobs::set_done(job.id, &done, &detail)
+}
+
+/// Somebody has truncated a source: what was copied is of no use.
+pub fn begin_anew(job: &Job) -> Result<(), ErrorReport> {
+    let mut names = Vec::new();
+    for target in &job.change.targets {
+        names.push(target.name.to_string());
+    }
+    spi::run(&format!("TRUNCATE TABLE ONLY {}", names.join(", ONLY ")), &[])?;
+    jobs::set_phase(job.id, Phase::Copying, "a source was truncated: copying begins anew")
+}
+
+fn index(job: &Job) -> Result<Next, ErrorReport> {
+    if !indexing::next(&job.change, job.id)? {
+        jobs::set_phase(job.id, Phase::CatchingUp, "indexes and constraints are there")?;
+    }
+    Ok(Next::Again)
+}
+
+fn catch_up_round(job: &Job) -> Result<Next, Failed> {
+    repeatable_read(|| {
+        let round = catch_up::round(&job.change, job.id, ROUND_KEYS)?;
+        if round.restart {
+            begin_anew(job)?;
+            return Ok(Next::Again);
+        }
+        if round.left <= LEFT_MAX {
+            jobs::set_phase(job.id, Phase::Verifying, &format!("{} changed rows are left", round.left))?;
+        }
+        Ok(Next::Again)
+    })
+}
+
+fn verify_bucket(job: &Job) -> Result<Next, Failed> {
+    let clock = Clock::start();
+    let bucket = repeatable_read(|| {
+        // All that this snapshot sees, or there would be differences.
+        let round = catch_up::round(&job.change, job.id, i64::from(i32::MAX))?;
+        if round.restart {
+            begin_anew(job)?;
+            return Ok(None);
+        }
+        let bucket = verify::bucket(&job.change, job.id, job.state.get("cursor"))?;
+        let rows = number_in(&job.state, "rows") + bucket.rows;
+        if bucket.finished {
+            jobs::set_phase(job.id, Phase::CuttingOver, &format!("{rows} rows are compared"))?;
+        } else {
+            jobs::set_state(job.id, &json!({"cursor": bucket.cursor, "rows": rows}))?;
+        }
+        Ok(Some(bucket))
+    })?;
+    // It reads as much as it would write: the same rate keeps it from filling the caches.
+    let bytes = bucket.map_or(0, |bucket| bucket.rows.saturating_mul(bytes_per_row(job)));
+    match rest_ms(bytes, clock.ms(), pace::number(job, "reshard_rate_limit").saturating_mul(2)) {
+        0 => Ok(Next::Again),
+        ms => Ok(Next::Rest(ms)),
+    }
+}
+
+/// A guess that only paces.
+const fn bytes_per_row(_job: &Job) -> i64 {
+    100
+}
+
+/// The error of a change that is no more what it was.
+pub fn altered(job: &Job) -> ErrorReport {
+    error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("table \"{}\" was altered while the operation was under way", job.change.root),
+        Some("Its shards are no more what the new ones were made after.".to_owned()),
+        Some(format!("Begin it anew with SELECT resume_operation({}).", job.id)),
+    )
+}

@@ -1,0 +1,151 @@
+//! The swap: the new shards take the places of the old ones, in one
+//! transaction that reads no row.
+//!
+//! ```text
+//!  foreign keys of other tables that point here go
+//!  sources: detached, kept from writes, written down as retired
+//!  targets: foreign keys come without a look at rows, attached
+//!  what acts on rows comes: rights, triggers, rules, policies, publications
+//!  foreign keys of other tables come back
+//! ```
+//!
+//! That no row is read rests on what is known beforehand: the check of its
+//! bound has held for every row that came into a target, no row of a DEFAULT
+//! belongs to a source, so none to a target, and the rows are those that met
+//! the foreign keys before.
+
+use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::catalog::jobs;
+use crate::catalog::leaves;
+use crate::catalog::leaves::ForeignKey;
+use crate::catalog::leaves::Leaf;
+use crate::catalog::retired;
+use crate::catalog::retired::Retired;
+use crate::model::reshard::Change;
+use crate::model::reshard::Target;
+use crate::operations::reshard::objects;
+use crate::operations::reshard::objects::BOUND;
+use crate::operations::reshard::objects::PROOF;
+use crate::operations::reshard::staging::is_default;
+use crate::pg::bound_check;
+use crate::pg::bound_check::Says;
+
+/// How long a replaced shard is kept where nothing says otherwise.
+const GRACE_SECONDS: i64 = 86_400;
+
+/// Swaps. The parent, the sources and the DEFAULT are locked against
+/// everybody, and the changes of the sources are no more captured.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
+    let parent_owner = leaves::owner(change.parent_oid)?;
+    let coming =
+        (0..change.targets.len()).map(|at| leaves::of_target(change, at)).collect::<Result<Vec<_>, _>>()?;
+    let going = change.sources.iter().map(leaves::of_source).collect::<Result<Vec<_>, _>>()?;
+    let incoming = leaves::incoming(change.parent_oid)?;
+    objects::run_above(incoming.iter().map(|key| &key.drop))?;
+    for source in &change.sources {
+        let detach = format!("ALTER TABLE {} DETACH PARTITION {}", change.parent, source.name);
+        objects::run_as(parent_owner, "", [&detach])?;
+    }
+    let grace = grace_seconds(operation_id)?;
+    for (at, leaf) in going.iter().enumerate() {
+        retire(change, at, leaf, operation_id, grace)?;
+    }
+    for (target, leaf) in change.targets.iter().zip(&coming) {
+        prepare(target, leaf, operation_id)?;
+    }
+    attach(change, parent_owner)?;
+    for leaf in &coming {
+        for act in &leaf.after {
+            match act.role {
+                Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
+                None => objects::run_above([&act.text])?,
+            }
+        }
+    }
+    for key in &incoming {
+        add_foreign_key(key.table, &key.key)?;
+    }
+    Ok(())
+}
+
+/// A source that is a table of its own now.
+fn retire(change: &Change, at: usize, leaf: &Leaf, operation_id: i64, grace: i64) -> Result<(), ErrorReport> {
+    let source = &change.sources[at];
+    objects::run_above(&leaf.retire)?;
+    if let Some(heir) = change.targets.iter().position(|target| target.like == at) {
+        objects::run_above(&leaves::of_target(change, heir)?.sequences)?;
+    }
+    objects::run_above([&format!("ALTER EXTENSION pg_presplit ADD TABLE {}", source.name)])?;
+    retired::block_writes(&source.name.to_string(), change.root_oid, operation_id)?;
+    retired::record(&Retired {
+        shard: source.oid,
+        root: change.root_oid,
+        parent: change.parent_oid,
+        bound: &source.bound,
+        operation_id,
+        grace_seconds: grace,
+    })
+}
+
+/// A staging table, right before it is attached.
+fn prepare(target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
+    let oid = target.oid.unwrap_or_default();
+    objects::run_above([&format!("ALTER EXTENSION pg_presplit DROP TABLE {}", target.name)])?;
+    jobs::forget_object(operation_id, Oid::from(oid))?;
+    objects::run_as(Oid::from(leaf.owner), "", &leaf.before)?;
+    for key in &leaf.foreign_keys {
+        add_foreign_key(oid, key)?;
+    }
+    Ok(())
+}
+
+fn add_foreign_key(table: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
+    objects::run_above([&key.statement])?;
+    if key.holds {
+        leaves::mark_valid(table, &key.name)?;
+    }
+    objects::run_above(&key.comment)
+}
+
+/// Attaches the targets, a DEFAULT last: what it accepts depends on the others.
+fn attach(change: &Change, owner: Oid) -> Result<(), ErrorReport> {
+    let parent = Oid::from(change.parent_oid);
+    let (defaults, others): (Vec<_>, Vec<_>) =
+        change.targets.iter().partition(|target| is_default(&target.bound));
+    let stays = leaves::default_partition(change.parent_oid)?;
+    if let Some(default) = stays {
+        let bounds: Vec<&str> = others.iter().map(|target| target.bound.as_str()).collect();
+        objects::as_owner(owner, "", || bound_check::add(parent, default, PROOF, &bounds, Says::Outside))?;
+    }
+    for target in others.into_iter().chain(defaults) {
+        let table = Oid::from(target.oid.unwrap_or_default());
+        objects::as_owner(owner, "", || {
+            if is_default(&target.bound) {
+                bound_check::add(parent, table, PROOF, &[&target.bound], Says::Within)?;
+            }
+            let attach =
+                format!("ALTER TABLE {} ATTACH PARTITION {} {}", change.parent, target.name, target.bound);
+            crate::pg::spi::run(&attach, &[])?;
+            bound_check::drop(table, BOUND)?;
+            bound_check::drop(table, PROOF)
+        })?;
+    }
+    match stays {
+        Some(default) => bound_check::drop(default, PROOF),
+        None => Ok(()),
+    }
+}
+
+/// How long this operation's replaced shards are kept.
+fn grace_seconds(operation_id: i64) -> Result<i64, ErrorReport> {
+    let settings = jobs::settings(operation_id)?;
+    let value = settings.get("retired_shard_grace");
+    Ok(value
+        .and_then(|value| value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok())))
+        .unwrap_or(GRACE_SECONDS))
+}

@@ -1,0 +1,62 @@
+//! Locks of tables beyond a transaction: those of a session last until they are
+//! given back, or until a transaction of the session is rolled back.
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::Oid;
+
+/// What others may not do meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Others may read, and lock rows.
+    ShareRowExclusive,
+    /// Others may do nothing.
+    AccessExclusive,
+}
+
+impl Mode {
+    const fn server(self) -> pg_sys::LOCKMODE {
+        (match self {
+            Self::ShareRowExclusive => pg_sys::ShareRowExclusiveLock,
+            Self::AccessExclusive => pg_sys::AccessExclusiveLock,
+        }) as pg_sys::LOCKMODE
+    }
+}
+
+fn id(relation: Oid) -> pg_sys::LockRelId {
+    // SAFETY: a plain read of a variable of the process.
+    pg_sys::LockRelId { relId: relation, dbId: unsafe { pg_sys::MyDatabaseId } }
+}
+
+/// Takes a lock for the session. Waits no longer than `lock_timeout`.
+pub fn lock_for_session(relation: Oid, mode: Mode) {
+    // SAFETY: the server copies the name of the lock.
+    unsafe { pg_sys::LockRelationIdForSession(&mut id(relation), mode.server()) };
+}
+
+/// Gives a lock of the session back, if it still has it.
+pub fn unlock_for_session(relation: Oid, mode: Mode) {
+    // SAFETY: as above; of a lock that is not held the server warns, so it is asked before.
+    unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
+            locktag_field2: relation.to_u32(),
+            locktag_field3: 0,
+            locktag_field4: 0,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        };
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        let held = pg_sys::LockHeldByMe(&tag, mode.server());
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        let held = pg_sys::LockHeldByMe(&tag, mode.server(), false);
+        if held {
+            pg_sys::UnlockRelationIdForSession(&mut id(relation), mode.server());
+        }
+    }
+}
+
+/// Takes a lock until the transaction ends. Waits no longer than `lock_timeout`.
+pub fn lock(relation: Oid, mode: Mode) {
+    // SAFETY: in a transaction; a relation that is gone is locked all the same.
+    unsafe { pg_sys::LockRelationOid(relation, mode.server()) };
+}
