@@ -166,6 +166,33 @@ pub fn incoming(parent: u32) -> Result<Vec<Incoming>, ErrorReport> {
     })
 }
 
+/// The tables that a parent and its shards refer to by foreign keys, and, if
+/// any refer to it or to what it is a part of, those and all parts of it; the
+/// parent is the first of `tables`. By oid.
+pub fn bound_by_keys(tables: &[u32]) -> Result<Vec<Oid>, ErrorReport> {
+    let tables: Vec<i64> = tables.iter().map(|oid| i64::from(*oid)).collect();
+    spi::column::<Oid>(
+        "WITH ancestors AS (
+             SELECT ($1::bigint[])[1]::oid AS relid
+             UNION SELECT a.relid FROM pg_partition_ancestors(($1::bigint[])[1]::oid::regclass) AS a
+         ), incoming AS (
+             SELECT k.conrelid FROM pg_constraint AS k
+             WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid IN (SELECT relid FROM ancestors)
+         ), named AS (
+             SELECT k.confrelid AS relid FROM pg_constraint AS k WHERE k.contype = 'f' AND k.conrelid = ANY ($1::bigint[]::oid[])
+             UNION
+             SELECT conrelid FROM incoming
+             UNION
+             SELECT pg_partition_root(($1::bigint[])[1]::oid::regclass) WHERE EXISTS (SELECT FROM incoming))
+         SELECT DISTINCT t.oid FROM (
+             SELECT n.relid AS oid FROM named AS n
+             UNION ALL
+             SELECT p.relid FROM named AS n CROSS JOIN LATERAL pg_partition_tree(n.relid) AS p) AS t
+         ORDER BY t.oid",
+        &[tables.into()],
+    )
+}
+
 /// Says of a foreign key that was just added that its rows are known to meet
 /// it, on all levels. Only a superuser may.
 pub fn mark_valid(table: u32, name: &str) -> Result<(), ErrorReport> {

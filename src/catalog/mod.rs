@@ -9,6 +9,7 @@ pub mod arming;
 pub mod calibration;
 pub mod counters;
 pub mod declared;
+pub mod facets;
 pub mod history;
 pub mod job_objects;
 pub mod jobs;

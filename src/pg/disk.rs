@@ -5,6 +5,7 @@
 //! of its own cannot be dropped from here, so what it reads fast counts as
 //! fast. The server removes the file at the end of the transaction at latest.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
@@ -29,6 +30,19 @@ const RANDOM_MS_MAX: f64 = 1000.0;
 
 /// Pages read at random that tell anything.
 const RANDOM_PAGES_MIN: u32 = 20;
+
+/// Bytes that are free where a folder is, for who is not the system's own;
+/// none if it does not tell.
+#[must_use]
+pub fn free_bytes(folder: &str) -> Option<u64> {
+    let folder = CString::new(folder).ok()?;
+    // SAFETY: the system fills the structure, or says that it has not.
+    unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(folder.as_ptr(), &raw mut found) == 0)
+            .then(|| found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}
 
 /// Milliseconds to read a page in sequence, and at random; none where the
 /// system cannot be told to forget a file.
@@ -104,7 +118,7 @@ fn forget(_file: &File) -> bool {
 /// How much of the file system of a path is free for the server, in percent.
 #[must_use]
 pub fn free_percent(path: &str) -> Option<f64> {
-    let path = std::ffi::CString::new(path).ok()?;
+    let path = CString::new(path).ok()?;
     // SAFETY: the system fills the structure, or says that it has not.
     unsafe {
         let mut facts: libc::statvfs = std::mem::zeroed();

@@ -115,8 +115,7 @@ WITH this AS (
     SELECT g.*, p.tgenabled AS parent_enabled
     FROM this JOIN pg_trigger AS g ON g.tgrelid = this.oid
     LEFT JOIN pg_trigger AS p ON p.oid = g.tgparentid
-    WHERE NOT g.tgisinternal
-      AND NOT EXISTS (SELECT FROM pg_proc AS f WHERE f.oid = g.tgfoid AND f.pronamespace = to_regnamespace('presplit'))
+    WHERE NOT g.tgisinternal AND g.tgname !~ '^presplit_(capture|truncate)'
 ), after (step, role, text) AS (
     SELECT 1, this.relowner, format('REVOKE ALL ON TABLE %s FROM %I', this.there, pg_get_userbyid(this.relowner)) FROM this WHERE this.relacl IS NOT NULL
     UNION ALL
@@ -133,8 +132,8 @@ WITH this AS (
     SELECT 2000003, this.relowner, format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, this.there, obj_description(g.oid, 'pg_trigger'))
     FROM this CROSS JOIN triggers AS g WHERE obj_description(g.oid, 'pg_trigger') IS NOT NULL
     UNION ALL
-    SELECT 2000004, this.relowner, overlay(rtrim(pg_get_ruledef(w.oid), ';') PLACING format(' TO %s ', this.there)
-                                           FROM position(format(' TO %s ', this.own) IN pg_get_ruledef(w.oid)) FOR length(format(' TO %s ', this.own)))
+    SELECT 2000004, this.relowner, overlay(rtrim(pg_get_ruledef(w.oid), ';') PLACING ' TO ' || this.there
+                                           FROM position(' TO ' || this.own IN pg_get_ruledef(w.oid)) FOR length(' TO ' || this.own))
     FROM this JOIN pg_rewrite AS w ON w.ev_class = this.oid
     UNION ALL
     SELECT 2000005, this.relowner, format('ALTER TABLE %s %s RULE %I', this.there,

@@ -1,17 +1,174 @@
 //! What stands in the way of a change, and whether its tables are still what
 //! they were when it was planned.
 
+use std::collections::BTreeSet;
+
 use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::catalog::facets;
+use crate::catalog::facets::Facet;
+use crate::catalog::leaves;
 use crate::model::finding::Finding;
+use crate::model::finding::Severity;
+use crate::model::name::quote_identifier;
 use crate::model::reshard::Change;
+use crate::model::reshard::Source;
+use crate::operations::provision::server_major;
+use crate::operations::reshard::staging::is_default;
+use crate::pg::disk;
 
-/// Everything that stands in the way, at once.
-pub fn findings(_change: &Change) -> Result<Vec<Finding>, ErrorReport> {
-    Ok(Vec::new())
+/// Bytes that must be free for each byte of the shards: the new ones beside
+/// the old, the log of changes and what is written ahead.
+const FREE_BYTES_PER_BYTE: f64 = 2.2;
+
+/// The first version that adds a foreign key of a partitioned table without a
+/// look at its rows.
+const NOT_VALID_ON_PARTITIONED: u32 = 18;
+
+/// Everything that stands in the way, at once; nothing of severity error: it
+/// goes through.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn findings(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+    let mut found = Vec::new();
+    if change.online && change.identity.is_empty() {
+        found.push(Finding::new(
+            Severity::Error,
+            change.parent.to_string(),
+            "there is no primary key, and no unique index of columns that are NOT NULL, by which rows are told apart",
+            "Add one to the table, or pass online => false, which keeps writers out.",
+        ));
+    }
+    let can = server_major() >= NOT_VALID_ON_PARTITIONED;
+    for source in &change.sources {
+        found.extend(facets::obstacles(source.oid, can)?);
+    }
+    found.extend(differences(&change.sources)?);
+    found.extend(taken_names(change)?);
+    found.extend(room(change)?);
+    found.sort_by(|a, b| (a.severity, &a.object, &a.problem).cmp(&(b.severity, &b.object, &b.problem)));
+    found.dedup();
+    Ok(found)
 }
 
-/// A hash of everything that the operation relies on.
-pub fn fingerprint(_change: &Change) -> Result<String, ErrorReport> {
-    Ok(String::new())
+/// What shards that become one do not have in common: the new one can only be
+/// like one of them.
+fn differences(sources: &[Source]) -> Result<Vec<Finding>, ErrorReport> {
+    let Some((first, others)) = sources.split_first() else { return Ok(Vec::new()) };
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    let own = facets::of(first.oid)?;
+    for other in others {
+        let its = facets::of(other.oid)?;
+        found.extend(missing(&its, &own, &first.name.to_string()));
+        found.extend(missing(&own, &its, &other.name.to_string()));
+    }
+    Ok(found)
+}
+
+/// Facets that another shard lacks.
+fn missing(of: &[Facet], other: &[Facet], other_name: &str) -> Vec<Finding> {
+    let there: BTreeSet<(&str, &str)> =
+        other.iter().map(|facet| (facet.kind.as_str(), facet.text.as_str())).collect();
+    of.iter()
+        .filter(|facet| !there.contains(&(facet.kind.as_str(), facet.text.as_str())))
+        .map(|facet| {
+            Finding::new(
+                Severity::Error,
+                &facet.object,
+                format!("{} is not as on shard {other_name}: one of them would be lost", facet.kind),
+                "Make the shards alike before they become one.",
+            )
+        })
+        .collect()
+}
+
+/// Names that new tables and their indexes would have and that are taken.
+fn taken_names(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+    let mut found = Vec::new();
+    for target in change.targets.iter().filter(|target| target.oid.is_none()) {
+        let Some(source) = change.sources.get(target.like) else { continue };
+        let (_, mut wanted) = leaves::names(source, &target.name)?;
+        wanted.push(target.name.name.clone());
+        for taken in facets::taken(&target.name.schema, &wanted)? {
+            found.push(Finding::new(
+                Severity::Error,
+                target.name.sibling(taken).to_string(),
+                format!("the name is taken, but new shard {} or something of it would have it", target.name),
+                "Drop or rename it.",
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the tablespaces may be used and have room.
+fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+    let mut found = Vec::new();
+    let oids: Vec<u32> = change.sources.iter().map(|source| source.oid).collect();
+    let bytes = facets::bytes(&oids)?;
+    let mut seen = BTreeSet::new();
+    for target in &change.targets {
+        let Some(source) = change.sources.get(target.like) else { continue };
+        let Some(place) = facets::place(source.oid, target.tablespace.as_deref())? else {
+            let name = quote_identifier(target.tablespace.as_deref().unwrap_or_default());
+            found.push(Finding::new(
+                Severity::Error,
+                format!("tablespace {name}"),
+                "does not exist",
+                "View pg_tablespace lists those that do.",
+            ));
+            continue;
+        };
+        if !place.usable {
+            found.push(Finding::new(
+                Severity::Error,
+                format!("tablespace {}", quote_identifier(&place.name)),
+                format!("owner {} of the shard has no right to create tables there", place.owner),
+                format!("GRANT CREATE ON TABLESPACE {} TO {};", quote_identifier(&place.name), place.owner),
+            ));
+        }
+        let needed = bytes as f64 * FREE_BYTES_PER_BYTE;
+        if seen.insert(place.path.clone())
+            && let Some(free) = disk::free_bytes(&place.path)
+            && (free as f64) < needed
+        {
+            found.push(Finding::new(
+                Severity::Error,
+                format!("tablespace {}", quote_identifier(&place.name)),
+                format!("{} MB are free there, but {:.0} MB may be needed", free >> 20, needed / 1_048_576.0),
+                "Free some, or move the shard to another tablespace.",
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// A hash of everything that the operation relies on: it is the same as long
+/// as nobody has altered the shards or their table. Captures of ours and the
+/// checks of a swap do not count.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn fingerprint(change: &Change) -> Result<String, ErrorReport> {
+    let mut text = String::new();
+    let mut add = |facets: Vec<Facet>| {
+        for facet in facets {
+            text.push_str(&format!("{}\u{1}{}\u{1}{}\n", facet.kind, facet.object, facet.text));
+        }
+    };
+    add(facets::of(change.parent_oid)?);
+    for source in &change.sources {
+        add(facets::of(source.oid)?);
+        add(facets::bound(source.oid)?);
+    }
+    // What a DEFAULT accepts is what the others do not.
+    let defaults = change.sources.iter().map(|source| &source.bound);
+    if defaults.chain(change.targets.iter().map(|target| &target.bound)).any(|bound| is_default(bound)) {
+        add(facets::bounds(change.parent_oid)?);
+    }
+    facets::hash(&text)
 }

@@ -38,7 +38,6 @@ use crate::operations::reshard::swap;
 use crate::pg::clock::Clock;
 use crate::pg::operation_worker;
 use crate::pg::server;
-use crate::pg::spi;
 use crate::pg::table_lock;
 use crate::pg::table_lock::Mode;
 use crate::pg::transaction;
@@ -291,7 +290,7 @@ fn wait_for_snapshots(
 
 /// The swap and everything that is true with it.
 fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorReport> {
-    let others = other_tables(job)?;
+    let others = swap::tables(&job.change)?;
     for table in tables.iter().chain(&others) {
         pace::with_lock_timeout(job, Some(budget.left_ms()), || {
             table_lock::lock(*table, Mode::AccessExclusive);
@@ -310,27 +309,8 @@ fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorRepo
     }
     budget.lap("last look");
     capture::remove(&job.change, job.id)?;
-    swap::run(&job.change, job.id)?;
+    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id))?;
     jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
     budget.lap("swap");
     Ok(Outcome::Done(String::new()))
-}
-
-/// The DEFAULT partition, and tables that refer to the table: by number.
-fn other_tables(job: &Job) -> Result<Vec<Oid>, ErrorReport> {
-    let own: Vec<i64> = std::iter::once(job.change.parent_oid)
-        .chain(job.change.sources.iter().map(|source| source.oid))
-        .map(i64::from)
-        .collect();
-    spi::column::<Oid>(
-        "SELECT t.oid FROM (
-             SELECT p.partdefid AS oid, 0 AS rank FROM pg_catalog.pg_partitioned_table AS p
-             WHERE p.partrelid = $1::oid AND p.partdefid <> 0
-             UNION ALL
-             SELECT c.conrelid, 1 FROM pg_catalog.pg_constraint AS c
-             WHERE c.contype = 'f' AND c.confrelid IN ($1::oid, $2::oid)) AS t
-         WHERE t.oid <> ALL ($3::oid[])
-         GROUP BY t.oid ORDER BY min(t.rank), t.oid",
-        &[i64::from(job.change.parent_oid).into(), i64::from(job.change.root_oid).into(), own.into()],
-    )
 }

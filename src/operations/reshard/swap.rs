@@ -73,6 +73,26 @@ pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
     Ok(())
 }
 
+/// The tables that the swap locks against everybody besides the parent and the
+/// sources, in the order in which they are to be locked: the DEFAULT, then
+/// those that refer to the table or that its shards refer to, for foreign keys
+/// come and go with triggers on both sides.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn tables(change: &Change) -> Result<Vec<Oid>, ErrorReport> {
+    let own: Vec<u32> =
+        std::iter::once(change.parent_oid).chain(change.sources.iter().map(|source| source.oid)).collect();
+    let mut all: Vec<Oid> = leaves::default_partition(change.parent_oid)?.into_iter().collect();
+    for table in leaves::bound_by_keys(&own)? {
+        if !all.contains(&table) {
+            all.push(table);
+        }
+    }
+    all.retain(|table| !own.contains(&table.to_u32()));
+    Ok(all)
+}
+
 /// A source that is a table of its own now.
 fn retire(change: &Change, at: usize, leaf: &Leaf, operation_id: i64, grace: i64) -> Result<(), ErrorReport> {
     let source = &change.sources[at];

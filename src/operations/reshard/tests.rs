@@ -14,6 +14,7 @@ mod tests {
     use crate::operations::reshard::indexing;
     use crate::operations::reshard::staging;
     use crate::operations::reshard::swap;
+    use crate::pg::context::in_rolled_back_subtransaction;
     use crate::pg::context::in_subtransaction;
 
     fn run(sql: &str) {
@@ -304,5 +305,180 @@ mod tests {
             ),
             "gone0"
         );
+    }
+
+    /// Everything that a shard can have.
+    const RICH: &str = include_str!("../../../tests/fixtures/rich_shard.sql");
+
+    fn facets(table: &str) -> Vec<(String, String)> {
+        let found = crate::catalog::facets::of(oid(table)).unwrap_or_else(|failed| panic!("{failed:?}"));
+        found.into_iter().map(|facet| (facet.kind, facet.text)).collect()
+    }
+
+    fn errors(change: &Change) -> Vec<String> {
+        let found =
+            crate::operations::reshard::check::findings(change).unwrap_or_else(|failed| panic!("{failed:?}"));
+        let errors =
+            found.into_iter().filter(|finding| finding.severity == crate::model::finding::Severity::Error);
+        errors.map(|finding| format!("{}: {}", finding.object, finding.problem)).collect()
+    }
+
+    #[pg_test]
+    fn everything_of_a_shard_survives() {
+        run(RICH);
+        let before = facets("f.t_s1");
+        let wanted = change(
+            "f.t",
+            &["id"],
+            &["f.t_s1"],
+            &[("f.t_s2", "FOR VALUES FROM (0) TO (50)"), ("f.t_s3", "FOR VALUES FROM (50) TO (1000)")],
+        );
+        assert_eq!(errors(&wanted), Vec::<String>::new());
+        let made = staged(&wanted);
+        let untouched: Vec<String> =
+            ["f.t_s2", "f.t_s3", "f.child", "f.other"].iter().map(|name| touched(name)).collect();
+        run("SET CONSTRAINTS ALL IMMEDIATE");
+        swapped(&made);
+        for (name, untouched) in ["f.t_s2", "f.t_s3", "f.child", "f.other"].iter().zip(untouched) {
+            assert_eq!(touched(name), untouched, "{name}");
+        }
+        for name in ["f.t_s2", "f.t_s3"] {
+            let after = facets(name);
+            let lost: Vec<_> = before.iter().filter(|facet| !after.contains(facet)).collect();
+            let new: Vec<_> = after.iter().filter(|facet| !before.contains(facet)).collect();
+            assert!(lost.is_empty() && new.is_empty(), "{name}: lost {lost:#?}, new {new:#?}");
+        }
+        // Foreign keys work both ways, and not by the replaced shard.
+        run("DELETE FROM f.other WHERE id = 60");
+        assert_eq!(text("SELECT count(*)::text FROM f.t WHERE other = 60"), "0");
+        for (statement, code) in [
+            ("INSERT INTO f.t (id, other, country) VALUES (70000, 0, 0)", "23514"),
+            (
+                "INSERT INTO f.t (id, other, country) VALUES (700, 777, 0); SET CONSTRAINTS ALL IMMEDIATE",
+                "23503",
+            ),
+            ("INSERT INTO f.t (id, country) VALUES (700, 10)", "23503"),
+            ("DELETE FROM f.country WHERE id = 3", "23503"),
+            ("INSERT INTO f.child VALUES (1000, 999)", "23503"),
+            ("DELETE FROM f.t WHERE id = 40", "23503"),
+        ] {
+            let refused = in_subtransaction(|| run(statement)).map_err(|caught| caught.sqlstate);
+            assert_eq!(refused, Err(code.to_owned()), "{statement}");
+        }
+        assert_eq!(
+            text("SELECT string_agg(conname || convalidated, ', ' ORDER BY conname, oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'f.child'::regclass"),
+            "to_ttrue, to_t_1true, to_t_2true".replace("to_t_1true, to_t_2true", &text("SELECT string_agg(conname || convalidated, ', ' ORDER BY conname, oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'f.child'::regclass AND conparentid <> 0"))
+        );
+        assert_eq!(
+            text(
+                "SELECT count(*)::text FROM pg_constraint WHERE contype = 'f' AND NOT convalidated AND conname <> 'own_key'"
+            ),
+            "0"
+        );
+        assert_eq!(
+            text(
+                "SELECT count(*)::text FROM pg_constraint WHERE contype = 'f' AND conrelid = 'f.t_s1'::regclass"
+            ),
+            "0"
+        );
+    }
+
+    #[pg_test]
+    fn a_fingerprint_changes_with_everything_but_captures() {
+        run(RICH);
+        let wanted = change("f.t", &["id"], &["f.t_s1"], &[("f.t_s2", "FOR VALUES FROM (0) TO (1000)")]);
+        let print = || {
+            crate::operations::reshard::check::fingerprint(&wanted)
+                .unwrap_or_else(|failed| panic!("{failed:?}"))
+        };
+        let before = print();
+        for statement in [
+            "CREATE TRIGGER presplit_capture AFTER INSERT ON f.t_s1 FOR EACH ROW EXECUTE FUNCTION f.note()",
+            "ANALYZE f.t_s1",
+            "UPDATE f.t SET k = 'z' WHERE id = 1; SET CONSTRAINTS ALL IMMEDIATE",
+            "CREATE TABLE f.t_s9 PARTITION OF f.t FOR VALUES FROM (9000) TO (9001)",
+        ] {
+            run(statement);
+            assert_eq!(print(), before, "{statement}");
+        }
+        for statement in [
+            "ALTER TABLE f.t_s1 SET (fillfactor = 78)",
+            "ALTER TABLE f.t_s1 ALTER COLUMN k SET DEFAULT 'y'",
+            "ALTER TABLE f.t ADD COLUMN more int",
+            "ALTER TABLE f.t_s1 ADD CHECK (id > -5)",
+            "DROP INDEX f.t_s1_twice",
+            "ALTER TABLE f.t_s1 ENABLE TRIGGER t_watch",
+            "GRANT DELETE ON f.t_s1 TO f_reader",
+            "GRANT INSERT (id) ON f.t_s1 TO f_reader",
+            "ALTER POLICY own_policy ON f.t_s1 USING (n > 1)",
+            "ALTER TABLE f.t_s1 DISABLE ROW LEVEL SECURITY",
+            "COMMENT ON TABLE f.t_s1 IS 'x'",
+            "ALTER TABLE f.t_s1 REPLICA IDENTITY FULL",
+            "ALTER PUBLICATION f_all DROP TABLE f.t_s1",
+            "DROP STATISTICS f.t_s1_stat",
+            "ALTER TABLE f.child DROP CONSTRAINT to_t",
+            "CREATE INDEX ON f.t (n)",
+            "ALTER TABLE f.t RENAME COLUMN k TO kk",
+            "ALTER TABLE f.child DROP CONSTRAINT to_t; ALTER TABLE f.t DETACH PARTITION f.t_s1",
+        ] {
+            let after = in_rolled_back_subtransaction(|| {
+                run(statement);
+                print()
+            });
+            assert_ne!(
+                after.unwrap_or_else(|caught| panic!("{statement}: {}", caught.message)),
+                before,
+                "{statement}"
+            );
+        }
+    }
+
+    #[pg_test]
+    fn what_cannot_be_carried_is_refused_by_name() {
+        run(RICH);
+        run("CREATE VIEW f.sees AS SELECT id FROM f.t_s1;
+             CREATE FUNCTION f.takes(f.t_s1) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             CREATE TABLE f.points (t int REFERENCES f.t_s1 (id));
+             ALTER TABLE f.t_s1 FORCE ROW LEVEL SECURITY;
+             CREATE INDEX lacking ON ONLY f.t (n);
+             CREATE RULE names_itself AS ON DELETE TO f.t_s1 WHERE OLD.n = 998 DO ALSO DELETE FROM f.t_s1 WHERE id = OLD.n;
+             CREATE POLICY names_itself ON f.t_s1 USING (EXISTS (SELECT FROM f.t_s1 AS o WHERE o.id = t_s1.n));
+             CREATE TABLE f.t_s2_twice ();
+             REVOKE EXECUTE ON FUNCTION f.note() FROM PUBLIC, f_owner;
+             REVOKE CREATE ON SCHEMA f FROM f_owner");
+        let mut wanted = change("f.t", &[], &["f.t_s1"], &[("f.t_s2", "FOR VALUES FROM (0) TO (1000)")]);
+        wanted.targets[0].tablespace = Some("nowhere".to_owned());
+        let found = errors(&wanted).join("\n");
+        for expected in [
+            "f.t: there is no primary key, and no unique index",
+            "view f.sees: needs shard f.t_s1 itself",
+            "function f.takes(f.t_s1): needs shard f.t_s1 itself",
+            "constraint points_t_fkey on table f.points: references shard f.t_s1 itself",
+            "f.t_s1: row security is forced on its owner",
+            "f.lacking: index has no part on shard f.t_s1",
+            "rule names_itself on table f.t_s1: names shard f.t_s1",
+            "policy names_itself on table f.t_s1: names shard f.t_s1",
+            "f.t_s2_twice: the name is taken",
+            "f.note(): owner f_owner of the shard may not call",
+            "schema f: owner f_owner of the shard has no right to create",
+            "tablespace nowhere: does not exist",
+        ] {
+            assert!(found.contains(expected), "{expected} is not in\n{found}");
+        }
+        assert_eq!(errors(&wanted).len(), 12, "{found}");
+        run(
+            "CREATE TABLE f.t_s3 PARTITION OF f.t FOR VALUES FROM (1000) TO (2000); ALTER TABLE f.t_s3 OWNER TO f_reader",
+        );
+        let merged =
+            change("f.t", &["id"], &["f.t_s3", "f.t_s1"], &[("f.t_s4", "FOR VALUES FROM (0) TO (2000)")]);
+        let found = errors(&merged).join("\n");
+        for expected in [
+            "trigger is not as on shard f.t_s3",
+            "index is not as on shard f.t_s3",
+            "column is not as on shard f.t_s3",
+            "f.t_s3: shard and its table f.t have different owners",
+        ] {
+            assert!(found.contains(expected), "{expected} is not in\n{found}");
+        }
     }
 }
