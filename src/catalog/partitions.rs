@@ -80,6 +80,8 @@ pub struct KeyColumn {
     /// As SQL writes it; none if it is not known.
     pub expression: Option<String>,
     pub type_text: String,
+    /// Without modifiers.
+    pub type_name: String,
     type_oid: u32,
     modifier: i32,
     collation: u32,
@@ -118,6 +120,7 @@ pub struct Concerned {
     pub identity_bytes: f64,
     pub default: Option<QualifiedName>,
     pub referencing: Vec<QualifiedName>,
+    pub referenced: Vec<QualifiedName>,
 }
 
 fn read<R>(work: impl FnOnce() -> R) -> R {

@@ -13,4 +13,11 @@ SELECT jsonb_build_object(
                     FROM pg_constraint AS k
                     JOIN pg_class AS c ON c.oid = k.conrelid
                     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid IN ($2::oid, $3::oid)))::text
+                    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid IN ($2::oid, $3::oid)
+                      AND NOT pg_partition_root(k.conrelid) IS NOT DISTINCT FROM $3::oid),
+    'referenced', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('schema', n.nspname, 'name', c.relname)), '[]'::jsonb)
+                   FROM pg_constraint AS k
+                   JOIN pg_class AS c ON c.oid = k.confrelid
+                   JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                   WHERE k.contype = 'f' AND k.conrelid = ANY ($1::oid[]) AND k.confrelid NOT IN ($2::oid, $3::oid)
+                     AND NOT c.relispartition))::text

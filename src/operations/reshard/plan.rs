@@ -128,6 +128,7 @@ pub fn facts(change: &Change) -> Result<Facts, ErrorReport> {
         undo: own.get("undo").and_then(serde_json::Value::as_bool).unwrap_or(false),
         default: found.default,
         referencing: found.referencing,
+        referenced: found.referenced,
     })
 }
 

@@ -54,6 +54,8 @@ pub struct Facts {
     pub default: Option<QualifiedName>,
     /// Tables whose foreign keys refer to the sharded table.
     pub referencing: Vec<QualifiedName>,
+    /// Tables that the shards' foreign keys refer to.
+    pub referenced: Vec<QualifiedName>,
 }
 
 /// One step.
@@ -86,9 +88,12 @@ pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
     } else {
         steps.extend([plan.verify(), plan.block_all()]);
     }
+    steps.extend(plan.block_referenced());
+    steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, "DROP CONSTRAINT …")));
     steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
     steps.extend(change.targets.iter().map(|target| plan.attach(target)));
-    steps.extend(facts.referencing.iter().map(|table| plan.validate(table)));
+    let back = "ADD CONSTRAINT … FOREIGN KEY … NOT VALID, and mark as valid what held before";
+    steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, back)));
     steps.extend(change.sources.iter().map(|source| plan.drop(&source.name)));
     steps
 }
@@ -246,11 +251,22 @@ impl Plan<'_> {
         }
     }
 
-    fn validate(&self, table: &QualifiedName) -> Step {
-        let statement = format!("ALTER TABLE {table} VALIDATE CONSTRAINT …");
+    /// Each new shard has the foreign keys of the old one, known to hold.
+    fn block_referenced(&self) -> Option<Step> {
+        let locked = names(self.facts.referenced.iter());
+        let statement = format!("LOCK TABLE {locked} IN SHARE ROW EXCLUSIVE MODE");
+        let step =
+            Step { max_lock_ms: self.facts.budget_ms, ..self.step(statement, "SHARE ROW EXCLUSIVE", locked) };
+        (!self.facts.referenced.is_empty()).then_some(step)
+    }
+
+    /// A foreign key of another table is gone while the shards are swapped.
+    fn foreign_key(&self, table: &QualifiedName, what: &str) -> Step {
+        let locked = format!("{table}, {} and its partitions", self.change.parent);
         Step {
             reversible: self.facts.undo,
-            ..self.step(statement, "SHARE UPDATE EXCLUSIVE", table.to_string())
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(format!("ALTER TABLE {table} {what}"), "ACCESS EXCLUSIVE", locked)
         }
     }
 
@@ -326,6 +342,7 @@ mod tests {
             undo: false,
             default: Some(name("orders_default")),
             referencing: vec![name("lines")],
+            referenced: vec![name("customers")],
         }
     }
 
@@ -357,7 +374,12 @@ mod tests {
         assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
         assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
         assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
-        assert_eq!(find("ALTER TABLE app.lines VALIDATE").lock_mode, "SHARE UPDATE EXCLUSIVE");
+        assert_eq!(find("LOCK TABLE app.customers").lock_mode, "SHARE ROW EXCLUSIVE");
+        let place = |start: &str| steps.iter().position(|step| step.statement.starts_with(start));
+        let (dropped, detached) =
+            (place("ALTER TABLE app.lines DROP"), place("ALTER TABLE app.orders DETACH"));
+        let (attached, added) = (place("ALTER TABLE app.orders ATTACH"), place("ALTER TABLE app.lines ADD"));
+        assert!(dropped < detached && detached < attached && attached < added && dropped.is_some());
     }
 
     #[test]
