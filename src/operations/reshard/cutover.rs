@@ -201,6 +201,13 @@ fn locked(job: &Job) -> Vec<Oid> {
 
 fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
     let tables = locked(job);
+    // What takes time to find out and is the same as long as the hash is.
+    let prepared = transaction::run(Isolation::ReadCommitted, || {
+        if check::fingerprint(&job.change)? != job.fingerprint {
+            return Err(steps::altered(job));
+        }
+        swap::prepare(&job.change)
+    })?;
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
     let _out = WritersOut(&tables);
@@ -225,8 +232,9 @@ fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
     }
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
-    let outcome =
-        transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || swap(job, &tables, &budget))?;
+    let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
+        swap(job, &prepared, &tables, &budget)
+    })?;
     budget.lap("commit");
     Ok(match outcome {
         Outcome::Done(_) => Outcome::Done(budget.told()),
@@ -289,7 +297,12 @@ fn wait_for_snapshots(
 }
 
 /// The swap and everything that is true with it.
-fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorReport> {
+fn swap(
+    job: &Job,
+    prepared: &swap::Prepared,
+    tables: &[Oid],
+    budget: &Budget,
+) -> Result<Outcome, ErrorReport> {
     let others = swap::tables(&job.change)?;
     for table in tables.iter().chain(&others) {
         pace::with_lock_timeout(job, Some(budget.left_ms()), || {
@@ -309,7 +322,7 @@ fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorRepo
     }
     budget.lap("last look");
     capture::remove(&job.change, job.id)?;
-    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id))?;
+    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id, prepared))?;
     jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
     budget.lap("swap");
     Ok(Outcome::Done(String::new()))
