@@ -99,7 +99,7 @@ readers=("plain|SELECT count(*) FROM t WHERE id < 10000"
     "volatile function|SELECT seen_now()"
     "stable function|SELECT seen()"
     "stable function in SQL|SELECT seen_sql()"
-    "cursor|DECLARE c CURSOR FOR SELECT count(*) FROM t WHERE id < 10000|FETCH c")
+    "cursor|DECLARE c CURSOR FOR SELECT count(*) FROM t WHERE id < 10000|FETCH c|COMMIT")
 turn
 begin_at cutting_over.caught_up
 run -c 'INSERT INTO t SELECT g FROM generate_series(1000, 1099) AS g' -c 'DELETE FROM t WHERE id < 10' -c 'UPDATE t SET n = 5 WHERE id = 20'
