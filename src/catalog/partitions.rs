@@ -117,7 +117,6 @@ pub struct Concerned {
     pub all_index_bytes: f64,
     pub identity_bytes: f64,
     pub default: Option<QualifiedName>,
-    pub referencing: Vec<QualifiedName>,
 }
 
 fn read<R>(work: impl FnOnce() -> R) -> R {
@@ -174,14 +173,8 @@ pub fn group(root: u32) -> Result<Vec<QualifiedName>, ErrorReport> {
 }
 
 /// What is concerned by a change of these shards.
-pub fn concerned(
-    shards: &[u32],
-    parent: u32,
-    root: u32,
-    indexes: &[u32],
-) -> Result<Vec<Concerned>, ErrorReport> {
-    let arguments =
-        [numbers(shards).into(), Oid::from(parent).into(), Oid::from(root).into(), numbers(indexes).into()];
+pub fn concerned(shards: &[u32], parent: u32, indexes: &[u32]) -> Result<Vec<Concerned>, ErrorReport> {
+    let arguments = [numbers(shards).into(), Oid::from(parent).into(), numbers(indexes).into()];
     read(|| spi::rows(include_str!("queries/reshard_facts.sql"), &arguments))
 }
 

@@ -88,8 +88,15 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     }
     let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
     pace::pause_at(job, "cutting_over.caught_up")?;
+    // What takes time to find out and is the same as long as the hash is.
+    let prepared = transaction::run(Isolation::ReadCommitted, || {
+        if check::fingerprint(&job.change)? != job.fingerprint {
+            return Err(steps::altered(job));
+        }
+        swap::prepare(&job.change)
+    })?;
     let clock = Clock::start();
-    let outcome = attempt(job, memory.gave_way, &caught_up);
+    let outcome = attempt(job, &prepared, memory.gave_way, &caught_up);
     let ms = clock.ms();
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -199,15 +206,8 @@ fn locked(job: &Job) -> Vec<Oid> {
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
 
-fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
+fn attempt(job: &Job, prepared: &swap::Prepared, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
     let tables = locked(job);
-    // What takes time to find out and is the same as long as the hash is.
-    let prepared = transaction::run(Isolation::ReadCommitted, || {
-        if check::fingerprint(&job.change)? != job.fingerprint {
-            return Err(steps::altered(job));
-        }
-        swap::prepare(&job.change)
-    })?;
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
     let _out = WritersOut(&tables);
@@ -233,7 +233,7 @@ fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
     let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
-        swap(job, &prepared, &tables, &budget)
+        swap(job, prepared, &tables, &budget)
     })?;
     budget.lap("commit");
     Ok(match outcome {

@@ -52,8 +52,8 @@ pub struct Facts {
     pub undo: bool,
     /// The DEFAULT shard, if it stays.
     pub default: Option<QualifiedName>,
-    /// Tables whose foreign keys refer to the sharded table.
-    pub referencing: Vec<QualifiedName>,
+    /// Tables that foreign keys tie to the shards, in either direction.
+    pub tied: Vec<QualifiedName>,
 }
 
 /// One step.
@@ -88,7 +88,6 @@ pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
     }
     steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
     steps.extend(change.targets.iter().map(|target| plan.attach(target)));
-    steps.extend(facts.referencing.iter().map(|table| plan.validate(table)));
     steps.extend(change.sources.iter().map(|source| plan.drop(&source.name)));
     steps
 }
@@ -215,7 +214,7 @@ impl Plan<'_> {
     }
 
     fn block_all(&self) -> Step {
-        let others = self.facts.default.iter().chain(&self.facts.referencing);
+        let others = self.facts.default.iter().chain(&self.facts.tied);
         let sources = self.change.sources.iter().map(|source| &source.name);
         let locked = names(std::iter::once(&self.change.parent).chain(sources).chain(others));
         let statement = format!("LOCK TABLE ONLY {locked} IN ACCESS EXCLUSIVE MODE");
@@ -243,14 +242,6 @@ impl Plan<'_> {
             reversible: self.facts.undo,
             max_lock_ms: self.facts.budget_ms,
             ..self.step(statement, "ACCESS EXCLUSIVE", locked)
-        }
-    }
-
-    fn validate(&self, table: &QualifiedName) -> Step {
-        let statement = format!("ALTER TABLE {table} VALIDATE CONSTRAINT …");
-        Step {
-            reversible: self.facts.undo,
-            ..self.step(statement, "SHARE UPDATE EXCLUSIVE", table.to_string())
         }
     }
 
@@ -325,7 +316,7 @@ mod tests {
             grace_seconds: 86_400,
             undo: false,
             default: Some(name("orders_default")),
-            referencing: vec![name("lines")],
+            tied: vec![name("lines")],
         }
     }
 
@@ -357,7 +348,6 @@ mod tests {
         assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
         assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
         assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
-        assert_eq!(find("ALTER TABLE app.lines VALIDATE").lock_mode, "SHARE UPDATE EXCLUSIVE");
     }
 
     #[test]
