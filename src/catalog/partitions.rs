@@ -80,6 +80,8 @@ pub struct KeyColumn {
     /// As SQL writes it; none if it is not known.
     pub expression: Option<String>,
     pub type_text: String,
+    /// Without modifiers.
+    pub type_name: String,
     type_oid: u32,
     modifier: i32,
     collation: u32,
@@ -117,6 +119,8 @@ pub struct Concerned {
     pub all_index_bytes: f64,
     pub identity_bytes: f64,
     pub default: Option<QualifiedName>,
+    pub referencing: Vec<QualifiedName>,
+    pub referenced: Vec<QualifiedName>,
 }
 
 fn read<R>(work: impl FnOnce() -> R) -> R {
@@ -173,8 +177,14 @@ pub fn group(root: u32) -> Result<Vec<QualifiedName>, ErrorReport> {
 }
 
 /// What is concerned by a change of these shards.
-pub fn concerned(shards: &[u32], parent: u32, indexes: &[u32]) -> Result<Vec<Concerned>, ErrorReport> {
-    let arguments = [numbers(shards).into(), Oid::from(parent).into(), numbers(indexes).into()];
+pub fn concerned(
+    shards: &[u32],
+    parent: u32,
+    root: u32,
+    indexes: &[u32],
+) -> Result<Vec<Concerned>, ErrorReport> {
+    let arguments =
+        [numbers(shards).into(), Oid::from(parent).into(), Oid::from(root).into(), numbers(indexes).into()];
     read(|| spi::rows(include_str!("queries/reshard_facts.sql"), &arguments))
 }
 

@@ -6,7 +6,8 @@ SELECT jsonb_build_object(
         'name', coalesce(a.attname::text, e.expression, 'expression ' || k.place), 'attribute', a.attname,
         'expression', coalesce(quote_ident(a.attname), '(' || e.expression || ')'),
         'type_oid', v.type::bigint, 'modifier', coalesce(a.atttypmod, -1), 'collation', k.collated::bigint,
-        'class', k.opclass::bigint, 'type_text', format_type(v.type, a.atttypmod)) ORDER BY k.place)
+        'class', k.opclass::bigint, 'type_text', format_type(v.type, a.atttypmod),
+        'type_name', format_type(v.type, NULL)) ORDER BY k.place)
         FROM unnest(p.partattrs::int2[], p.partclass::oid[], p.partcollation::oid[])
              WITH ORDINALITY AS k (attnum, opclass, collated, place)
         JOIN pg_opclass AS o ON o.oid = k.opclass

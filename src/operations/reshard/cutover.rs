@@ -31,6 +31,7 @@ use crate::operations::reshard::check;
 use crate::operations::reshard::pace;
 use crate::operations::reshard::snapshots;
 use crate::operations::reshard::snapshots::Holder;
+use crate::operations::reshard::snapshots::Moment;
 use crate::operations::reshard::steps;
 use crate::operations::reshard::steps::Memory;
 use crate::operations::reshard::steps::Next;
@@ -206,7 +207,7 @@ fn locked(job: &Job) -> Vec<Oid> {
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
 
-fn attempt(job: &Job, prepared: &swap::Prepared, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
+fn attempt(job: &Job, prepared: &swap::Prepared, tried: u32, caught_up: &Moment) -> Result<Outcome, Failed> {
     let tables = locked(job);
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
@@ -272,7 +273,7 @@ fn consume(job: &Job, budget: &Budget) -> Result<Option<Last>, Failed> {
 /// that are still there if the time is up.
 fn wait_for_snapshots(
     residual: u64,
-    caught_up: &str,
+    caught_up: &Moment,
     budget: &Budget,
     patient: bool,
 ) -> Result<Option<Vec<Holder>>, Failed> {

@@ -20,6 +20,8 @@ pub mod check;
 pub mod control;
 pub mod copy;
 mod cutover;
+#[cfg(feature = "pg_test")]
+mod data_tests;
 pub mod indexing;
 mod liveness;
 mod objects;

@@ -13,7 +13,6 @@ use crate::catalog::partitions;
 use crate::catalog::partitions::Candidate;
 use crate::catalog::partitions::KeyColumn;
 use crate::catalog::partitions::Parent;
-use crate::catalog::relations;
 use crate::catalog::settings;
 use crate::model::bound::Bound;
 use crate::model::name::QualifiedName;
@@ -23,7 +22,6 @@ use crate::model::reshard::Source;
 use crate::model::reshard::Target;
 use crate::model::reshard::Wish;
 use crate::operations::reshard::points;
-use crate::operations::reshard::swap;
 use crate::pg::error;
 use crate::pg::guc;
 use crate::pg::key_value::ReadValue;
@@ -112,7 +110,7 @@ pub fn facts(change: &Change) -> Result<Facts, ErrorReport> {
         identities.iter().find(own).map(|found| found.index)
     };
     let indexes: Vec<u32> = sources.iter().filter_map(index).collect();
-    let found = partitions::concerned(&sources, change.parent_oid, &indexes)?;
+    let found = partitions::concerned(&sources, change.parent_oid, change.root_oid, &indexes)?;
     let found = found.into_iter().next().ok_or_else(|| gone(&change.parent))?;
     let own = settings::load(&change.root)?;
     let number =
@@ -128,21 +126,10 @@ pub fn facts(change: &Change) -> Result<Facts, ErrorReport> {
         budget_ms: number("cutover_budget") as i32,
         grace_seconds: number("retired_shard_grace") as i64,
         undo: own.get("undo").and_then(serde_json::Value::as_bool).unwrap_or(false),
-        tied: tied(change, found.default.as_ref())?,
         default: found.default,
+        referencing: found.referencing,
+        referenced: found.referenced,
     })
-}
-
-/// The tables that foreign keys tie to the shards of a change.
-fn tied(change: &Change, default: Option<&QualifiedName>) -> Result<Vec<QualifiedName>, ErrorReport> {
-    let mut names = Vec::new();
-    for table in swap::tables(change)? {
-        let name = relations::name_of(table)?;
-        if Some(&name) != default {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 /// The shards of a wish and their table.

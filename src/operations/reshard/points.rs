@@ -16,14 +16,17 @@ use crate::catalog::partitions::Statistics;
 use crate::model::bound::Bound;
 use crate::model::bound::RangeDatum;
 use crate::model::bound::RangePoint;
+use crate::model::key::KeyType;
 use crate::operations::reshard::plan::Scene;
 use crate::planning::reshard::Cuts;
 use crate::planning::reshard::KeyOrder;
 use crate::planning::reshard::Method;
 use crate::planning::reshard::ReshardError;
 use crate::planning::reshard::error::shown;
+use crate::planning::reshard::round::roundest;
 use crate::planning::reshard::size;
 use crate::planning::reshard::size::NoPoints;
+use crate::planning::reshard::size::Point;
 use crate::planning::reshard::size::Weighed;
 
 /// Cuts that give parts of about the same size.
@@ -102,7 +105,9 @@ fn ranges(scene: &Scene, lower: &RangePoint, upper: &RangePoint, parts: usize) -
             order.compare_points(lower, &point).is_lt() && order.compare_points(&point, upper).is_lt()
         };
         match size::points(values, parts, inside) {
-            Ok(points) => return Ok(Cuts::Points(points.iter().map(|text| point(text)).collect())),
+            Ok(points) => {
+                return Ok(Cuts::Points(points.iter().map(|cut| point(&round(column, cut))).collect()));
+            }
             Err(NoPoints::Hot { text, .. }) if at + 1 < columns.len() => {
                 prefix.push(RangeDatum::Value(text));
             }
@@ -122,6 +127,13 @@ fn ranges(scene: &Scene, lower: &RangePoint, upper: &RangePoint, parts: usize) -
     }
     Err(ReshardError::NoSize { shard: shard(), why: "Its bounds leave one value of the key.".to_owned() }
         .into())
+}
+
+/// A rounder value where it is as good.
+fn round(column: &KeyColumn, cut: &Point) -> String {
+    let kind = KeyType::of_builtin(&column.type_name);
+    let rounder = cut.above.as_ref().and_then(|above| roundest(kind, above, &cut.text));
+    rounder.unwrap_or_else(|| cut.text.clone())
 }
 
 fn too_few(scene: &Scene, column: &KeyColumn, found: usize, parts: usize) -> ErrorReport {

@@ -183,7 +183,10 @@ fn turn(id: i64, memory: &mut Memory) -> Result<Next, Failed> {
     }
     let obstacle = transaction::run(Isolation::ReadCommitted, || {
         let obstacle = pace::obstacle()?;
-        jobs::set_waiting(id, obstacle.as_deref(), &[])?;
+        // What a cutover gave way to is said until the next one.
+        if obstacle.is_some() || job.phase != Phase::CuttingOver {
+            jobs::set_waiting(id, obstacle.as_deref(), &[])?;
+        }
         jobs::show(id, job.phase)?;
         Ok(obstacle)
     });

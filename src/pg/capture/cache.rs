@@ -35,8 +35,9 @@ pub struct Column {
 pub struct Place {
     trigger: Oid,
     table: Oid,
-    /// None: nowhere, and that was said.
     log: Oid,
+    /// The log is not there, or not the one: keys go nowhere, and that was said.
+    blind: bool,
     columns: [Column; COLUMNS_MAX],
     count: u16,
     /// The last of the columns in the table.
@@ -48,6 +49,7 @@ impl Place {
         trigger: pg_sys::InvalidOid,
         table: pg_sys::InvalidOid,
         log: pg_sys::InvalidOid,
+        blind: true,
         columns: [Column { number: 0, storage: Storage::NONE }; COLUMNS_MAX],
         count: 0,
         last: 0,
@@ -97,14 +99,14 @@ pub unsafe fn open(data: &TriggerData) -> Option<(Place, Relation)> {
     unsafe {
         let trigger = (*data.tg_trigger).tgoid;
         let mut place = known(trigger).unwrap_or_else(|| learn(data));
-        if place.log == pg_sys::InvalidOid {
+        if place.blind {
             return None;
         }
         server::LockRelationOid(place.log, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
         // With the lock came news of what others have altered.
         if known(trigger).is_none() {
             place = learn(data);
-            if place.log == pg_sys::InvalidOid {
+            if place.blind {
                 return None;
             }
         }
@@ -127,12 +129,12 @@ unsafe fn learn(data: &TriggerData) -> Place {
     // SAFETY: as the caller says.
     let place = match unsafe { read(data) } {
         Ok(place) => place,
-        Err(why) => {
+        Err((log, why)) => {
             if TOLD.with(|told| told[slot(trigger)].replace(trigger)) != trigger {
                 // SAFETY: as the caller says.
                 unsafe { warn(data, why) };
             }
-            Place::NOWHERE
+            Place { log, ..Place::NOWHERE }
         }
     };
     let place = Place { trigger, table, ..place };
@@ -168,9 +170,12 @@ unsafe fn warn(data: &TriggerData, why: Reason) {
     );
 }
 
+/// The place; or why there is none, with the log that is not there.
+///
 /// # Safety
 /// The data of a trigger that fires.
-unsafe fn read(data: &TriggerData) -> Result<Place, Reason> {
+unsafe fn read(data: &TriggerData) -> Result<Place, (Oid, Reason)> {
+    let nowhere = |why| (pg_sys::InvalidOid, why);
     // SAFETY: a trigger has as many arguments as it says; the log is locked before it is opened, and
     // closed again with the lock kept.
     unsafe {
@@ -179,26 +184,27 @@ unsafe fn read(data: &TriggerData) -> Result<Place, Reason> {
             .filter_map(|at| CStr::from_ptr(*trigger.tgargs.add(at)).to_str().ok())
             .collect();
         let [operation, log, database, system, columns @ ..] = arguments.as_slice() else {
-            return Err(Reason::Arguments);
+            return Err(nowhere(Reason::Arguments));
         };
-        let log = Oid::from(log.parse::<u32>().map_err(|_| Reason::Arguments)?);
+        let log = Oid::from(log.parse::<u32>().map_err(|_| nowhere(Reason::Arguments))?);
         let numbers: Vec<i16> = columns.iter().filter_map(|column| column.parse().ok()).collect();
         if numbers.len() != columns.len() || numbers.is_empty() || numbers.len() > COLUMNS_MAX {
-            return Err(Reason::Arguments);
+            return Err(nowhere(Reason::Arguments));
         }
         let here = database.parse() == Ok(pg_sys::MyDatabaseId.to_u32())
             && system.parse() == Ok(pg_sys::GetSystemIdentifier() as i64);
         if !here {
-            return Err(Reason::Copy);
+            return Err(nowhere(Reason::Copy));
         }
         let relation = pg_sys::try_table_open(log, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
         if relation.is_null() {
-            return Err(Reason::Gone);
+            return Err((log, Reason::Gone));
         }
         let place = if is_log(relation, operation) {
-            fitting(log, (*relation).rd_att, (*data.tg_relation).rd_att, &numbers).ok_or(Reason::Altered)
+            fitting(log, (*relation).rd_att, (*data.tg_relation).rd_att, &numbers)
+                .ok_or((log, Reason::Altered))
         } else {
-            Err(Reason::Gone)
+            Err((log, Reason::Gone))
         };
         pg_sys::table_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
         place
@@ -234,7 +240,7 @@ unsafe fn fitting(
     from: pg_sys::TupleDesc,
     numbers: &[i16],
 ) -> Option<Place> {
-    let mut place = Place { log, count: numbers.len() as u16, ..Place::NOWHERE };
+    let mut place = Place { log, blind: false, count: numbers.len() as u16, ..Place::NOWHERE };
     // SAFETY: every number is within its descriptor.
     unsafe {
         if usize::try_from((*to).natts) != Ok(numbers.len()) {

@@ -18,6 +18,7 @@ pub mod literal;
 pub mod merge;
 pub mod naming;
 pub mod order;
+pub mod round;
 pub mod rows;
 pub mod size;
 pub mod split;

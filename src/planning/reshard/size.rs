@@ -29,6 +29,15 @@ pub enum NoPoints {
     Few(usize),
 }
 
+/// Where to cut: at this value, or a little below it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    pub text: String,
+    /// The greatest value below it that is known, where a part could end too;
+    /// few rows lie between the two.
+    pub above: Option<String>,
+}
+
 /// `parts - 1` points that ascend. `inside` tells which values a point may have.
 ///
 /// # Errors
@@ -37,7 +46,7 @@ pub fn points(
     mut values: Vec<Weighed>,
     parts: usize,
     inside: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, NoPoints> {
+) -> Result<Vec<Point>, NoPoints> {
     values.sort_by_key(|value| value.rank);
     let mut merged: Vec<Weighed> = Vec::with_capacity(values.len());
     for value in values {
@@ -66,23 +75,17 @@ pub fn points(
 }
 
 /// For each part's end the nearest candidate that leaves enough for the rest.
-fn nearest(candidates: Vec<(f64, String)>, parts: usize) -> Vec<String> {
+fn nearest(candidates: Vec<(f64, String)>, parts: usize) -> Vec<Point> {
     let (count, mut from) = (candidates.len(), 0);
-    let mut chosen = Vec::with_capacity(parts - 1);
+    let mut points = Vec::with_capacity(parts - 1);
     for end in 1..parts {
         let wanted = end as f64 / parts as f64;
         let last = count - (parts - 1 - end);
         let distance = |at: &usize| (candidates[*at].0 - wanted).abs();
         let best = (from..last).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(from);
-        chosen.push(best);
+        let above = best.checked_sub(1).map(|before| candidates[before].1.clone());
+        points.push(Point { text: candidates[best].1.clone(), above });
         from = best + 1;
-    }
-    let mut chosen = chosen.into_iter().peekable();
-    let mut points = Vec::with_capacity(parts - 1);
-    for (at, (_, text)) in candidates.into_iter().enumerate() {
-        if chosen.next_if_eq(&at).is_some() {
-            points.push(text);
-        }
     }
     points
 }
@@ -129,6 +132,10 @@ mod tests {
         bounds.iter().enumerate().map(value).collect()
     }
 
+    fn texts(points: Result<Vec<Point>, NoPoints>) -> Vec<String> {
+        points.unwrap().into_iter().map(|point| point.text).collect()
+    }
+
     fn frequent(rank: usize, own: f64) -> Weighed {
         Weighed { text: rank.to_string(), rank, before: 0.0, own }
     }
@@ -136,13 +143,21 @@ mod tests {
     #[test]
     fn points_divide_the_rows_evenly() {
         let values = histogram(&[0, 10, 20, 30, 40]);
-        assert_eq!(points(values.clone(), 2, |_| true).unwrap(), ["20"]);
-        assert_eq!(points(values.clone(), 4, |_| true).unwrap(), ["10", "20", "30"]);
+        assert_eq!(texts(points(values.clone(), 2, |_| true)), ["20"]);
+        assert_eq!(texts(points(values.clone(), 4, |_| true)), ["10", "20", "30"]);
         // Skewed: the first quarter of the values has half of the rows.
         let skewed = histogram(&[0, 1, 2, 3, 4, 10, 20, 30, 40]);
-        assert_eq!(points(skewed, 2, |_| true).unwrap(), ["4"]);
+        assert_eq!(texts(points(skewed, 2, |_| true)), ["4"]);
         // Outside of the bound is nothing to cut at.
-        assert_eq!(points(values, 2, |text| text == "10").unwrap(), ["10"]);
+        assert_eq!(texts(points(values, 2, |text| text == "10")), ["10"]);
+    }
+
+    #[test]
+    fn a_point_knows_what_is_right_below_it() {
+        let found = points(histogram(&[0, 10, 20, 30, 40]), 2, |_| true).unwrap();
+        assert_eq!(found, [Point { text: "20".to_owned(), above: Some("10".to_owned()) }]);
+        let found = points(histogram(&[0, 10, 20]), 2, |text| text != "20").unwrap();
+        assert_eq!(found, [Point { text: "10".to_owned(), above: None }]);
     }
 
     #[test]
@@ -150,7 +165,7 @@ mod tests {
         let mut values = histogram(&[0, 10, 20, 30, 40]);
         values.push(frequent(10, 0.6));
         // Below 10 are 0.25 of 1.6, below 20 are 1.1.
-        assert_eq!(points(values.clone(), 2, |_| true).unwrap(), ["20"]);
+        assert_eq!(texts(points(values.clone(), 2, |_| true)), ["20"]);
         values.push(frequent(35, 2.0));
         assert_eq!(
             points(values, 2, |_| true),
@@ -161,7 +176,7 @@ mod tests {
     #[test]
     fn samples_are_counted_by_value() {
         let sample: Vec<Weighed> = [5, 5, 7, 9, 9, 9].map(|rank| frequent(rank, 1.0 / 6.0)).to_vec();
-        assert_eq!(points(sample.clone(), 3, |_| true).unwrap(), ["7", "9"]);
+        assert_eq!(texts(points(sample.clone(), 3, |_| true)), ["7", "9"]);
         assert_eq!(points(sample, 4, |_| true), Err(NoPoints::Few(3)));
         assert_eq!(points(Vec::new(), 2, |_| true), Err(NoPoints::Few(1)));
         let one = vec![frequent(5, 1.0)];
@@ -171,10 +186,10 @@ mod tests {
     #[test]
     fn enough_candidates_are_left_for_the_last_parts() {
         let values = histogram(&[0, 1, 2, 3]);
-        assert_eq!(points(values, 4, |_| true).unwrap(), ["1", "2", "3"]);
+        assert_eq!(texts(points(values, 4, |_| true)), ["1", "2", "3"]);
         let mut heavy_end = histogram(&[0, 1, 2, 3]);
         heavy_end.push(frequent(3, 0.9));
-        assert_eq!(points(heavy_end, 4, |_| true).unwrap(), ["1", "2", "3"]);
+        assert_eq!(texts(points(heavy_end, 4, |_| true)), ["1", "2", "3"]);
     }
 
     #[test]

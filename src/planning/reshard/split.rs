@@ -57,6 +57,11 @@ impl Divided<'_> {
 /// # Errors
 /// [`ReshardError`] if the cuts do not divide what the shard accepts.
 pub fn at(divided: &Divided<'_>, cuts: &Cuts, parts: u32) -> Result<Vec<Bound>, ReshardError> {
+    let count = match cuts {
+        Cuts::Points(points) => points.len(),
+        Cuts::Lists(lists) => lists.len(),
+    };
+    divided.few_enough(count)?;
     let bounds = match (&divided.shard.bound, cuts) {
         (Bound::Range { lower, upper }, Cuts::Points(points)) => range(divided, lower, upper, points)?,
         (Bound::Default, Cuts::Points(points)) => ranges_of_default(divided, points)?,

@@ -52,8 +52,10 @@ pub struct Facts {
     pub undo: bool,
     /// The DEFAULT shard, if it stays.
     pub default: Option<QualifiedName>,
-    /// Tables that foreign keys tie to the shards, in either direction.
-    pub tied: Vec<QualifiedName>,
+    /// Tables whose foreign keys refer to the sharded table.
+    pub referencing: Vec<QualifiedName>,
+    /// Tables that the shards' foreign keys refer to.
+    pub referenced: Vec<QualifiedName>,
 }
 
 /// One step.
@@ -86,8 +88,12 @@ pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
     } else {
         steps.extend([plan.verify(), plan.block_all()]);
     }
+    steps.extend(plan.block_referenced());
+    steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, "DROP CONSTRAINT …")));
     steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
     steps.extend(change.targets.iter().map(|target| plan.attach(target)));
+    let back = "ADD CONSTRAINT … FOREIGN KEY … NOT VALID, and mark as valid what held before";
+    steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, back)));
     steps.extend(change.sources.iter().map(|source| plan.drop(&source.name)));
     steps
 }
@@ -214,7 +220,7 @@ impl Plan<'_> {
     }
 
     fn block_all(&self) -> Step {
-        let others = self.facts.default.iter().chain(&self.facts.tied);
+        let others = self.facts.default.iter().chain(&self.facts.referencing);
         let sources = self.change.sources.iter().map(|source| &source.name);
         let locked = names(std::iter::once(&self.change.parent).chain(sources).chain(others));
         let statement = format!("LOCK TABLE ONLY {locked} IN ACCESS EXCLUSIVE MODE");
@@ -242,6 +248,26 @@ impl Plan<'_> {
             reversible: self.facts.undo,
             max_lock_ms: self.facts.budget_ms,
             ..self.step(statement, "ACCESS EXCLUSIVE", locked)
+        }
+    }
+
+    /// Each new shard has the foreign keys of the old one, known to hold; with those
+    /// of the old one, triggers of the other table go.
+    fn block_referenced(&self) -> Option<Step> {
+        let locked = names(self.facts.referenced.iter());
+        let statement = format!("LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE");
+        let step =
+            Step { max_lock_ms: self.facts.budget_ms, ..self.step(statement, "ACCESS EXCLUSIVE", locked) };
+        (!self.facts.referenced.is_empty()).then_some(step)
+    }
+
+    /// A foreign key of another table is gone while the shards are swapped.
+    fn foreign_key(&self, table: &QualifiedName, what: &str) -> Step {
+        let locked = format!("{table}, {} and its partitions", self.change.parent);
+        Step {
+            reversible: self.facts.undo,
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(format!("ALTER TABLE {table} {what}"), "ACCESS EXCLUSIVE", locked)
         }
     }
 
@@ -316,7 +342,8 @@ mod tests {
             grace_seconds: 86_400,
             undo: false,
             default: Some(name("orders_default")),
-            tied: vec![name("lines")],
+            referencing: vec![name("lines")],
+            referenced: vec![name("customers")],
         }
     }
 
@@ -348,6 +375,12 @@ mod tests {
         assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
         assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
         assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
+        assert_eq!(find("LOCK TABLE app.customers").lock_mode, "ACCESS EXCLUSIVE");
+        let place = |start: &str| steps.iter().position(|step| step.statement.starts_with(start));
+        let (dropped, detached) =
+            (place("ALTER TABLE app.lines DROP"), place("ALTER TABLE app.orders DETACH"));
+        let (attached, added) = (place("ALTER TABLE app.orders ATTACH"), place("ALTER TABLE app.lines ADD"));
+        assert!(dropped < detached && detached < attached && attached < added && dropped.is_some());
     }
 
     #[test]
