@@ -49,7 +49,7 @@ SELECT step, statement, lock_mode, reversible, locked, max_lock_ms, bytes_needed
 FROM split_shard_plan('re.r_s0002', '{150}');
 \x off
 
-SELECT statement, max_lock_ms FROM split_shard_plan('re.two_s0001') WHERE lock_mode = 'SHARE ROW EXCLUSIVE';
+SELECT statement, max_lock_ms FROM split_shard_plan('re.two_s0001') WHERE lock_mode = 'SHARE ROW EXCLUSIVE' OR statement LIKE 'LOCK TABLE re.dim %';
 
 -- The new shards of every plan, which PostgreSQL must accept: the statements are run and rolled back, and all rows of the old
 -- shards must find a place in the new ones.

@@ -27,31 +27,29 @@ impl From<(String, String, String)> for Facet {
     }
 }
 
-fn read(query: &str, table: u32) -> Result<Vec<Facet>, ErrorReport> {
-    with_pinned_search_path(|| spi::rows::<Facet>(query, &[i64::from(table).into()]))
+fn read(query: &str, tables: &[u32]) -> Result<Vec<Facet>, ErrorReport> {
+    let tables: Vec<i64> = tables.iter().map(|oid| i64::from(*oid)).collect();
+    with_pinned_search_path(|| spi::rows::<Facet>(query, &[tables.into()]))
 }
 
-/// All facets of a table.
-pub fn of(table: u32) -> Result<Vec<Facet>, ErrorReport> {
-    read(include_str!("queries/facets.sql"), table)
+/// All facets of tables.
+pub fn of(tables: &[u32]) -> Result<Vec<Facet>, ErrorReport> {
+    read(include_str!("queries/facets.sql"), tables)
 }
 
-/// What a partition is of, and what it accepts.
-pub fn bound(partition: u32) -> Result<Vec<Facet>, ErrorReport> {
-    read(
-        "SELECT jsonb_build_array('bound', i.inhparent::bigint::text, concat(pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending))::text
-         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhrelid = $1::bigint::oid",
-        partition,
-    )
-}
-
-/// What each partition of a table accepts.
-pub fn bounds(parent: u32) -> Result<Vec<Facet>, ErrorReport> {
-    read(
-        "SELECT jsonb_build_array('bound', i.inhrelid::bigint::text, concat(pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending))::text
-         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = $1::bigint::oid ORDER BY i.inhrelid",
-        parent,
-    )
+/// What partitions are of, and what they accept: these, or all of one table.
+pub fn bounds(partitions: &[u32], parent: Option<u32>) -> Result<Vec<Facet>, ErrorReport> {
+    let (column, of) = match parent {
+        Some(parent) => ("inhparent", vec![parent]),
+        None => ("inhrelid", partitions.to_vec()),
+    };
+    let query = format!(
+        "SELECT jsonb_build_array('bound', i.inhrelid::bigint::text, concat_ws(' ', i.inhparent, i.inhdetachpending,
+                    pg_get_expr(c.relpartbound, c.oid)))::text
+         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.{column} = ANY ($1::bigint[]::oid[]) ORDER BY i.inhrelid"
+    );
+    read(&query, &of)
 }
 
 /// What stands in the way of replacing a shard. `without_scan`: whether the

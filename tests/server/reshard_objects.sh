@@ -51,7 +51,6 @@ same "its rows" "$before" "$(run -c "$content")"
 mapfile -t new < <(run -c "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'f.t'::regclass ORDER BY 1")
 same "new shards" 2 "${#new[@]}"
 dump after
-run -c "SELECT phase, seconds, note FROM presplit.job_events ORDER BY entry"
 statements "$tmp/before.sql" about t_s1 "own Index" by_expression >"$tmp/wanted"
 for shard in "${new[@]}"; do
     statements "$tmp/after.sql" about "$shard" >"$tmp/found"

@@ -1,9 +1,9 @@
--- What a table is and has, one line for each: facet, object, text. $1 = its oid as bigint. Names of its own objects are
+-- What tables are and have, one line for each: facet, object, text. $1 = their oids as bigint. Names of its own objects are
 -- written without the table's, so that two tables that are alike have the same lines but for what is not theirs to choose:
 -- their names and bounds.
 WITH this AS (
     SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS own
-    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1::bigint::oid
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::bigint[]::oid[])
 ), mine AS (
     SELECT x.oid, CASE WHEN starts_with(x.relname::text, this.relname::text || '_') THEN substr(x.relname, length(this.relname) + 2) ELSE x.relname::text END AS name
     FROM this JOIN pg_index AS i ON i.indrelid = this.oid JOIN pg_class AS x ON x.oid = i.indexrelid
@@ -67,4 +67,4 @@ WITH this AS (
     UNION ALL
     SELECT 'partition key', this.own, pg_get_partkeydef(this.oid) FROM this WHERE this.relkind = 'p'
 )
-SELECT jsonb_build_array(f.facet, f.object, f.text)::text FROM facets AS f ORDER BY f.facet, f.text, f.object
+SELECT jsonb_build_array(f.facet, f.object, f.text)::text FROM facets AS f ORDER BY f.facet, f.object, f.text

@@ -60,9 +60,9 @@ fn differences(sources: &[Source]) -> Result<Vec<Finding>, ErrorReport> {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    let own = facets::of(first.oid)?;
+    let own = facets::of(&[first.oid])?;
     for other in others {
-        let its = facets::of(other.oid)?;
+        let its = facets::of(&[other.oid])?;
         found.extend(missing(&its, &own, &first.name.to_string()));
         found.extend(missing(&own, &its, &other.name.to_string()));
     }
@@ -154,21 +154,18 @@ fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
 /// # Errors
 /// If the catalogs cannot be read.
 pub fn fingerprint(change: &Change) -> Result<String, ErrorReport> {
-    let mut text = String::new();
-    let mut add = |facets: Vec<Facet>| {
-        for facet in facets {
-            text.push_str(&format!("{}\u{1}{}\u{1}{}\n", facet.kind, facet.object, facet.text));
-        }
-    };
-    add(facets::of(change.parent_oid)?);
-    for source in &change.sources {
-        add(facets::of(source.oid)?);
-        add(facets::bound(source.oid)?);
-    }
+    let sources: Vec<u32> = change.sources.iter().map(|source| source.oid).collect();
+    let tables: Vec<u32> = sources.iter().copied().chain([change.parent_oid]).collect();
     // What a DEFAULT accepts is what the others do not.
-    let defaults = change.sources.iter().map(|source| &source.bound);
-    if defaults.chain(change.targets.iter().map(|target| &target.bound)).any(|bound| is_default(bound)) {
-        add(facets::bounds(change.parent_oid)?);
+    let mut defaults = change
+        .sources
+        .iter()
+        .map(|source| &source.bound)
+        .chain(change.targets.iter().map(|target| &target.bound));
+    let all = defaults.any(|bound| is_default(bound)).then_some(change.parent_oid);
+    let mut text = String::new();
+    for facet in facets::of(&tables)?.into_iter().chain(facets::bounds(&sources, all)?) {
+        text.push_str(&format!("{}\u{1}{}\u{1}{}\n", facet.kind, facet.object, facet.text));
     }
     facets::hash(&text)
 }

@@ -251,12 +251,13 @@ impl Plan<'_> {
         }
     }
 
-    /// Each new shard has the foreign keys of the old one, known to hold.
+    /// Each new shard has the foreign keys of the old one, known to hold; with those
+    /// of the old one, triggers of the other table go.
     fn block_referenced(&self) -> Option<Step> {
         let locked = names(self.facts.referenced.iter());
-        let statement = format!("LOCK TABLE {locked} IN SHARE ROW EXCLUSIVE MODE");
+        let statement = format!("LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE");
         let step =
-            Step { max_lock_ms: self.facts.budget_ms, ..self.step(statement, "SHARE ROW EXCLUSIVE", locked) };
+            Step { max_lock_ms: self.facts.budget_ms, ..self.step(statement, "ACCESS EXCLUSIVE", locked) };
         (!self.facts.referenced.is_empty()).then_some(step)
     }
 
@@ -374,7 +375,7 @@ mod tests {
         assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
         assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
         assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
-        assert_eq!(find("LOCK TABLE app.customers").lock_mode, "SHARE ROW EXCLUSIVE");
+        assert_eq!(find("LOCK TABLE app.customers").lock_mode, "ACCESS EXCLUSIVE");
         let place = |start: &str| steps.iter().position(|step| step.statement.starts_with(start));
         let (dropped, detached) =
             (place("ALTER TABLE app.lines DROP"), place("ALTER TABLE app.orders DETACH"));
