@@ -438,6 +438,10 @@ unsafe fn look_at(statement: *mut pg_sys::PlannedStmt, query: *const c_char) -> 
         if server::in_read_only_transaction() && (*node).type_ != NodeTag::T_ExplainStmt {
             return None;
         }
+        // Most COPYs are not into shards: they pay for one look into the caches.
+        if copy_into(node).is_some_and(|copy| !copy::is_into_partitioned(copy)) {
+            return None;
+        }
         let handler = HANDLER.get()?;
         // Rows also come into tables that are armed no more.
         if (handler.idle)() && !makes_partition(node) && copy_into(node).is_none() {

@@ -31,6 +31,7 @@ use crate::operations::reshard::check;
 use crate::operations::reshard::pace;
 use crate::operations::reshard::snapshots;
 use crate::operations::reshard::snapshots::Holder;
+use crate::operations::reshard::snapshots::Moment;
 use crate::operations::reshard::steps;
 use crate::operations::reshard::steps::Memory;
 use crate::operations::reshard::steps::Next;
@@ -199,8 +200,15 @@ fn locked(job: &Job) -> Vec<Oid> {
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
 
-fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
+fn attempt(job: &Job, tried: u32, caught_up: &Moment) -> Result<Outcome, Failed> {
     let tables = locked(job);
+    // What takes time to find out and is the same as long as the hash is.
+    let prepared = transaction::run(Isolation::ReadCommitted, || {
+        if check::fingerprint(&job.change)? != job.fingerprint {
+            return Err(steps::altered(job));
+        }
+        swap::prepare(&job.change)
+    })?;
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
     let _out = WritersOut(&tables);
@@ -225,8 +233,9 @@ fn attempt(job: &Job, tried: u32, caught_up: &str) -> Result<Outcome, Failed> {
     }
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
-    let outcome =
-        transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || swap(job, &tables, &budget))?;
+    let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
+        swap(job, &prepared, &tables, &budget)
+    })?;
     budget.lap("commit");
     Ok(match outcome {
         Outcome::Done(_) => Outcome::Done(budget.told()),
@@ -264,7 +273,7 @@ fn consume(job: &Job, budget: &Budget) -> Result<Option<Last>, Failed> {
 /// that are still there if the time is up.
 fn wait_for_snapshots(
     residual: u64,
-    caught_up: &str,
+    caught_up: &Moment,
     budget: &Budget,
     patient: bool,
 ) -> Result<Option<Vec<Holder>>, Failed> {
@@ -289,7 +298,12 @@ fn wait_for_snapshots(
 }
 
 /// The swap and everything that is true with it.
-fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorReport> {
+fn swap(
+    job: &Job,
+    prepared: &swap::Prepared,
+    tables: &[Oid],
+    budget: &Budget,
+) -> Result<Outcome, ErrorReport> {
     let others = swap::tables(&job.change)?;
     for table in tables.iter().chain(&others) {
         pace::with_lock_timeout(job, Some(budget.left_ms()), || {
@@ -309,7 +323,7 @@ fn swap(job: &Job, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorRepo
     }
     budget.lap("last look");
     capture::remove(&job.change, job.id)?;
-    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id))?;
+    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id, prepared))?;
     jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
     budget.lap("swap");
     Ok(Outcome::Done(String::new()))

@@ -11,9 +11,11 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 
 use crate::catalog::jobs::Job;
+use crate::model::report::SqlState;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::pace;
 use crate::pg::context::as_extension_owner;
+use crate::pg::error;
 use crate::pg::spi;
 
 /// A client that has a snapshot.
@@ -24,7 +26,7 @@ pub struct Holder {
     started: Option<String>,
     /// Waits for a lock of ours, directly or behind others.
     pub waits_for_us: bool,
-    /// Its transaction is older than the last round of changes.
+    /// Its snapshot may be older than the last round of changes.
     pub is_old: bool,
 }
 
@@ -36,18 +38,35 @@ impl Holder {
     }
 }
 
-/// A moment that a later question refers to.
-pub fn moment() -> Result<String, ErrorReport> {
-    spi::one::<String>("SELECT pg_catalog.clock_timestamp()::text", &[]).map(Option::unwrap_or_default)
+/// When the last round of changes was committed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Moment {
+    /// Text: it is only given back.
+    at: String,
+    /// The oldest transaction that was open then. A snapshot whose own is younger came later.
+    oldest: String,
+}
+
+/// The moment that later questions refer to.
+pub fn moment() -> Result<Moment, ErrorReport> {
+    let found = spi::rows::<Moment>(
+        "SELECT pg_catalog.jsonb_build_object('at', pg_catalog.clock_timestamp()::text, 'oldest',
+             pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text)::text",
+        &[],
+    )?;
+    found.into_iter().next().ok_or_else(|| {
+        error::new(SqlState::DataCorrupted, "could not read the time of the last changes", None, None)
+    })
 }
 
 /// The clients of this database whose snapshots may be older than the end of
 /// transaction `residual`. `caught_up` is when the round before it was committed.
-pub fn holders(residual: u64, caught_up: &str) -> Result<Vec<Holder>, ErrorReport> {
+pub fn holders(residual: u64, caught_up: &Moment) -> Result<Vec<Holder>, ErrorReport> {
     as_extension_owner(|| {
         spi::rows::<Holder>(
             "WITH RECURSIVE held AS (
-                 SELECT a.pid, a.xact_start, a.wait_event_type = 'Lock' AS waits
+                 SELECT a.pid, a.xact_start, a.wait_event_type = 'Lock' AS waits,
+                        age(a.backend_xmin) >= age(xid($4::text::xid8)) AS may_be_old
                  FROM pg_stat_activity AS a
                  WHERE a.backend_type = 'client backend' AND a.datname = current_database()
                    AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
@@ -65,9 +84,14 @@ pub fn holders(residual: u64, caught_up: &str) -> Result<Vec<Holder>, ErrorRepor
              )
              SELECT jsonb_build_object('pid', h.pid, 'started', h.xact_start::text,
                  'waits_for_us', EXISTS (SELECT FROM behind AS b WHERE b.pid = h.pid AND b.at = pg_backend_pid()),
-                 'is_old', coalesce(h.xact_start < $2::timestamptz, true))::text
+                 'is_old', h.may_be_old AND coalesce(h.xact_start < $2::timestamptz, true))::text
              FROM held AS h",
-            &[residual.to_string().as_str().into(), caught_up.into(), liveness::WAITER.into()],
+            &[
+                residual.to_string().as_str().into(),
+                caught_up.at.as_str().into(),
+                liveness::WAITER.into(),
+                caught_up.oldest.as_str().into(),
+            ],
         )
     })
 }

@@ -20,6 +20,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::catalog::jobs;
 use crate::catalog::leaves;
 use crate::catalog::leaves::ForeignKey;
+use crate::catalog::leaves::Incoming;
 use crate::catalog::leaves::Leaf;
 use crate::catalog::retired;
 use crate::catalog::retired::Retired;
@@ -31,21 +32,42 @@ use crate::operations::reshard::objects::PROOF;
 use crate::operations::reshard::staging::is_default;
 use crate::pg::bound_check;
 use crate::pg::bound_check::Says;
+use crate::pg::spi;
 
 /// How long a replaced shard is kept where nothing says otherwise.
 const GRACE_SECONDS: i64 = 86_400;
 
-/// Swaps. The parent, the sources and the DEFAULT are locked against
-/// everybody, and the changes of the sources are no more captured.
+/// What a swap needs to know of the tables: read before anybody is kept out,
+/// and true as long as their fingerprint is the same.
+pub struct Prepared {
+    parent_owner: Oid,
+    coming: Vec<Leaf>,
+    going: Vec<Leaf>,
+    incoming: Vec<Incoming>,
+}
+
+/// Reads what [`run`] needs.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
+    let targets = 0..change.targets.len();
+    Ok(Prepared {
+        parent_owner: leaves::owner(change.parent_oid)?,
+        coming: targets.map(|at| leaves::of_target(change, at)).collect::<Result<_, _>>()?,
+        going: change.sources.iter().map(leaves::of_source).collect::<Result<_, _>>()?,
+        incoming: leaves::incoming(change.parent_oid)?,
+    })
+}
+
+/// Swaps. The parent, the sources and [`tables`] are locked against everybody,
+/// and the changes of the sources are no more captured.
 ///
 /// # Errors
 /// Errors of the statements are raised.
-pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
-    let parent_owner = leaves::owner(change.parent_oid)?;
-    let coming =
-        (0..change.targets.len()).map(|at| leaves::of_target(change, at)).collect::<Result<Vec<_>, _>>()?;
-    let going = change.sources.iter().map(leaves::of_source).collect::<Result<Vec<_>, _>>()?;
-    let incoming = leaves::incoming(change.parent_oid)?;
+pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(), ErrorReport> {
+    let Prepared { parent_owner, coming, going, incoming } = prepared;
+    let parent_owner = *parent_owner;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
     for source in &change.sources {
         let detach = format!("ALTER TABLE {} DETACH PARTITION {}", change.parent, source.name);
@@ -53,13 +75,14 @@ pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
     }
     let grace = grace_seconds(operation_id)?;
     for (at, leaf) in going.iter().enumerate() {
-        retire(change, at, leaf, operation_id, grace)?;
+        let heir = change.targets.iter().zip(coming).find(|(target, _)| target.like == at);
+        retire(change, at, leaf, heir.map(|(_, leaf)| leaf), operation_id, grace)?;
     }
-    for (target, leaf) in change.targets.iter().zip(&coming) {
-        prepare(target, leaf, operation_id)?;
+    for (target, leaf) in change.targets.iter().zip(coming) {
+        hand_over(target, leaf, operation_id)?;
     }
     attach(change, parent_owner)?;
-    for leaf in &coming {
+    for leaf in coming {
         for act in &leaf.after {
             match act.role {
                 Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
@@ -67,7 +90,7 @@ pub fn run(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
             }
         }
     }
-    for key in &incoming {
+    for key in incoming {
         add_foreign_key(key.table, &key.key)?;
     }
     Ok(())
@@ -94,11 +117,18 @@ pub fn tables(change: &Change) -> Result<Vec<Oid>, ErrorReport> {
 }
 
 /// A source that is a table of its own now.
-fn retire(change: &Change, at: usize, leaf: &Leaf, operation_id: i64, grace: i64) -> Result<(), ErrorReport> {
+fn retire(
+    change: &Change,
+    at: usize,
+    leaf: &Leaf,
+    heir: Option<&Leaf>,
+    operation_id: i64,
+    grace: i64,
+) -> Result<(), ErrorReport> {
     let source = &change.sources[at];
     objects::run_above(&leaf.retire)?;
-    if let Some(heir) = change.targets.iter().position(|target| target.like == at) {
-        objects::run_above(&leaves::of_target(change, heir)?.sequences)?;
+    if let Some(heir) = heir {
+        objects::run_above(&heir.sequences)?;
     }
     objects::run_above([&format!("ALTER EXTENSION pg_presplit ADD TABLE {}", source.name)])?;
     retired::block_writes(&source.name.to_string(), change.root_oid, operation_id)?;
@@ -113,7 +143,7 @@ fn retire(change: &Change, at: usize, leaf: &Leaf, operation_id: i64, grace: i64
 }
 
 /// A staging table, right before it is attached.
-fn prepare(target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
+fn hand_over(target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
     let oid = target.oid.unwrap_or_default();
     objects::run_above([&format!("ALTER EXTENSION pg_presplit DROP TABLE {}", target.name)])?;
     jobs::forget_object(operation_id, Oid::from(oid))?;
@@ -150,7 +180,7 @@ fn attach(change: &Change, owner: Oid) -> Result<(), ErrorReport> {
             }
             let attach =
                 format!("ALTER TABLE {} ATTACH PARTITION {} {}", change.parent, target.name, target.bound);
-            crate::pg::spi::run(&attach, &[])?;
+            spi::run(&attach, &[])?;
             bound_check::drop(table, BOUND)?;
             bound_check::drop(table, PROOF)
         })?;

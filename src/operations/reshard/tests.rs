@@ -100,7 +100,8 @@ mod tests {
     }
 
     fn swapped(change: &Change) {
-        swap::run(change, 1).unwrap_or_else(|failed| panic!("{failed:?}"));
+        let prepared = swap::prepare(change).unwrap_or_else(|failed| panic!("{failed:?}"));
+        swap::run(change, 1, &prepared).unwrap_or_else(|failed| panic!("{failed:?}"));
     }
 
     /// Splits and asserts that the swap read and built nothing, and that all rows are there.

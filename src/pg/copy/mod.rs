@@ -87,6 +87,27 @@ pub fn partitioned_table(name: &QualifiedName) -> Option<pg_sys::Oid> {
     }
 }
 
+/// Whether a COPY is into a partitioned table, as far as can be seen before it is locked. One that becomes partitioned at
+/// this moment has its rows routed by the server.
+///
+/// # Safety
+/// A `COPY` with a relation, in a transaction.
+#[must_use]
+pub unsafe fn is_into_partitioned(copy: *mut pg_sys::CopyStmt) -> bool {
+    // SAFETY: the name is looked up as the server is about to; nothing is locked.
+    unsafe {
+        let table = pg_sys::RangeVarGetRelidExtended(
+            (*copy).relation,
+            pg_sys::NoLock as pg_sys::LOCKMODE,
+            pg_sys::RVROption::RVR_MISSING_OK,
+            None,
+            std::ptr::null_mut(),
+        );
+        table != pg_sys::InvalidOid
+            && pg_sys::get_rel_relkind(table) == pg_sys::RELKIND_PARTITIONED_TABLE as c_char
+    }
+}
+
 /// Carries out a `COPY … FROM` of a sharded table, or says why the server
 /// should: then nothing has happened but that the table is locked. Rows that
 /// have begun to come are read from `source`.

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# What resharding costs those who use the table meanwhile, and how fast it is.
+#
+#   tests/bench/reshard.sh [VERSION [ROWS [CLIENTS]]]      default: 15 5000000 4
+#
+# One table in one shard of all rows, which is split in two while pgbench reads and writes it, prepared and simple, at
+# half of the rate that the machine can do: statements per second of before, the longest statement with and without.
+# Then at full speed: what was acknowledged against what is stored. Then without load and rate limit: rows per second,
+# against INSERT … SELECT into two tables with the same indexes, and WAL bytes against the bytes of the new shards.
+# Install a release build first (`make install`).
+set -euo pipefail
+. "$(dirname "$0")/../lib/cluster.sh"
+version=${1:-15}
+rows=${2:-5000000}
+clients=${3:-4}
+
+cluster_start bench "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "shared_buffers = '1GB'" \
+    "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" "synchronous_commit = off" "presplit.retired_shard_grace = '1h'"
+cluster_use bench
+tmp=$(cluster_tmp bench)
+run() { psql -qAtX -v ON_ERROR_STOP=1 "$@"; }
+now() { date +%s.%N; }
+
+run >/dev/null <<SQL
+CREATE EXTENSION pg_presplit;
+CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL DEFAULT 0, changed timestamptz NOT NULL DEFAULT now(), note text);
+SELECT count(*) FROM create_shards(register_proposal('public.account', 'range', '{id}', '{"split_points": ["$((rows * 10))"]}'));
+INSERT INTO account (id, note) SELECT g, md5(g::text) FROM generate_series(1, $rows) AS g;
+CREATE INDEX ON account (changed);
+VACUUM (ANALYZE) account;
+CHECKPOINT;
+SQL
+shard() { run -c "SELECT tableoid::regclass FROM account WHERE id = $1"; }
+
+cat >"$tmp/mix.sql" <<SQL
+\\set id random(1, $rows)
+\\set new random($((rows + 1)), $((rows * 9)))
+UPDATE account SET balance = balance + 1, changed = now() WHERE id = :id;
+SELECT balance FROM account WHERE id = :id;
+SELECT count(*) FROM account WHERE id BETWEEN :id AND :id + 20;
+INSERT INTO account (id, balance, note) VALUES (:new, 1, 'new') ON CONFLICT (id) DO UPDATE SET balance = account.balance + 1;
+SQL
+chmod a+r "$tmp/mix.sql"
+
+load() { # MODE SECONDS RATE PREFIX: pgbench; a rate of 0 = as fast as it can
+    local rate=()
+    (($3 > 0)) && rate=(--rate "$3")
+    (cd "$tmp" && pgbench -n -M "$1" -c "$clients" -j 2 -T "$2" "${rate[@]}" -f "$tmp/mix.sql" -l --log-prefix="$tmp/$4" >"$tmp/$4.out" 2>&1)
+}
+tps() { sed -n 's/^tps = \([0-9.]*\) .*/\1/p' "$tmp/$1.out"; }
+# pgbench's log: the latency of a transaction in microseconds is its third field, since it was due the schedule lag its last.
+between() { # PREFIX FROM TO: transactions a second, and the longest in milliseconds without the time that it waited to be sent
+    cat "$tmp/$1".[0-9]* | awk -v from="$2" -v to="$3" '
+        { at = $5 + $6 / 1e6; if (at >= from && at < to) { n++; took = $3 - (NF > 6 ? $7 : 0); if (took > longest) longest = took } }
+        END { printf "%.1f %.1f\n", n / (to - from), longest / 1000 }'
+}
+split() { # AT SETTINGS: splits the shard of row 1 there, waits; prints seconds
+    local before after id
+    before=$(now)
+    id=$(run -c "$2" -c "SELECT split_shard('$(shard 1)', '{$1}')" | tail -n 1)
+    [[ $(run -c "SELECT wait_operation($id, '1 hour')") == done ]] || { run -c "SELECT * FROM presplit.operations" >&2; exit 1; }
+    after=$(now)
+    awk -v a="$after" -v b="$before" 'BEGIN { print a - b }'
+}
+
+echo "PostgreSQL $version, $rows rows, $clients clients, $(nproc) cores"
+part=$((rows / 2))
+for mode in prepared simple; do
+    load "$mode" 10 0 "full_$mode"
+    full=$(tps "full_$mode")
+    rate=$(awk -v t="$full" 'BEGIN { printf "%d", t / 2 }')
+    load "$mode" 3600 "$rate" "half_$mode" &
+    pid=$!
+    sleep 5
+    start=$(now); sleep 20; began=$(now)
+    took=$(split "$part" "SET presplit.reshard_rate_limit = '32MB'")
+    ended=$(now); sleep 3
+    pkill -INT -P "$pid" pgbench || true
+    wait "$pid" 2>/dev/null || true
+    read -r quiet longest_quiet <<<"$(between "half_$mode" "$start" "$began")"
+    read -r busy longest_busy <<<"$(between "half_$mode" "$began" "$ended")"
+    awk -v m="$mode" -v f="$full" -v q="$quiet" -v b="$busy" -v lq="$longest_quiet" -v lb="$longest_busy" -v s="$took" 'BEGIN {
+        printf "%-9s full %.0f tps; at half: before %.0f, during the split (%.1f s) %.0f tps, of before %.2f; longest transaction %.1f ms before, %.1f ms during, %.1f ms more\n", m, f, q, s, b, b / q, lq, lb, lb - lq }'
+    part=$((part / 2))
+done
+
+# Acknowledged against stored: every transaction adds 2, an update of a row that is there and an insert or an update.
+before=$(run -c 'SELECT sum(balance) FROM account')
+load prepared 30 0 unlimited &
+pid=$!
+sleep 2
+split "$part" "SET presplit.reshard_rate_limit = 0" >/dev/null
+wait "$pid"
+part=$((part / 2))
+done_=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$tmp/unlimited.out")
+read -r sum count distinct <<<"$(run -F ' ' -c 'SELECT sum(balance), count(*), count(DISTINCT id) FROM account')"
+echo "unlimited load: $done_ transactions acknowledged, $((sum - before)) of $((2 * done_)) changes stored, $count rows, $distinct distinct"
+
+# Speed, without load: the shard of the upper rows.
+read -r moved bytes <<<"$(run -F ' ' -c "SELECT count(*), pg_total_relation_size('$(shard $((rows - 1)))') FROM $(shard $((rows - 1)))")"
+old=$(shard $((rows - 1)))
+middle=$(run -c "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY id) FROM $old")
+run -c "CREATE TABLE bare_1 (LIKE $old INCLUDING ALL)" -c "CREATE TABLE bare_2 (LIKE $old INCLUDING ALL)" -c CHECKPOINT
+begun=$(now)
+run -c "INSERT INTO bare_1 SELECT * FROM $old WHERE id < $middle" -c "INSERT INTO bare_2 SELECT * FROM $old WHERE id >= $middle"
+bare=$(awk -v a="$(now)" -v b="$begun" 'BEGIN { print a - b }')
+run -c CHECKPOINT
+wal=$(run -c 'SELECT pg_current_wal_lsn()')
+begun=$(now)
+id=$(run -c "SET presplit.reshard_rate_limit = 0" -c "SELECT split_shard('$old', '{$middle}')" | tail -n 1)
+[[ $(run -c "SELECT wait_operation($id, '1 hour')") == done ]]
+took=$(awk -v a="$(now)" -v b="$begun" 'BEGIN { print a - b }')
+written=$(run -c "SELECT pg_current_wal_lsn() - '$wal'::pg_lsn")
+new=$(run -c "SELECT pg_total_relation_size('$(shard $((middle - 1)))') + pg_total_relation_size('$(shard $((middle + 1)))')")
+awk -v n="$moved" -v t="$took" -v b="$bare" -v w="$written" -v s="$new" 'BEGIN {
+    printf "split without load: %.0f rows/s, of INSERT … SELECT into two indexed tables (%.0f rows/s) %.2f; WAL of the bytes of the new shards %.2f\n", n / t, n / b, b / t, w / s }'
