@@ -48,7 +48,8 @@ pub fn turn(job: &Job) -> Result<Next, Failed> {
         while indexing::next(&change, job.id)? {
             go_on(job.id)?;
         }
-        swap::run(&change, job.id)?;
+        let prepared = swap::prepare(&change)?;
+        swap::run(&change, job.id, &prepared)?;
         let done = Done { rows, rows_total: Some(rows), ..Done::default() };
         jobs::set_done(job.id, &done, &steps::detail(&change))?;
         jobs::finish(job.id, Phase::Done, &format!("{rows} rows are copied, the new shards are attached"))?;
