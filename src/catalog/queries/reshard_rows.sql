@@ -1,5 +1,6 @@
 -- What the statements are made of that bring rows from sources ($1, oids) to targets ($2, oids) in the order of an
--- identity ($3, names of its columns). One row of JSON for each index that may be the identity's, the best first.
+-- identity ($3, names of its columns). One row of JSON for each index that may be the identity's, the best first; without
+-- an identity one.
 SELECT jsonb_build_object(
     'owner', t.relowner::bigint,
     'tables', jsonb_build_object(
@@ -23,7 +24,7 @@ SELECT jsonb_build_object(
                     WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''),
         'compared', (SELECT jsonb_agg(quote_ident(a.attname) ORDER BY a.attnum) FROM pg_attribute AS a
                      WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated IN ('', 's')),
-        'identity', (SELECT jsonb_agg(jsonb_build_object(
+        'identity', coalesce((SELECT jsonb_agg(jsonb_build_object(
                                 'name', quote_ident(a.attname),
                                 'type', format_type(a.atttypid, -1),
                                 'type_oid', a.atttypid::bigint,
@@ -40,13 +41,14 @@ SELECT jsonb_build_object(
                                               WHERE d.oid = i.indclass[k.at - 1])) ORDER BY k.at)
                      FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, at)
                      JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                     WHERE k.at <= i.indnkeyatts)))::text
+                     WHERE k.at <= i.indnkeyatts), '[]'::jsonb)))::text
 FROM pg_class AS t
-JOIN pg_index AS i ON i.indrelid = t.oid
-JOIN pg_class AS x ON x.oid = i.indexrelid
-JOIN pg_am AS m ON m.oid = x.relam AND m.amname = 'btree'
-WHERE t.oid = ($1::oid[])[1] AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
-  AND ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, at)
-            JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-            WHERE k.at <= i.indnkeyatts ORDER BY k.at) = $3::text[]
+LEFT JOIN (pg_index AS i
+           JOIN pg_class AS x ON x.oid = i.indexrelid
+           JOIN pg_am AS m ON m.oid = x.relam AND m.amname = 'btree')
+    ON i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+       AND ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, at)
+                 JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                 WHERE k.at <= i.indnkeyatts ORDER BY k.at) = $3::text[]
+WHERE t.oid = ($1::oid[])[1] AND (i.indexrelid IS NOT NULL OR cardinality($3::text[]) = 0)
 ORDER BY i.indisprimary DESC, i.indimmediate DESC, i.indexrelid

@@ -37,7 +37,7 @@ pub fn findings(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
             Severity::Error,
             change.parent.to_string(),
             "there is no primary key, and no unique index of columns that are NOT NULL, by which rows are told apart",
-            "Add one to the table, or pass online => false, which keeps writers out.",
+            "Add one to the table, or pass online => false, which keeps everybody out.",
         ));
     }
     let can = server_major() >= NOT_VALID_ON_PARTITIONED;

@@ -25,6 +25,7 @@ mod data_tests;
 pub mod indexing;
 mod liveness;
 mod objects;
+mod offline;
 mod pace;
 pub mod plan;
 mod points;

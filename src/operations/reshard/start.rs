@@ -51,14 +51,6 @@ pub fn record(change: Change, kind: Kind) -> Result<i64, ErrorReport> {
             Some("Connect to the primary server, or promote this one.".to_owned()),
         ));
     }
-    if !change.online {
-        return Err(error::new(
-            SqlState::FeatureNotSupported,
-            "online => false is not supported yet",
-            None,
-            Some("A primary key, or a unique index without nulls, lets it go online.".to_owned()),
-        ));
-    }
     let user = current_user()?;
     let owner = owner_of(&change, &user)?;
     refuse_second(&change)?;

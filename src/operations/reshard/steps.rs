@@ -20,6 +20,7 @@ use crate::operations::reshard::catch_up;
 use crate::operations::reshard::copy;
 use crate::operations::reshard::cutover;
 use crate::operations::reshard::indexing;
+use crate::operations::reshard::offline;
 use crate::operations::reshard::pace;
 use crate::operations::reshard::staging;
 use crate::operations::reshard::verify;
@@ -67,6 +68,11 @@ impl Memory {
 /// Does the step that is next.
 pub fn step(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     match job.phase {
+        Phase::Planned if !job.change.online => read_committed(|| {
+            jobs::set_phase(job.id, Phase::Copying, "taken up; everybody waits until it is over")?;
+            Ok(Next::Again)
+        }),
+        Phase::Copying if !job.change.online => offline::turn(job),
         Phase::Planned => read_committed(|| {
             jobs::set_phase(job.id, Phase::Preparing, "taken up")?;
             Ok(Next::Again)
@@ -114,7 +120,8 @@ fn totals(change: &Change) -> Result<Done, ErrorReport> {
     Ok(Done { rows_total: Some(rows), bytes_total: Some(bytes), ..Done::default() })
 }
 
-fn detail(change: &Change) -> String {
+/// What becomes what.
+pub fn detail(change: &Change) -> String {
     let names = |names: Vec<&str>| names.join(", ");
     format!(
         "{} into {}",

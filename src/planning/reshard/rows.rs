@@ -43,6 +43,15 @@ pub struct Target {
     pub conditions: Vec<String>,
 }
 
+impl Target {
+    fn condition(&self) -> String {
+        match self.conditions.as_slice() {
+            [] => String::new(),
+            conditions => format!(" WHERE ({})", conditions.join(") AND (")),
+        }
+    }
+}
+
 const LESS: usize = 0;
 const AT_MOST: usize = 1;
 const EQUAL: usize = 2;
@@ -87,6 +96,24 @@ impl Tables {
     #[must_use]
     pub fn copy(&self, after: Option<&[String]>, rows: i64) -> String {
         self.insert(&format!("{} LIMIT {rows}", self.in_order(after)))
+    }
+
+    /// Copies all rows of the sources into a target that are its own.
+    #[must_use]
+    pub fn copy_all(&self, target: usize) -> String {
+        let (target, written) = (&self.targets[target], self.written.join(", "));
+        format!(
+            "INSERT INTO {} ({written}) OVERRIDING SYSTEM VALUE SELECT {written} FROM {}{}",
+            target.name,
+            self.sources(),
+            target.condition()
+        )
+    }
+
+    /// How many rows the sources have.
+    #[must_use]
+    pub fn count(&self) -> String {
+        format!("SELECT count(*) FROM {}", self.sources())
     }
 
     /// The next rows of the sources after a key, in order.
@@ -172,10 +199,7 @@ impl Tables {
         let row = self.compared.join(", ");
         let mut text = format!("WITH chunk AS MATERIALIZED ({query})");
         for (at, target) in self.targets.iter().enumerate() {
-            let condition = match target.conditions.as_slice() {
-                [] => String::new(),
-                conditions => format!(" WHERE ({})", conditions.join(") AND (")),
-            };
+            let condition = target.condition();
             text += &format!(
                 ", into_{at} AS (INSERT INTO {} ({written}) OVERRIDING SYSTEM VALUE \
                  SELECT {written} FROM chunk{condition})",
@@ -263,6 +287,17 @@ mod tests {
 
     fn key(values: &[&str]) -> Vec<String> {
         values.iter().map(|value| (*value).to_owned()).collect()
+    }
+
+    #[test]
+    fn all_rows_go_where_they_belong() {
+        let tables = tables(Vec::new());
+        assert_eq!(
+            tables.copy_all(1),
+            "INSERT INTO s.b (id, \"V\") OVERRIDING SYSTEM VALUE SELECT id, \"V\" FROM \
+             (SELECT id, \"V\", made FROM ONLY s.t) AS r WHERE (id >= 5)"
+        );
+        assert_eq!(tables.count(), "SELECT count(*) FROM (SELECT id, \"V\", made FROM ONLY s.t) AS r");
     }
 
     #[test]

@@ -78,17 +78,18 @@ pub struct Step {
 #[must_use]
 pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
     let plan = Plan { change, facts };
-    let mut steps: Vec<Step> = change.targets.iter().map(|target| plan.create(target)).collect();
+    let mut steps: Vec<Step> = Vec::new();
+    if !change.online {
+        steps.push(plan.block_all());
+    }
+    steps.extend(change.targets.iter().map(|target| plan.create(target)));
     if change.online {
         steps.extend(change.sources.iter().map(|source| plan.capture(&source.name)));
     }
     steps.extend([plan.copy(), plan.index()]);
     if change.online {
         steps.extend([plan.catch_up(), plan.verify(), plan.block_writers(), plan.block_all()]);
-    } else {
-        steps.extend([plan.verify(), plan.block_all()]);
     }
-    steps.extend(plan.block_referenced());
     steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, "DROP CONSTRAINT …")));
     steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
     steps.extend(change.targets.iter().map(|target| plan.attach(target)));
@@ -128,7 +129,7 @@ impl Plan<'_> {
 
     fn copy_seconds(&self) -> f64 {
         let rate = match self.facts.rate_limit {
-            limit if limit > 0 => COPY_RATE.min(f64::from(limit) * 1024.0),
+            limit if limit > 0 && self.change.online => COPY_RATE.min(f64::from(limit) * 1024.0),
             _ => COPY_RATE,
         };
         (self.facts.size.table_bytes + self.facts.size.identity_bytes) / rate
@@ -142,9 +143,9 @@ impl Plan<'_> {
         2.0 * self.facts.size.table_bytes / COMPARE_RATE
     }
 
-    /// How long writers wait where nothing is captured.
+    /// How long everybody waits where nothing is captured.
     fn locked_ms(&self) -> i32 {
-        milliseconds(self.copy_seconds() + self.index_seconds() + self.verify_seconds())
+        milliseconds(self.copy_seconds() + self.index_seconds())
     }
 
     fn create(&self, target: &Target) -> Step {
@@ -172,7 +173,7 @@ impl Plan<'_> {
         let (lock_mode, chunks) = if self.change.online {
             ("ACCESS SHARE", ", in chunks of a transaction each")
         } else {
-            ("SHARE ROW EXCLUSIVE", "")
+            ("ACCESS EXCLUSIVE", "")
         };
         Step {
             max_lock_ms: if self.change.online { 0 } else { self.locked_ms() },
@@ -202,12 +203,10 @@ impl Plan<'_> {
     fn verify(&self) -> Step {
         let statement =
             format!("SELECT a hash of all rows FROM {} and FROM {}", self.sources(), self.targets());
-        let lock_mode = if self.change.online { "ACCESS SHARE" } else { "SHARE ROW EXCLUSIVE" };
         Step {
-            max_lock_ms: if self.change.online { 0 } else { self.locked_ms() },
             wal_bytes: 0,
             seconds: hundredths(self.verify_seconds()),
-            ..self.step(statement, lock_mode, self.sources())
+            ..self.step(statement, "ACCESS SHARE", self.sources())
         }
     }
 
@@ -220,7 +219,7 @@ impl Plan<'_> {
     }
 
     fn block_all(&self) -> Step {
-        let others = self.facts.default.iter().chain(&self.facts.referencing);
+        let others = self.facts.default.iter().chain(&self.facts.referencing).chain(&self.facts.referenced);
         let sources = self.change.sources.iter().map(|source| &source.name);
         let locked = names(std::iter::once(&self.change.parent).chain(sources).chain(others));
         let statement = format!("LOCK TABLE ONLY {locked} IN ACCESS EXCLUSIVE MODE");
@@ -249,16 +248,6 @@ impl Plan<'_> {
             max_lock_ms: self.facts.budget_ms,
             ..self.step(statement, "ACCESS EXCLUSIVE", locked)
         }
-    }
-
-    /// Each new shard has the foreign keys of the old one, known to hold; with those
-    /// of the old one, triggers of the other table go.
-    fn block_referenced(&self) -> Option<Step> {
-        let locked = names(self.facts.referenced.iter());
-        let statement = format!("LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE");
-        let step =
-            Step { max_lock_ms: self.facts.budget_ms, ..self.step(statement, "ACCESS EXCLUSIVE", locked) };
-        (!self.facts.referenced.is_empty()).then_some(step)
     }
 
     /// A foreign key of another table is gone while the shards are swapped.
@@ -365,9 +354,9 @@ mod tests {
             steps.iter().find(|step| step.statement.starts_with(start)).unwrap_or_else(|| panic!("{start}"))
         };
         assert_eq!(
-            find("LOCK TABLE ONLY app.orders, app.orders_s0001, app.orders_default, app.lines IN ACCESS")
+            find("LOCK TABLE ONLY app.orders, app.orders_s0001, app.orders_default, app.lines, app.customers IN")
                 .locked,
-            "app.orders, app.orders_s0001, app.orders_default, app.lines"
+            "app.orders, app.orders_s0001, app.orders_default, app.lines, app.customers"
         );
         assert_eq!(find("CREATE TRIGGER").max_lock_ms, 150);
         assert!(find("CREATE TRIGGER").statement.ends_with("the old and the new id, \"Day\""));
@@ -375,7 +364,6 @@ mod tests {
         assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
         assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
         assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
-        assert_eq!(find("LOCK TABLE app.customers").lock_mode, "ACCESS EXCLUSIVE");
         let place = |start: &str| steps.iter().position(|step| step.statement.starts_with(start));
         let (dropped, detached) =
             (place("ALTER TABLE app.lines DROP"), place("ALTER TABLE app.orders DETACH"));
@@ -414,12 +402,15 @@ mod tests {
     }
 
     #[test]
-    fn without_online_writers_wait_for_the_whole_copy() {
+    fn without_online_everybody_waits_for_the_whole_copy() {
         let steps = steps(&change(false), &facts());
         assert!(!steps.iter().any(|step| step.statement.starts_with("CREATE TRIGGER")));
         let copy = steps.iter().find(|step| step.statement.starts_with("INSERT")).unwrap();
-        // Ten seconds for the copy, two for the indexes, some for the comparison.
-        assert_eq!((copy.lock_mode, copy.max_lock_ms), ("SHARE ROW EXCLUSIVE", 18_400));
+        // Five seconds for the copy, which no limit slows down, and two for the indexes.
+        assert_eq!((copy.lock_mode, copy.max_lock_ms), ("ACCESS EXCLUSIVE", 7_000));
+        assert!(
+            steps[0].statement.starts_with("LOCK TABLE ONLY app.orders, ") && steps[0].max_lock_ms == 7_000
+        );
     }
 
     #[test]
