@@ -55,6 +55,12 @@ pub fn unlock_for_session(relation: Oid, mode: Mode) {
     }
 }
 
+/// Takes a lock until the transaction ends if nobody is in the way; whether it could.
+pub fn try_lock(relation: Oid, mode: Mode) -> bool {
+    // SAFETY: as below.
+    unsafe { pg_sys::ConditionalLockRelationOid(relation, mode.server()) }
+}
+
 /// Takes a lock until the transaction ends. Waits no longer than `lock_timeout`.
 pub fn lock(relation: Oid, mode: Mode) {
     // SAFETY: in a transaction; a relation that is gone is locked all the same.

@@ -8,7 +8,8 @@ set -euo pipefail
 version=$1
 
 cluster_start reshard "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.worker_naptime = 1" \
-    "max_worker_processes = 16" "presplit.reshard_rate_limit = 0" "presplit.databases = 'shards'" "autovacuum_naptime = 5s"
+    "max_worker_processes = 16" "presplit.reshard_rate_limit = 0" "presplit.databases = 'shards'" "autovacuum_naptime = 5s" \
+    "presplit.cutover_budget = 3s"
 cluster_use reshard
 tmp=$(cluster_tmp reshard)
 chmod a+rwx "$tmp"
@@ -75,7 +76,7 @@ chmod a+r "$tmp"/*.sql
 # Clients that go on after the server has crashed; what else they say is a fault.
 writer() { # TABLE MODE
     while [[ ! -e $tmp/stop ]]; do
-        pgbench -n -c 2 -T 600 -M "$2" -f "$tmp/$1.sql" >/dev/null 2>>"$tmp/said" &
+        pgbench -n -c 2 -R 300 -T 600 -M "$2" -f "$tmp/$1.sql" >/dev/null 2>>"$tmp/said" &
         echo $! >"$tmp/$1.$2.pid"
         wait $! || true
         sleep 0.2
@@ -118,7 +119,7 @@ SQL
 }
 shards() { run -c "SELECT string_agg(relid::regclass || ' ' || pg_get_expr(relpartbound, c.oid), E'\n' ORDER BY relid::regclass::text)
     FROM pg_partition_tree('$1') AS t JOIN pg_class AS c ON c.oid = t.relid WHERE isleaf"; }
-wait_for() { run -c "SELECT wait_operation($1, '60 s')" 2>&1; }
+wait_for() { run -c "SELECT wait_operation($1, '90 s')" 2>&1; }
 
 # With the library not preloaded -------------------------------------------------------------------------------------
 # (the cluster above has it; this one has a worker only because the operation starts it)

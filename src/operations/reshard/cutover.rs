@@ -89,8 +89,15 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     }
     let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
     pace::pause_at(job, "cutting_over.caught_up")?;
+    // What takes time to find out and is the same as long as the hash is.
+    let prepared = transaction::run(Isolation::ReadCommitted, || {
+        if check::fingerprint(&job.change)? != job.fingerprint {
+            return Err(steps::altered(job));
+        }
+        swap::prepare(&job.change)
+    })?;
     let clock = Clock::start();
-    let outcome = attempt(job, memory.gave_way, &caught_up);
+    let outcome = attempt(job, memory.gave_way, &caught_up, &prepared);
     let ms = clock.ms();
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -200,15 +207,13 @@ fn locked(job: &Job) -> Vec<Oid> {
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
 
-fn attempt(job: &Job, tried: u32, caught_up: &Moment) -> Result<Outcome, Failed> {
+fn attempt(
+    job: &Job,
+    tried: u32,
+    caught_up: &Moment,
+    prepared: &swap::Prepared,
+) -> Result<Outcome, Failed> {
     let tables = locked(job);
-    // What takes time to find out and is the same as long as the hash is.
-    let prepared = transaction::run(Isolation::ReadCommitted, || {
-        if check::fingerprint(&job.change)? != job.fingerprint {
-            return Err(steps::altered(job));
-        }
-        swap::prepare(&job.change)
-    })?;
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
     let _out = WritersOut(&tables);
@@ -234,7 +239,7 @@ fn attempt(job: &Job, tried: u32, caught_up: &Moment) -> Result<Outcome, Failed>
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
     let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
-        swap(job, &prepared, &tables, &budget)
+        swap(job, prepared, &tables, &budget)
     })?;
     budget.lap("commit");
     Ok(match outcome {
@@ -297,6 +302,22 @@ fn wait_for_snapshots(
     }
 }
 
+/// Locks a table that is locked against writers already, against everybody;
+/// false if others were in the way all the time. Tries again and again and does
+/// not queue: whoever has read the table and now wants to write would at once
+/// be told of a deadlock by the server if he found us waiting for him.
+fn lock_unqueued(job: &Job, table: Oid, budget: &Budget) -> Result<bool, ErrorReport> {
+    let clock = Clock::start();
+    let most = pace::number(job, "cutover_lock_timeout").max(1);
+    while !table_lock::try_lock(table, Mode::AccessExclusive) {
+        if clock.ms() > most as f64 || budget.left_ms() <= 0 {
+            return Ok(false);
+        }
+        operation_worker::wait(1);
+    }
+    Ok(true)
+}
+
 /// The swap and everything that is true with it.
 fn swap(
     job: &Job,
@@ -305,7 +326,15 @@ fn swap(
     budget: &Budget,
 ) -> Result<Outcome, ErrorReport> {
     let others = swap::tables(&job.change)?;
-    for table in tables.iter().chain(&others) {
+    for table in tables {
+        if !lock_unqueued(job, *table, budget)? {
+            return Ok(Outcome::GaveWay(
+                "sessions that have read the table".to_owned(),
+                snapshots::lockers(job)?,
+            ));
+        }
+    }
+    for table in &others {
         pace::with_lock_timeout(job, Some(budget.left_ms()), || {
             table_lock::lock(*table, Mode::AccessExclusive);
         });
