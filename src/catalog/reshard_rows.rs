@@ -1,6 +1,8 @@
 //! What PostgreSQL's catalogs say of tables whose rows go into others, and of
 //! the log of their changes.
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
@@ -8,9 +10,19 @@ use serde::Deserialize;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::context::with_settings;
 use crate::pg::error;
 use crate::pg::spi;
 use crate::planning::reshard::rows::Tables;
+
+/// How values are written, in conditions and in keys, so that they are read as
+/// what they are.
+pub const AS_TEXT: &[(&CStr, &CStr)] = &[
+    (c"DateStyle", c"ISO, YMD"),
+    (c"IntervalStyle", c"postgres"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+];
 
 /// Tables whose rows go into others.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,10 +40,12 @@ pub fn read(change: &Change) -> Result<Rows, ErrorReport> {
     let sources = oids(change.sources.iter().map(|source| source.oid));
     let targets = oids(change.targets.iter().filter_map(|target| target.oid));
     let found = with_pinned_search_path(|| {
-        spi::rows::<Rows>(
-            include_str!("queries/reshard_rows.sql"),
-            &[sources.into(), targets.into(), change.identity.clone().into()],
-        )
+        with_settings(AS_TEXT, || {
+            spi::rows::<Rows>(
+                include_str!("queries/reshard_rows.sql"),
+                &[sources.into(), targets.into(), change.identity.clone().into()],
+            )
+        })
     })?;
     let rows = found.into_iter().next();
     rows.filter(|rows| {

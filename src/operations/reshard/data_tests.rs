@@ -434,7 +434,7 @@ mod tests {
              CREATE TABLE s (id int PRIMARY KEY); INSERT INTO s VALUES (1), (2);
              CREATE TABLE a (LIKE s INCLUDING ALL);
              ALTER TABLE s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-             CREATE POLICY some ON s USING (id = 1);
+             CREATE POLICY one_of_them ON s USING (id = 1);
              RESET ROLE");
         let change = change(&names(&["s"]), &names(&["a"]), &names(&["id"]));
         capture::install(&change, 1).unwrap();

@@ -120,7 +120,17 @@ pub fn consume(log: Oid, limit: i64) -> Result<Keys, ErrorReport> {
     // SAFETY: in a transaction with an active snapshot, as all of SQL is. Nobody else deletes from the
     // log, so no row is gone when it is to be deleted.
     unsafe {
-        let mut scan = Scan::begin(log, pg_sys::RowExclusiveLock, pg_sys::GetActiveSnapshot())?;
+        // As of now in this transaction: what was taken out before is not seen again.
+        pg_sys::PushCopiedSnapshot(pg_sys::GetActiveSnapshot());
+        pg_sys::UpdateActiveSnapshotCommandId();
+        let begun = Scan::begin(log, pg_sys::RowExclusiveLock, pg_sys::GetActiveSnapshot());
+        let mut scan = match begun {
+            Ok(scan) => scan,
+            Err(gone) => {
+                pg_sys::PopActiveSnapshot();
+                return Err(gone);
+            }
+        };
         let mut keys = Keys {
             store: pg_sys::tuplestore_begin_heap(false, false, pg_sys::work_mem),
             descriptor: pg_sys::CreateTupleDescCopy((*scan.relation).rd_att),
@@ -142,6 +152,7 @@ pub fn consume(log: Oid, limit: i64) -> Result<Keys, ErrorReport> {
             keys.count += 1;
         }
         scan.end();
+        pg_sys::PopActiveSnapshot();
         pg_sys::CommandCounterIncrement();
         Ok(keys)
     }
