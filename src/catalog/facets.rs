@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::model::finding::Finding;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::context::with_pinned_texts;
 use crate::pg::spi;
 
 /// One thing that a table is or has.
@@ -29,7 +30,7 @@ impl From<(String, String, String)> for Facet {
 
 fn read(query: &str, tables: &[u32]) -> Result<Vec<Facet>, ErrorReport> {
     let tables: Vec<i64> = tables.iter().map(|oid| i64::from(*oid)).collect();
-    with_pinned_search_path(|| spi::rows::<Facet>(query, &[tables.into()]))
+    with_pinned_texts(|| spi::rows::<Facet>(query, &[tables.into()]))
 }
 
 /// All facets of tables.
@@ -52,10 +53,20 @@ pub fn bounds(partitions: &[u32], parent: Option<u32>) -> Result<Vec<Facet>, Err
     read(&query, &of)
 }
 
+/// What changes with each change that [`of`] and [`bounds`] of these tables
+/// would tell, and perhaps without one: cheap to read while others wait.
+pub fn versions(tables: &[u32], parent: u32) -> Result<String, ErrorReport> {
+    let tables: Vec<i64> = tables.iter().map(|oid| i64::from(*oid)).collect();
+    with_pinned_search_path(|| {
+        spi::one::<String>(include_str!("queries/versions.sql"), &[tables.into(), i64::from(parent).into()])
+    })
+    .map(Option::unwrap_or_default)
+}
+
 /// What stands in the way of replacing a shard. `without_scan`: whether the
 /// server adds a foreign key of a partitioned table without a look at its rows.
 pub fn obstacles(shard: u32, without_scan: bool) -> Result<Vec<Finding>, ErrorReport> {
-    with_pinned_search_path(|| {
+    with_pinned_texts(|| {
         spi::rows::<Finding>(
             include_str!("queries/obstacles.sql"),
             &[i64::from(shard).into(), without_scan.into()],

@@ -14,6 +14,7 @@ use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::Source;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::context::with_pinned_texts;
 use crate::pg::error;
 use crate::pg::spi;
 
@@ -118,7 +119,7 @@ fn read(
     identity: &[String],
 ) -> Result<Leaf, ErrorReport> {
     let (old, new) = names(source, there)?;
-    let found = with_pinned_search_path(|| {
+    let found = with_pinned_texts(|| {
         spi::rows::<Leaf>(
             include_str!("queries/leaf.sql"),
             &[
@@ -161,7 +162,7 @@ pub fn names(source: &Source, there: &QualifiedName) -> Result<(Vec<String>, Vec
 
 /// The foreign keys that point at a partitioned table or at one that it is a part of.
 pub fn incoming(parent: u32) -> Result<Vec<Incoming>, ErrorReport> {
-    with_pinned_search_path(|| {
+    with_pinned_texts(|| {
         spi::rows::<Incoming>(include_str!("queries/incoming.sql"), &[i64::from(parent).into()])
     })
 }

@@ -4,8 +4,6 @@
 //! Not here: what may be done with them (`planning::reshard`). Texts of values
 //! do not depend on settings of the session.
 
-use std::ffi::CStr;
-
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
@@ -14,6 +12,7 @@ use crate::model::name::QualifiedName;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::restricted_to;
 use crate::pg::context::with_pinned_search_path;
+use crate::pg::context::with_pinned_texts;
 use crate::pg::context::with_settings;
 use crate::pg::key_value;
 use crate::pg::key_value::ReadValue;
@@ -23,18 +22,6 @@ use crate::pg::spi;
 
 /// Pages of a table that a sample looks at, at most about.
 const SAMPLE_PAGES: i64 = 256;
-
-/// The forms in which `model` reads bounds and values.
-const TEXT_FORM: [(&CStr, &CStr); 7] = [
-    (c"datestyle", c"ISO, YMD"),
-    (c"intervalstyle", c"postgres"),
-    (c"timezone", c"UTC"),
-    (c"extra_float_digits", c"1"),
-    (c"bytea_output", c"hex"),
-    (c"lc_monetary", c"C"),
-    // A policy must not hide rows from a sample: better an error.
-    (c"row_security", c"off"),
-];
 
 /// A relation that is said to be a shard.
 #[derive(Debug, Clone, Deserialize)]
@@ -124,7 +111,8 @@ pub struct Concerned {
 }
 
 fn read<R>(work: impl FnOnce() -> R) -> R {
-    with_pinned_search_path(|| with_settings(&TEXT_FORM, work))
+    // A policy must not hide rows from a sample: better an error.
+    with_pinned_texts(|| with_settings(&[(c"row_security", c"off")], work))
 }
 
 /// The relations of some oids, in their order; those that are not there are

@@ -194,6 +194,23 @@ pub fn with_pinned_search_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&settings, work)
 }
 
+/// How values and definitions are written as text where what is written is
+/// kept, compared or read again: the same in each session, whatever its
+/// settings.
+pub const TEXT_FORM: [(&CStr, &CStr); 6] = [
+    (c"datestyle", c"ISO, YMD"),
+    (c"intervalstyle", c"postgres"),
+    (c"timezone", c"UTC"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+    (c"lc_monetary", c"C"),
+];
+
+/// As [`with_pinned_search_path`], with [`TEXT_FORM`].
+pub fn with_pinned_texts<R>(work: impl FnOnce() -> R) -> R {
+    with_pinned_search_path(|| with_settings(&TEXT_FORM, work))
+}
+
 /// Takes away a `default_tablespace` that is the database's own until
 /// [`close_settings`]: PostgreSQL takes it for ordinary tables and refuses it
 /// for partitioned ones, though it means the same.

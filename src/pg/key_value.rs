@@ -14,6 +14,7 @@ use std::ffi::CString;
 use pgrx::pg_sys;
 
 use crate::pg::context::Caught;
+use crate::pg::context::TEXT_FORM;
 use crate::pg::context::in_rolled_back_subtransaction;
 use crate::pg::context::with_settings;
 
@@ -48,15 +49,6 @@ pub enum Unreadable {
     /// The type has no default btree operator class.
     NoOrder,
 }
-
-/// Dates, times and others do not depend on settings of the session.
-const TEXT_FORM: [(&CStr, &CStr); 5] = [
-    (c"datestyle", c"ISO, YMD"),
-    (c"intervalstyle", c"postgres"),
-    (c"timezone", c"UTC"),
-    (c"extra_float_digits", c"1"),
-    (c"bytea_output", c"hex"),
-];
 
 /// `BTORDER_PROC` of the server's `nbtree.h`.
 const COMPARE: pg_sys::int16 = 1;

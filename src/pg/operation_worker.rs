@@ -48,6 +48,8 @@ const SETTINGS: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
     (c"IntervalStyle", c"postgres"),
     (c"extra_float_digits", c"1"),
     (c"bytea_output", c"hex"),
+    (c"lc_monetary", c"C"),
+    (c"array_nulls", c"on"),
 ];
 
 static SERVE: OnceLock<fn()> = OnceLock::new();

@@ -147,6 +147,17 @@ fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
     Ok(found)
 }
 
+/// As long as this is the same, so is [`fingerprint`]; it costs little, but
+/// may change without it.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn versions(change: &Change) -> Result<String, ErrorReport> {
+    let sources = change.sources.iter().map(|source| source.oid);
+    let tables: Vec<u32> = sources.chain([change.parent_oid]).collect();
+    facets::versions(&tables, change.parent_oid)
+}
+
 /// A hash of everything that the operation relies on: it is the same as long
 /// as nobody has altered the shards or their table. Captures of ours and the
 /// checks of a swap do not count.

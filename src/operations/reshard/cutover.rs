@@ -57,6 +57,13 @@ const ROUNDS_MAX: u32 = 50;
 /// Tries in which not even those who wait for us may have an older snapshot.
 const PATIENT_TRIES: u32 = 3;
 
+/// What was found out before anybody is kept out.
+struct Known {
+    /// As long as the tables have the same, they are what they were.
+    versions: String,
+    prepared: swap::Prepared,
+}
+
 /// What came of a try.
 enum Outcome {
     /// How the time went.
@@ -90,14 +97,15 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
     pace::pause_at(job, "cutting_over.caught_up")?;
     // What takes time to find out and is the same as long as the hash is.
-    let prepared = transaction::run(Isolation::ReadCommitted, || {
+    let known = transaction::run(Isolation::ReadCommitted, || {
+        let versions = check::versions(&job.change)?;
         if check::fingerprint(&job.change)? != job.fingerprint {
             return Err(steps::altered(job));
         }
-        swap::prepare(&job.change)
+        Ok(Known { versions, prepared: swap::prepare(&job.change)? })
     })?;
     let clock = Clock::start();
-    let outcome = attempt(job, memory.gave_way, &caught_up, &prepared);
+    let outcome = attempt(job, memory.gave_way, &caught_up, &known);
     let ms = clock.ms();
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -136,7 +144,13 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
 
 fn gave_way(job: &Job, failed: &Failed) -> Result<Outcome, Failed> {
     let pids = transaction::run(Isolation::ReadCommitted, || snapshots::lockers(job))?;
-    Ok(Outcome::GaveWay(failed.message.clone(), pids))
+    let why = match failed.sqlstate.as_str() {
+        "55P03" => "a lock that somebody else has on the table, or on one that foreign keys bind to it",
+        "57014" => "the end of cutover_budget",
+        "40P01" => "somebody who waited for it while it waited for him",
+        _ => return Ok(Outcome::GaveWay(failed.message.clone(), pids)),
+    };
+    Ok(Outcome::GaveWay(why.to_owned(), pids))
 }
 
 /// Brings changes over until few are left; false if there were too many, or copying begins anew.
@@ -207,12 +221,7 @@ fn locked(job: &Job) -> Vec<Oid> {
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
 
-fn attempt(
-    job: &Job,
-    tried: u32,
-    caught_up: &Moment,
-    prepared: &swap::Prepared,
-) -> Result<Outcome, Failed> {
+fn attempt(job: &Job, tried: u32, caught_up: &Moment, known: &Known) -> Result<Outcome, Failed> {
     let tables = locked(job);
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
@@ -239,7 +248,7 @@ fn attempt(
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
     let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
-        swap(job, prepared, &tables, &budget)
+        swap(job, known, &tables, &budget)
     })?;
     budget.lap("commit");
     Ok(match outcome {
@@ -319,12 +328,7 @@ fn lock_unqueued(job: &Job, table: Oid, budget: &Budget) -> Result<bool, ErrorRe
 }
 
 /// The swap and everything that is true with it.
-fn swap(
-    job: &Job,
-    prepared: &swap::Prepared,
-    tables: &[Oid],
-    budget: &Budget,
-) -> Result<Outcome, ErrorReport> {
+fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorReport> {
     let others = swap::tables(&job.change)?;
     for table in tables {
         if !lock_unqueued(job, *table, budget)? {
@@ -343,7 +347,10 @@ fn swap(
     if jobs::wish(job.id)? != JobWish::Run {
         return Ok(Outcome::GaveWay("a wish of a user".to_owned(), Vec::new()));
     }
-    if !job_objects::blind_triggers(job.id)?.is_empty() || check::fingerprint(&job.change)? != job.fingerprint
+    // The hash takes long: only if something is new, which need not be an alteration.
+    if !job_objects::blind_triggers(job.id)?.is_empty()
+        || check::versions(&job.change)? != known.versions
+            && check::fingerprint(&job.change)? != job.fingerprint
     {
         return Err(steps::altered(job));
     }
@@ -352,7 +359,7 @@ fn swap(
     }
     budget.lap("last look");
     capture::remove(&job.change, job.id)?;
-    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id, prepared))?;
+    pace::with_lock_timeout(job, Some(budget.left_ms()), || swap::run(&job.change, job.id, &known.prepared))?;
     jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
     budget.lap("swap");
     Ok(Outcome::Done(String::new()))
