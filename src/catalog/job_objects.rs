@@ -97,8 +97,9 @@ pub fn drop_statements(object: &Object) -> Result<Vec<String>, ErrorReport> {
                  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0
                    AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
                  UNION ALL
-                 SELECT 2, format('DROP TABLE %s', c.oid::regclass)) AS s
-             WHERE c.oid = $1::oid AND NOT c.relispartition
+                 -- One that somebody has made a part of a table is his.
+                 SELECT 2, format('DROP TABLE %s', c.oid::regclass) WHERE NOT c.relispartition) AS s
+             WHERE c.oid = $1::oid
              ORDER BY s.step",
             &[oid.into()],
         ),

@@ -338,11 +338,13 @@ pub fn postpone(id: i64, cause: &str, seconds: f64) -> Result<(), ErrorReport> {
     })
 }
 
-/// A step has gone well after all.
+/// A step has gone well after all. Of a job that ends the error is why.
 pub fn forgive(id: i64) -> Result<(), ErrorReport> {
     as_extension_owner(|| {
         spi::run(
-            "UPDATE presplit.operation_log SET error = NULL WHERE operation_id = $1 AND error IS NOT NULL",
+            "UPDATE presplit.operation_log AS o SET error = NULL
+             WHERE o.operation_id = $1 AND o.error IS NOT NULL
+               AND NOT EXISTS (SELECT FROM presplit.jobs AS j WHERE j.operation_id = $1 AND j.ending IS NOT NULL)",
             &[id.into()],
         )
         .map(|_| ())
