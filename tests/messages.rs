@@ -318,6 +318,7 @@ fn of_split_points() -> Vec<Example> {
             ReshardError::FewValues { shard: shard(3), parts: 2, values: 1 },
             ReshardError::FewValues { shard: shard(3), parts: 4, values: 3 },
         ],
+        NothingAt => [ReshardError::NothingAt],
         PointsOfHash => [ReshardError::PointsOfHash { shard: shard(3) }],
         PowerOfTwo => [ReshardError::PowerOfTwo { shard: shard(3), parts: 3 }],
         Parts => [ReshardError::Parts { shard: shard(3), parts: -1 }],

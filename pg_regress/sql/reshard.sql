@@ -133,6 +133,7 @@ SELECT point || ': ' || o FROM unnest(ARRAY['a', '{a', '{}', '{{a}}', '{z}', '{a
 WITH ORDINALITY AS p (point, at) CROSS JOIN LATERAL tests.outcome(format('SELECT * FROM split_shard_plan(%L, ARRAY[%L])', 're.l_s0001', point)) WITH ORDINALITY AS t (o, line) ORDER BY at, line;
 SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.l_s0001', ARRAY['{a}', '{a,NULL}'])$$);
 SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.l_s0001', '{}')$$);
+SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.l_s0001', '{{a},{b}}')$$);
 SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.l_s0001', parts => 4)$$);
 SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.l_s0002')$$);
 SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.l_default', ARRAY['{x}'])$$);
@@ -149,6 +150,7 @@ SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.r_s0002', '{150}', par
 SELECT tests.outcome($$SELECT * FROM split_shard_plan('re.r_s0002', '{150}', parts => 0)$$);
 
 -- Merges that are none.
+SELECT tests.outcome($$SELECT * FROM merge_shards_plan('{{re.r_s0001},{re.r_s0002}}')$$);
 SELECT tests.outcome($$SELECT * FROM merge_shards_plan('{}')$$);
 SELECT tests.outcome($$SELECT * FROM merge_shards_plan('{re.r_s0001}')$$);
 SELECT tests.outcome($$SELECT * FROM merge_shards_plan('{re.r_s0001,re.r_s0001}')$$);

@@ -203,6 +203,7 @@ impl Scene {
         }
         let columns: Vec<String> = self.parent.columns.iter().map(|column| column.name.clone()).collect();
         let cuts = match at {
+            Some([]) => return Err(ReshardError::NothingAt.into()),
             Some(written) => Cuts::read(self.method, &columns, written)?,
             None => points::by_size(self, parts)?,
         };

@@ -52,6 +52,8 @@ pub enum ReshardError {
     Whole { shard: QualifiedName },
     #[error("cannot split shard \"{shard:#}\" into {parts}")]
     FewValues { shard: QualifiedName, parts: u32, values: usize },
+    #[error("at names no split points")]
+    NothingAt,
     #[error("hash shard \"{shard:#}\" has no split points")]
     PointsOfHash { shard: QualifiedName },
     #[error("cannot split hash shard \"{shard:#}\" into {parts}")]
@@ -157,6 +159,7 @@ impl Report for ReshardError {
             Self::NullInPoint { .. } | Self::AfterOpenEnd { .. } | Self::EmptyList { .. } | Self::Twice { .. } => {
                 return None;
             }
+            Self::NothingAt => return None,
             Self::NotAccepted { .. } | Self::OneShard | Self::NamedTwice { .. } | Self::SameTablespace { .. } => {
                 return None;
             }
@@ -204,6 +207,7 @@ impl Report for ReshardError {
             Self::FewValues { .. } => {
                 "Divide the shard by another column: its values cannot be divided further."
             }
+            Self::NothingAt => "Name at least one, or leave at out: then the shard is divided by size.",
             Self::PointsOfHash { .. } => "Leave at out, and give parts => 2, 4, 8 or another power of two.",
             Self::PowerOfTwo { .. } => "Use parts => 2, 4, 8 or another power of two.",
             Self::Parts { .. } => "Use parts => 2 or more, or name split points.",
