@@ -39,6 +39,7 @@ BEGIN
     FOR found IN
         SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_trigger AS t
         WHERE t.tgname LIKE 'presplit\_capture%' OR t.tgname LIKE 'presplit\_truncate%' OR t.tgname = 'presplit_retired'
+            OR t.tgname LIKE 'presplit\_staging\_%'
         ORDER BY t.tgrelid, t.tgname
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.relation);

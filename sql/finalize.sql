@@ -451,7 +451,7 @@ COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
-COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced, also without the library';
+COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced or is being filled, also without the library';
 COMMENT ON FUNCTION presplit.refuse_forgetting() IS
     'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards or an operation is under way, also without the library';
 COMMENT ON EVENT TRIGGER presplit_never_forgotten IS

@@ -190,12 +190,27 @@ COMMENT ON COLUMN presplit.retired_shards.retired_at IS 'when it was replaced';
 COMMENT ON COLUMN presplit.retired_shards.drop_after IS 'when it may be dropped';
 
 -- Rows that are written to a replaced shard would be seen by nobody: whoever waited for the swap with a statement that
--- names the shard itself is told so. Without the library.
+-- names the shard itself is told so. Without the library. Of one argument: a shard that an operation fills, to which only
+-- the session that holds the operation's lock may write.
 CREATE FUNCTION presplit.refuse_write() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
+    IF TG_NARGS = 1 THEN
+        IF EXISTS (SELECT FROM pg_catalog.pg_locks AS l
+                   WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                     AND l.mode = 'ExclusiveLock'
+                     AND l.classid::bigint = pg_catalog.hashtext('presplit.operation')::bigint & 4294967295
+                     AND l.objid::bigint = TG_ARGV[0]::bigint & 4294967295) THEN
+            RETURN NULL;
+        END IF;
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('table "%I.%I" takes no rows yet', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+            DETAIL = pg_catalog.format('Operation %s fills it, to make it a shard.', TG_ARGV[0]),
+            HINT = 'Write to the sharded table.';
+    END IF;
     RAISE EXCEPTION USING
         ERRCODE = 'object_not_in_prerequisite_state',
         MESSAGE = pg_catalog.format('shard "%I.%I" was replaced', TG_TABLE_SCHEMA, TG_TABLE_NAME),
@@ -203,7 +218,7 @@ BEGIN
         HINT = pg_catalog.format('Write to table "%s", of which it was a part.', TG_ARGV[0]::pg_catalog.oid::pg_catalog.regclass);
 END
 $function$;
-COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced, also without the library';
+COMMENT ON FUNCTION presplit.refuse_write() IS 'refuses writes to a shard that was replaced or is being filled, also without the library';
 
 CREATE FUNCTION presplit.read_operations() RETURNS TABLE (
     operation_id bigint,

@@ -3,6 +3,7 @@
 
 use std::ffi::CStr;
 
+use pgrx::AnyArray;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::name;
@@ -24,7 +25,9 @@ use crate::operations::reshard::check;
 use crate::operations::reshard::control;
 use crate::operations::reshard::plan;
 use crate::operations::reshard::start;
+use crate::pg::array;
 use crate::pg::error;
+use crate::pg::lone_call;
 use crate::pg::moment;
 use crate::planning::reshard::steps;
 
@@ -40,21 +43,37 @@ fn planned(wish: Wish, shards: &[Oid], online: Option<bool>) -> Result<Planned, 
     Ok((wish, change))
 }
 
+/// An argument that is a list: of one dimension, without nulls.
+fn list<T>(array: &AnyArray, argument: &str) -> Result<Vec<T>, ErrorReport>
+where
+    Vec<Option<T>>: FromDatum,
+{
+    let hint = match argument {
+        "at" => Some("Write lists of values each as an array literal, as in ARRAY['{a,b}', '{c}']."),
+        _ => None,
+    };
+    let elements = array::elements(array).ok_or_else(|| {
+        let message = format!("{argument} must have one dimension");
+        error::new(SqlState::InvalidParameterValue, message, None, hint.map(str::to_owned))
+    })?;
+    without_nulls(elements, argument)
+}
+
 fn splits(
     shard: Option<Oid>,
-    at: Option<Vec<Option<String>>>,
+    at: Option<AnyArray>,
     parts: Option<i32>,
     online: Option<bool>,
 ) -> Result<Planned, ErrorReport> {
     let shard = required(shard, "shard")?;
-    let at = at.map(|at| without_nulls(at, "at")).transpose()?;
+    let at = at.map(|at| list::<String>(&at, "at")).transpose()?;
     // What is less than nothing is refused as nothing is.
     let parts = u32::try_from(required(parts, "parts")?).unwrap_or(0);
     planned(Wish::Split { at, parts }, &[shard], online)
 }
 
-fn merges(shards: Option<Vec<Option<Oid>>>, online: Option<bool>) -> Result<Planned, ErrorReport> {
-    let shards = without_nulls(required(shards, "shards")?, "shards")?;
+fn merges(shards: Option<AnyArray>, online: Option<bool>) -> Result<Planned, ErrorReport> {
+    let shards = list::<Oid>(&required(shards, "shards")?, "shards")?;
     planned(Wish::Merge, &shards, online)
 }
 
@@ -101,7 +120,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
 fn split_shard(
     shard: Option<Oid>,
-    at: default!(Option<Vec<Option<String>>>, "NULL"),
+    at: default!(Option<AnyArray>, "NULL"),
     parts: default!(Option<i32>, "2"),
     online: default!(Option<bool>, "true"),
 ) -> Result<i64, ErrorReport> {
@@ -121,7 +140,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 #[expect(clippy::type_complexity, reason = "the columns of the plan")]
 fn split_shard_plan(
     shard: Option<Oid>,
-    at: default!(Option<Vec<Option<String>>>, "NULL"),
+    at: default!(Option<AnyArray>, "NULL"),
     parts: default!(Option<i32>, "2"),
     online: default!(Option<bool>, "true"),
 ) -> Result<
@@ -153,7 +172,7 @@ VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
 fn merge_shards(
-    shards: Option<Vec<Option<Oid>>>,
+    shards: Option<AnyArray>,
     online: default!(Option<bool>, "true"),
 ) -> Result<i64, ErrorReport> {
     writes("merge_shards")?;
@@ -171,7 +190,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';"
 )]
 #[expect(clippy::type_complexity, reason = "the columns of the plan")]
 fn merge_shards_plan(
-    shards: Option<Vec<Option<Oid>>>,
+    shards: Option<AnyArray>,
     online: default!(Option<bool>, "true"),
 ) -> Result<
     TableIterator<
@@ -287,13 +306,14 @@ fn check_operation(
 fn wait_operation(
     operation_id: Option<i64>,
     timeout: default!(Option<Interval>, "'1 hour'"),
+    call: pg_sys::FunctionCallInfo,
 ) -> Result<String, ErrorReport> {
     let operation_id = required(operation_id, "operation_id")?;
     let timeout = moment::duration(&required(timeout, "timeout")?);
     if timeout < 0 {
         return Err(error::new(SqlState::InvalidParameterValue, "timeout must not be negative", None, None));
     }
-    control::wait(operation_id, timeout)
+    control::wait(operation_id, timeout, lone_call::function_of(call))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]

@@ -7,6 +7,8 @@ use pgrx::pg_sys::Oid;
 /// What others may not do meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// Others may write too; they may not alter the table, nor give it triggers.
+    RowExclusive,
     /// Others may read, and lock rows.
     ShareRowExclusive,
     /// Others may do nothing.
@@ -14,8 +16,9 @@ pub enum Mode {
 }
 
 impl Mode {
-    const fn server(self) -> pg_sys::LOCKMODE {
+    pub(super) const fn server(self) -> pg_sys::LOCKMODE {
         (match self {
+            Self::RowExclusive => pg_sys::RowExclusiveLock,
             Self::ShareRowExclusive => pg_sys::ShareRowExclusiveLock,
             Self::AccessExclusive => pg_sys::AccessExclusiveLock,
         }) as pg_sys::LOCKMODE

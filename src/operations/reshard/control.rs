@@ -4,6 +4,7 @@
 //! They wish; the worker looks at what is wished between its steps. A wish
 //! that nobody is there to fulfil starts a worker.
 
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::arming::current_user;
@@ -19,6 +20,7 @@ use crate::pg::announced;
 use crate::pg::clock::Clock;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
+use crate::pg::lone_call;
 use crate::pg::operation_worker;
 
 /// How long a waiting session sleeps between two looks, in milliseconds.
@@ -72,8 +74,9 @@ fn phase_of(known: &Known) -> Phase {
 ///
 /// # Errors
 /// 55000 for one of the caller's own open transaction and after the time,
-/// 25001 if the transaction would not see the end.
-pub fn wait(id: i64, timeout_micros: i64) -> Result<String, ErrorReport> {
+/// 25001 if the transaction would not see the end, or if something else than
+/// this `call` could use the snapshot of its statement.
+pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorReport> {
     if operation_worker::is_pending(id) {
         return Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,
@@ -93,6 +96,17 @@ pub fn wait(id: i64, timeout_micros: i64) -> Result<String, ErrorReport> {
     let known = find_own(id, "wait for")?;
     if is_over(phase_of(&known)) {
         return Ok(known.phase);
+    }
+    if !lone_call::is_lone(call)? {
+        return Err(error::new(
+            SqlState::ActiveSqlTransaction,
+            "wait_operation() must be all that its statement does",
+            Some(
+                "The operation would wait for the snapshot of the statement, which something else could use."
+                    .to_owned(),
+            ),
+            Some(format!("Send SELECT wait_operation({id}) alone, while no cursor is open.")),
+        ));
     }
     // Cutovers leave the snapshot of who holds this lock out of account.
     let _waiting = liveness::wait_mark(id)?;

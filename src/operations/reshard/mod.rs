@@ -22,6 +22,7 @@ pub mod copy;
 mod cutover;
 #[cfg(feature = "pg_test")]
 mod data_tests;
+mod guard;
 pub mod indexing;
 mod liveness;
 mod objects;

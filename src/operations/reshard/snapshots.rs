@@ -5,7 +5,8 @@
 //! snapshot of that time is gone, but for sessions that wait for a lock of the
 //! cutover itself, directly or behind another that does: they would never end,
 //! and what they do, they do on what they see once they have the lock. Sessions
-//! in `wait_operation` read nothing while they wait.
+//! in `wait_operation` read nothing while they wait, nor afterwards by the
+//! same snapshot: it must be all that their statement does.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;

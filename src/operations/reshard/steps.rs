@@ -19,7 +19,9 @@ use crate::operations::reshard::capture;
 use crate::operations::reshard::catch_up;
 use crate::operations::reshard::copy;
 use crate::operations::reshard::cutover;
+use crate::operations::reshard::guard;
 use crate::operations::reshard::indexing;
+use crate::operations::reshard::objects;
 use crate::operations::reshard::offline;
 use crate::operations::reshard::pace;
 use crate::operations::reshard::staging;
@@ -27,6 +29,7 @@ use crate::operations::reshard::verify;
 use crate::pg::clock::Clock;
 use crate::pg::error;
 use crate::pg::spi;
+use crate::pg::table_lock::Mode;
 use crate::pg::transaction;
 use crate::pg::transaction::Failed;
 use crate::pg::transaction::Isolation;
@@ -98,6 +101,7 @@ fn repeatable_read<R>(work: impl FnOnce() -> Result<R, ErrorReport>) -> Result<R
 
 fn prepare(job: &Job) -> Result<Next, ErrorReport> {
     let change = pace::with_lock_timeout(job, None, || staging::create(&job.change, job.id))?;
+    guard::keep_out(&change, job.id)?;
     jobs::set_change(job.id, &change)?;
     let done = Done { ..totals(&change)? };
     jobs::set_done(job.id, &done, &detail(&change))?;
@@ -192,11 +196,12 @@ fn say_copied(job: &Job, memory: &Memory, rows: i64, bytes: i64) -> Result<(), E
 
 /// Somebody has truncated a source: what was copied is of no use.
 pub fn begin_anew(job: &Job) -> Result<(), ErrorReport> {
-    let mut names = Vec::new();
-    for target in &job.change.targets {
-        names.push(target.name.to_string());
-    }
-    spi::run(&format!("TRUNCATE TABLE ONLY {}", names.join(", ONLY ")), &[])?;
+    pace::with_lock_timeout(job, None, || {
+        let tables = guard::check(&job.change, Mode::AccessExclusive)?;
+        tables.iter().try_for_each(|table| {
+            objects::run_as(table.owner, "", [&format!("TRUNCATE TABLE ONLY {}", table.name)])
+        })
+    })?;
     jobs::set_phase(job.id, Phase::Copying, "a source was truncated: copying begins anew")
 }
 

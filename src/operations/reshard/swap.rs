@@ -26,6 +26,7 @@ use crate::catalog::retired;
 use crate::catalog::retired::Retired;
 use crate::model::reshard::Change;
 use crate::model::reshard::Target;
+use crate::operations::reshard::guard;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
 use crate::operations::reshard::objects::PROOF;
@@ -33,6 +34,7 @@ use crate::operations::reshard::staging::is_default;
 use crate::pg::bound_check;
 use crate::pg::bound_check::Says;
 use crate::pg::spi;
+use crate::pg::table_lock::Mode;
 
 /// How long a replaced shard is kept where nothing says otherwise.
 const GRACE_SECONDS: i64 = 86_400;
@@ -145,6 +147,8 @@ fn retire(
 /// A staging table, right before it is attached.
 fn hand_over(target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
     let oid = target.oid.unwrap_or_default();
+    guard::check_one(target, Mode::AccessExclusive)?;
+    guard::let_in(target, operation_id)?;
     objects::run_above([&format!("ALTER EXTENSION pg_presplit DROP TABLE {}", target.name)])?;
     jobs::forget_object(operation_id, Oid::from(oid))?;
     objects::run_as(Oid::from(leaf.owner), "", &leaf.before)?;

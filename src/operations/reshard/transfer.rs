@@ -13,6 +13,7 @@ use crate::catalog::reshard_rows;
 use crate::catalog::reshard_rows::Rows;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::operations::reshard::guard;
 use crate::pg::capture;
 use crate::pg::capture::Digest;
 use crate::pg::capture::KEYS;
@@ -22,6 +23,7 @@ use crate::pg::context::restricted_to;
 use crate::pg::context::with_any_settings;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
+use crate::pg::table_lock::Mode;
 use crate::planning::reshard::rows::ByKeys;
 use crate::planning::reshard::rows::Tables;
 
@@ -46,7 +48,7 @@ enum Plan {
 
 impl<'a> Transfer<'a> {
     /// # Errors
-    /// If a table or the log is gone.
+    /// If a table or the log is gone, or a new shard was altered.
     pub fn begin(change: &'a Change, operation_id: i64) -> Result<Self, ErrorReport> {
         let log = reshard_rows::log(operation_id)?.ok_or_else(|| {
             error::new(
@@ -56,6 +58,7 @@ impl<'a> Transfer<'a> {
                 Some("Cancel the operation and begin it anew.".to_owned()),
             )
         })?;
+        guard::check(change, Mode::RowExclusive)?;
         let rows = reshard_rows::read(change)?;
         let split = rows.tables.targets.len() > 1;
         if split && rows.tables.targets.iter().any(|target| target.conditions.is_empty()) {

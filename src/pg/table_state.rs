@@ -1,0 +1,88 @@
+//! What a table is under a lock, as of now: also where the transaction's
+//! snapshot still has what it was before.
+
+use std::ffi::CStr;
+use std::ffi::c_char;
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::Oid;
+
+use crate::model::name::QualifiedName;
+use crate::pg::table_lock::Mode;
+
+/// A table that is locked until the transaction ends.
+#[derive(Debug, Clone)]
+pub struct TableState {
+    pub name: QualifiedName,
+    pub owner: Oid,
+    pub is_partition: bool,
+    pub has_rules: bool,
+    pub has_row_security: bool,
+    pub triggers: Vec<Trigger>,
+}
+
+/// A trigger of a table, also one of a constraint.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    pub name: String,
+    /// Made by the server or by us: its table's owner could not have made it.
+    pub is_internal: bool,
+    pub is_of_constraint: bool,
+}
+
+/// Locks a table and looks at it; none if it is gone. Waits no longer than `lock_timeout`.
+#[must_use]
+pub fn lock_and_look(relation: Oid, mode: Mode) -> Option<TableState> {
+    // SAFETY: in a transaction. The relation is open while it is read, and keeps its lock when it is
+    // closed; its triggers are read again whenever they change.
+    unsafe {
+        let opened = pg_sys::try_relation_open(relation, mode.server());
+        if opened.is_null() {
+            return None;
+        }
+        let form = &*(*opened).rd_rel;
+        let state = TableState {
+            name: QualifiedName::new(
+                &text(pg_sys::get_namespace_name(form.relnamespace)),
+                &text(form.relname.data.as_ptr()),
+            ),
+            owner: form.relowner,
+            is_partition: form.relispartition,
+            has_rules: form.relhasrules,
+            has_row_security: form.relrowsecurity,
+            triggers: triggers((*opened).trigdesc),
+        };
+        pg_sys::relation_close(opened, pg_sys::NoLock as _);
+        Some(state)
+    }
+}
+
+/// # Safety
+/// Null, or the triggers of a relation that is open.
+unsafe fn triggers(of: *const pg_sys::TriggerDesc) -> Vec<Trigger> {
+    // SAFETY: the array has as many as it says.
+    unsafe {
+        let Some(of) = of.as_ref() else { return Vec::new() };
+        let count = usize::try_from(of.numtriggers).unwrap_or(0);
+        (0..count)
+            .map(|at| {
+                let trigger = &*of.triggers.add(at);
+                Trigger {
+                    name: text(trigger.tgname),
+                    is_internal: trigger.tgisinternal && !trigger.tgisclone,
+                    is_of_constraint: trigger.tgconstraint != pg_sys::InvalidOid,
+                }
+            })
+            .collect()
+    }
+}
+
+/// # Safety
+/// Null, or zero-terminated.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller says.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
