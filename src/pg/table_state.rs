@@ -28,6 +28,9 @@ pub struct Trigger {
     /// Made by the server or by us: its table's owner could not have made it.
     pub is_internal: bool,
     pub is_of_constraint: bool,
+    /// The server's own, of a primary key or unique constraint that can be deferred: it evaluates
+    /// nothing of its owner's.
+    pub is_of_key: bool,
 }
 
 /// Locks a table and looks at it; none if it is gone. Waits no longer than `lock_timeout`.
@@ -71,9 +74,26 @@ unsafe fn triggers(of: *const pg_sys::TriggerDesc) -> Vec<Trigger> {
                     name: text(trigger.tgname),
                     is_internal: trigger.tgisinternal && !trigger.tgisclone,
                     is_of_constraint: trigger.tgconstraint != pg_sys::InvalidOid,
+                    is_of_key: is_of_key(trigger),
                 }
             })
             .collect()
+    }
+}
+
+/// # Safety
+/// A trigger of a relation that is locked.
+unsafe fn is_of_key(trigger: &pg_sys::Trigger) -> bool {
+    let recheck = Oid::from(pg_sys::F_UNIQUE_KEY_RECHECK);
+    if !trigger.tgisinternal || trigger.tgfoid != recheck || trigger.tgconstrindid == pg_sys::InvalidOid {
+        return false;
+    }
+    // SAFETY: the index is open while it is read; its table's lock keeps it from being dropped.
+    unsafe {
+        let index = pg_sys::index_open(trigger.tgconstrindid, pg_sys::AccessShareLock as _);
+        let is_key = !(*(*index).rd_index).indisexclusion;
+        pg_sys::index_close(index, pg_sys::NoLock as _);
+        is_key
     }
 }
 

@@ -49,9 +49,9 @@ release() {
     exec 7>&-
     wait "$holder" 2>/dev/null || true
 }
-begin_at() { # POINT STATEMENT
+begin_at() { # POINT STATEMENT [OPTIONS]
     hold "$1"
-    id=$(PGOPTIONS="-c presplit.pause_at=$1" run -c "$2")
+    id=$(PGOPTIONS="-c presplit.pause_at=$1 ${3:-}" run -c "$2")
     becomes "the worker is at $1" t hostile 20 -d postgres -c "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     staging=$(run -c "SELECT min(object::regclass::text) FROM presplit.job_objects WHERE role = 'staging' AND operation_id = $id")
 }
@@ -104,9 +104,8 @@ nothing_left 'attached elsewhere'
 owner -c 'DROP TABLE o.other'
 
 # Why a cutover gives way, in words.
-hold cutting_over
-id=$(PGOPTIONS="-c presplit.pause_at=cutting_over -c presplit.cutover_lock_timeout=100ms" run -c "$split")
-exec 8> >(psql -qAtX >/dev/null 2>&1)
+begin_at cutting_over "$split" "-c presplit.cutover_lock_timeout=100ms"
+exec 8> >(exec 7>&-; psql -qAtX >/dev/null 2>&1)
 echo 'BEGIN; LOCK TABLE o.t IN ROW EXCLUSIVE MODE;' >&8
 becomes "somebody has locked the table" t hostile 20 -d postgres -c "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'o.t'::regclass AND mode = 'RowExclusiveLock' AND granted"
 release
@@ -135,9 +134,9 @@ CREATE TABLE o.at (at timestamptz PRIMARY KEY DEFAULT '2026-02-03 04:05:06+00', 
 CREATE TABLE o.at_s0001 PARTITION OF o.at FOR VALUES FROM ('2026-01-02 00:00+00') TO ('2026-12-11 00:00+00');
 INSERT INTO o.at (at) SELECT '2026-01-02 00:00+00'::timestamptz + g * interval '1 day' FROM generate_series(0, 300) AS g;
 SQL
-id=$(PGOPTIONS="$odd" run -c "SELECT split_shard('o.at_s0001', ARRAY['03.04.2026 09:00'])")
+id=$(PGOPTIONS="$odd" run -c "SELECT split_shard('o.at_s0001', ARRAY['2026-04-03 00:00+00'])")
 same "settings of a session do not matter" done "$(wait_for)"
-same "but for what it names" "2026-04-03 00:00:00+00" "$(PGOPTIONS='-c timezone=UTC' run -c "SELECT substring(pg_get_expr(relpartbound, oid) FROM 'TO \(''(.*)''\)')
+same "nor for bounds" "2026-04-03 00:00:00+00" "$(PGOPTIONS='-c timezone=UTC' run -c "SELECT substring(pg_get_expr(relpartbound, oid) FROM 'TO \(''(.*)''\)')
     FROM pg_class WHERE relname = 'at_s0002'")"
 same "defaults are what they were" 1 "$(PGOPTIONS='-c timezone=UTC' run -c "SELECT count(DISTINCT (SELECT string_agg(pg_get_expr(adbin, adrelid), ' ' ORDER BY adnum) FROM pg_attrdef WHERE adrelid = c.oid))
     FROM pg_class AS c WHERE relname IN ('at', 'at_s0002', 'at_s0003')")"

@@ -97,8 +97,9 @@ pub fn check_one(target: &Target, mode: Mode) -> Result<TableState, ErrorReport>
     Err(altered(name, &what))
 }
 
+/// Ours, or that of a deferrable key, which the shard replaced has too.
 fn is_ours(trigger: &Trigger) -> bool {
-    trigger.is_internal && !trigger.is_of_constraint && trigger.name.starts_with(PREFIX)
+    trigger.is_of_key || trigger.is_internal && !trigger.is_of_constraint && trigger.name.starts_with(PREFIX)
 }
 
 fn altered(table: &QualifiedName, what: &str) -> ErrorReport {
