@@ -8,7 +8,7 @@ set -euo pipefail
 version=$1
 
 cluster_start hostile "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.worker_naptime = 1" \
-    "max_worker_processes = 16" "presplit.reshard_rate_limit = 0"
+    "max_worker_processes = 16" "presplit.reshard_rate_limit = 0" "presplit.min_free_disk = 0"
 cluster_use hostile
 tmp=$(cluster_tmp hostile)
 chmod a+rwx "$tmp"
