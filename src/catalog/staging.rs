@@ -143,6 +143,25 @@ pub fn is_decoded() -> Result<bool, ErrorReport> {
     .map(Option::unwrap_or_default)
 }
 
+/// Other processes that keep a core busy at this moment. A COPY that waits for
+/// its client counts: the client is at work, and more often than not nearby.
+pub fn at_work() -> Result<i64, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<i64>(
+            "SELECT count(*) FROM pg_stat_activity AS a
+             WHERE pid <> pg_backend_pid()
+               AND backend_type NOT IN ('checkpointer', 'background writer', 'walwriter', 'startup', 'walreceiver',
+                   'archiver', 'walsummarizer', 'io worker')
+               AND coalesce(state, '') NOT LIKE 'idle%'
+               AND (coalesce(wait_event_type, 'IO') IN ('IO', 'LWLock', 'BufferPin')
+                    OR wait_event_type = 'Client' AND EXISTS (
+                        SELECT FROM pg_stat_progress_copy AS c WHERE c.pid = a.pid AND command = 'COPY FROM'))",
+            &[],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
 /// Background workers that run.
 pub fn running_workers() -> Result<i64, ErrorReport> {
     as_extension_owner(|| {

@@ -20,6 +20,7 @@ pub mod operation;
 pub mod profile;
 mod profile_laws;
 pub mod ranges;
+pub mod remainders;
 pub mod report;
 pub mod reshard;
 pub mod retention;

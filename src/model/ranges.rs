@@ -64,14 +64,7 @@ const DAY: i64 = 86_400_000_000;
 #[inline]
 fn value_of(plain: Plain, key: &[u8]) -> Option<i64> {
     match plain {
-        Plain::Integer => {
-            let (negative, digits) = match key.split_first()? {
-                (b'-', digits) => (true, digits),
-                _ => (false, key),
-            };
-            let value = number(digits)?;
-            (digits.len() <= 18).then_some(if negative { -value } else { value })
-        }
+        Plain::Integer => integer(key),
         Plain::Date => {
             let (day, rest) = day(key)?;
             rest.is_empty().then_some(day)
@@ -85,6 +78,20 @@ fn value_of(plain: Plain, key: &[u8]) -> Option<i64> {
             Some(instant - offset(rest)?)
         }
     }
+}
+
+/// `-42`; none beyond eighteen digits, which may be too large.
+#[inline]
+pub fn integer(key: &[u8]) -> Option<i64> {
+    let (negative, digits) = match key.split_first()? {
+        (b'-', digits) => (true, digits),
+        _ => (false, key),
+    };
+    if digits.len() > 18 {
+        return None;
+    }
+    let value = number(digits)?;
+    Some(if negative { -value } else { value })
 }
 
 /// Digits and nothing else.

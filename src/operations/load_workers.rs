@@ -18,14 +18,13 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::catalog::staging as register;
 use crate::model::load::Filled;
 use crate::model::load::Head;
-use crate::model::load::Written;
-use crate::model::load::WrittenKind;
 use crate::model::load::order;
 use crate::model::operation::Phase;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
 use crate::operations::load::by_workers;
-use crate::operations::provision::server_major;
+use crate::operations::load_choice::Chosen;
+use crate::operations::load_choice::choose;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::guc;
@@ -37,7 +36,6 @@ use crate::pg::load_worker::crew::Crew;
 use crate::pg::load_worker::crew::Failure;
 use crate::pg::load_worker::crew::Sent;
 use crate::pg::load_worker::crew::Words;
-use crate::pg::load_worker::pool::Places;
 use crate::pg::load_worker::reason::Reason;
 use crate::pg::load_worker::route::Routed;
 use crate::pg::load_worker::route::Router;
@@ -56,10 +54,6 @@ use crate::planning::load::gather::Deal;
 use crate::planning::load::gather::Gather;
 use crate::planning::load::gather::batch_bytes;
 use crate::planning::load::gather::budget_bytes;
-use crate::planning::routing::format::CopyFormat;
-use crate::planning::routing::format::KeyColumn;
-use crate::planning::routing::format::Kind;
-use crate::planning::routing::format::Source as Origin;
 use crate::planning::routing::scanner::Next;
 use crate::planning::routing::scanner::Scanner;
 use crate::planning::routing::scanner::Value;
@@ -69,9 +63,6 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// Bytes of rows in one message.
 const PIECE_BYTES: usize = 128 * 1024;
-
-/// Background workers left to others.
-const SLOTS_LEFT: i64 = 2;
 
 /// Registers the loader and what its workers write down; called once, from `_PG_init`.
 pub fn install() {
@@ -95,19 +86,11 @@ fn load(mut target: Target) -> Result<Outcome, Stop> {
         },
         None => Source::client(target.written().columns),
     };
-    if source.known_size().is_some_and(|bytes| bytes < bytes_min() as u64) {
-        source.close()?;
-        return leave(target, Reason::Small);
-    }
     copy::begin(target.oid(), source.input(), source.known_size());
-    if !source.has(bytes_min()) {
-        return stay(target, source, Reason::Small);
-    }
-    let prepared = match with_pinned_search_path(|| prepare(&mut target))? {
-        Ok(prepared) => prepared,
-        Err(reason) => return stay(target, source, reason),
+    let Chosen { scanner, mut places } = match choose(&mut target, &mut source)? {
+        Ok(chosen) => chosen,
+        Err(reason) => return decline(target, source, reason),
     };
-    let (scanner, mut places) = prepared;
     let load = server::transaction_id();
     let crew = Crew::start(&target, places.len(), load);
     places.keep(crew.as_ref().map_or(0, Crew::len));
@@ -136,79 +119,21 @@ fn leave(target: Target, reason: Reason) -> Result<Outcome, Stop> {
     Ok(Outcome::InSession { reason, started: false })
 }
 
+/// The session is to load it; with the rows that have come, if any have.
+fn decline(target: Target, source: Source, reason: Reason) -> Result<Outcome, Stop> {
+    if !source.can_begin_anew() {
+        return stay(target, source, reason);
+    }
+    copy::end();
+    source.close()?;
+    leave(target, reason)
+}
+
 /// Rows have begun to come; the session goes on with them.
 fn stay(target: Target, source: Source, reason: Reason) -> Result<Outcome, Stop> {
     source::hand_over(source);
     target.close();
     Ok(Outcome::InSession { reason, started: true })
-}
-
-/// Whether the shards, the catalog and the server allow it; a scanner of the
-/// rows, and places for workers.
-fn prepare(target: &mut Target) -> Result<Result<(Scanner, Places), Reason>, Stop> {
-    if let Err(reason) = target.look_at_shards() {
-        return Ok(Err(reason));
-    }
-    let Some(scanner) = scanner_of(target.written()) else { return Ok(Err(Reason::Encoding)) };
-    if register::has_foreign_expressions(target.leaves())? {
-        return Ok(Err(Reason::Expression));
-    }
-    let slots: i64 = guc::core_text(c"max_worker_processes").parse().unwrap_or(0);
-    let all = match guc::number("load_workers") as i64 {
-        0 => i64::from(server::cores()).min(slots - SLOTS_LEFT),
-        all => all,
-    };
-    let free = all.min(slots - register::running_workers()?);
-    if free < 1 {
-        return Ok(Err(Reason::NoWorkers));
-    }
-    if !register::enter(target.oid())? {
-        return Ok(Err(Reason::Busy));
-    }
-    // A slot made from here on waits for the end of this transaction.
-    server::transaction_id();
-    if register::is_decoded()? {
-        return Ok(Err(Reason::Decoding));
-    }
-    clean_up()?;
-    let number = |count| u32::try_from(count).unwrap_or(0);
-    let places = Places::take(number(free), number(all));
-    Ok(if places.is_empty() { Err(Reason::NoWorkers) } else { Ok((scanner, places)) })
-}
-
-/// Input shorter than this is loaded in the session: workers would cost more
-/// than they bring.
-fn bytes_min() -> usize {
-    guc::number("load_workers_min_size") as usize * 1024
-}
-
-fn scanner_of(written: &Written) -> Option<Scanner> {
-    let keys: Vec<KeyColumn> = written
-        .keys
-        .iter()
-        .map(|key| KeyColumn {
-            field: key.field,
-            force_not_null: key.force_not_null,
-            force_null: key.force_null,
-        })
-        .collect();
-    let format = CopyFormat {
-        kind: match written.kind {
-            WrittenKind::Text => Kind::Text,
-            WrittenKind::Csv => Kind::Csv,
-        },
-        server_major: server_major(),
-        source: if written.from_client { Origin::Client } else { Origin::Server },
-        columns: written.columns,
-        delimiter: written.delimiter,
-        null: written.null.clone(),
-        default_marker: written.default_marker.clone(),
-        header: written.header,
-        quote: written.quote,
-        escape: written.escape,
-        encoding: written.encoding.clone(),
-    };
-    Scanner::new(&format, &keys).ok()
 }
 
 /// What ends a load, and where.

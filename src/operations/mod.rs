@@ -15,6 +15,7 @@ pub mod imported;
 mod known;
 pub mod later;
 pub mod load;
+pub mod load_choice;
 pub mod load_workers;
 pub mod progress;
 pub mod provision;

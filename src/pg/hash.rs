@@ -6,6 +6,16 @@ use pgrx::pg_sys;
 
 use crate::pg::context::in_subtransaction;
 
+unsafe extern "C-unwind" {
+    // Without the guard of pgrx's own: the functions that [`Hasher`] calls raise no errors.
+    fn FunctionCall2Coll(
+        function: *mut pg_sys::FmgrInfo,
+        collation: pg_sys::Oid,
+        one: pg_sys::Datum,
+        two: pg_sys::Datum,
+    ) -> pg_sys::Datum;
+}
+
 /// `HASH_PARTITION_SEED` of the server's `partition.h`.
 const SEED: u64 = 0x7A5B_2236_7996_DCFD;
 
@@ -46,4 +56,52 @@ pub fn partition_hashes(type_oid: pg_sys::Oid, values: &[String]) -> Option<Vec<
     })
     .ok()
     .flatten()
+}
+
+/// The partition hash of single values of an integer type or of uuid.
+#[derive(Debug, Clone, Copy)]
+pub struct Hasher {
+    function: *mut pg_sys::FmgrInfo,
+}
+
+impl Hasher {
+    /// None for other types, which may raise errors or ask for a collation.
+    #[must_use]
+    pub fn of(type_oid: pg_sys::Oid) -> Option<Self> {
+        if !matches!(type_oid, pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID | pg_sys::UUIDOID) {
+            return None;
+        }
+        // SAFETY: the type cache entry lives as long as the session.
+        unsafe {
+            let entry = pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_HASH_EXTENDED_PROC_FINFO as _);
+            let function = &raw mut (*entry).hash_extended_proc_finfo;
+            ((*entry).hash_extended_proc != pg_sys::InvalidOid).then_some(Self { function })
+        }
+    }
+
+    /// As [`partition_hashes`].
+    #[inline]
+    #[must_use]
+    pub fn integer(&self, value: i64) -> u64 {
+        // SAFETY: an integer of either length is passed by value and hashed without an error.
+        unsafe { self.datum(pg_sys::Datum::from(value)) }
+    }
+
+    /// Likewise.
+    #[inline]
+    #[must_use]
+    pub fn uuid(&self, value: &[u8; 16]) -> u64 {
+        // SAFETY: a uuid is its sixteen bytes, which are only read.
+        unsafe { self.datum(pg_sys::Datum::from(value.as_ptr().cast_mut())) }
+    }
+
+    #[inline]
+    unsafe fn datum(&self, value: pg_sys::Datum) -> u64 {
+        // SAFETY: as above.
+        unsafe {
+            let seed = pg_sys::Datum::from(SEED);
+            let hash = FunctionCall2Coll(self.function, pg_sys::InvalidOid, value, seed);
+            (hash.value() as u64).wrapping_add(COMBINE)
+        }
+    }
 }

@@ -79,6 +79,24 @@ sharded r "at timestamptz, id bigint, note text" range_hash '{at,id}' \
 { echo "COPY r FROM STDIN;"; run -c "COPY (SELECT CASE WHEN i % 50 > 0 THEN timestamptz '2024-01-01' + i * interval '1 minute' END, i, 'x' FROM generate_series(1, 150000, 7) AS i) TO STDOUT"; echo '\.'; } |
     twins "two levels, and nulls in the default" r "loaded by 2 workers"
 
+# Keys that are written plainly, which are not given to PostgreSQL one by one, and some that are not.
+for type in smallint int bigint uuid; do
+    sharded "by_$type" "note text, id $type NOT NULL" hash '{id}' '{"modulus": 7}'
+    {
+        echo "COPY by_$type FROM STDIN;"
+        if [[ $type == uuid ]]; then
+            run -c "COPY (SELECT i, CASE i % 3 WHEN 0 THEN md5(i::text)::uuid::text WHEN 1 THEN upper(md5(i::text)::uuid::text) ELSE '{' || md5(i::text) || '}' END FROM generate_series(1, 3000) AS i) TO STDOUT"
+        else
+            run -c "COPY (SELECT i, CASE WHEN i % 50 = 0 THEN ' ' || i WHEN i % 70 = 0 AND i > 0 THEN '+00' || i ELSE i::text END FROM generate_series(-3000, 3000) AS i
+                UNION ALL SELECT 0, unnest(ARRAY['-32768', '32767', '-0'])) TO STDOUT"
+            [[ $type == smallint ]] || printf 'x\t-2147483648\nx\t2147483647\n'
+            [[ $type != bigint ]] || printf 'x\t-9223372036854775808\nx\t9223372036854775807\nx\t999999999999999999\n'
+        fi
+        echo '\.'
+    } | twins "a key of type $type" "by_$type" "loaded by 2 workers"
+done
+printf 'COPY by_smallint FROM STDIN;\nx\t1\nx\t32768\n\\.\n' | twins "a number beyond its type" by_smallint error
+
 # Errors, to the last word -----------------------------------------------------------------------------------------
 bad() { # NAME ROW [COPY options] [LINE]
     { echo "COPY t (id, name, at, amount) FROM STDIN${3:-};"
@@ -124,6 +142,19 @@ twin_of() { # NAME REASON BEFORE
 }
 twin_of "switched off" "parallel_copy is off" "SET presplit.parallel_copy = off;"
 twin_of "few rows" "batched by shard" "SET presplit.load_workers_min_size = '10MB';"
+sharded many "id bigint NOT NULL, note text" hash '{id}' '{"modulus": 64}'
+{ echo "SET presplit.load_workers_min_size = '64kB'; COPY many FROM STDIN;"; run -c "COPY (SELECT i, md5(i::text) FROM generate_series(1, 5000) AS i) TO STDOUT"; echo '\.'; } |
+    twins "too few for so many shards" many "batched by shard"
+{ echo "SET presplit.load_workers_min_size = '32kB'; COPY many FROM STDIN;"; run -c "COPY (SELECT i, md5(i::text) FROM generate_series(1, 5000) AS i) TO STDOUT"; echo '\.'; } |
+    twins "enough for so many shards" many "loaded by 2 workers"
+for ((i = 0; i < $(nproc); i++)); do
+    psql -qAtX -c "SET max_parallel_workers_per_gather = 0" -c "SELECT 'spin', count(*) FROM generate_series(1, 100000) AS i, generate_series(1, 100000) AS j" >/dev/null 2>&1 &
+done
+becomes "the cores are busy" "$(nproc)" load 20 -d load -c "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT .spin' AND state = 'active'"
+twin_of "no core is free" "no cores are free for workers" "SET presplit.load_workers = 0;"
+twin_of "a number of workers that somebody wants" "loaded by 2 workers" "SET presplit.load_workers = 2;"
+run -c "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '^SELECT .spin'" >/dev/null
+wait
 twin_of "a repeatable read transaction" "above READ COMMITTED" "BEGIN ISOLATION LEVEL REPEATABLE READ;"
 twin_of "a transaction that has changed tables" "the transaction has changed tables" "BEGIN; CREATE TEMP TABLE x (); "
 twin_of "an open cursor" "a cursor is open" "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t;"

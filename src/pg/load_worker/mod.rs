@@ -20,10 +20,12 @@
 pub mod attempt;
 pub mod crew;
 pub mod pool;
+mod quick;
 pub mod reason;
 pub mod route;
 mod server;
 mod shared;
 pub mod source;
 pub mod target;
+mod uncounted;
 pub mod worker;

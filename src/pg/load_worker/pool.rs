@@ -38,13 +38,9 @@ impl Places {
     }
 
     #[must_use]
+    #[allow(clippy::len_without_is_empty)] // Nobody asks.
     pub fn len(&self) -> usize {
         self.taken.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.taken.is_empty()
     }
 
     /// Gives back all but the first so many.

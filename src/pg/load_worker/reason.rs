@@ -25,6 +25,7 @@ pub enum Reason {
     Binary,
     Small,
     Busy,
+    Cores,
     NoWorkers,
 }
 
@@ -54,6 +55,7 @@ impl Reason {
             Self::Binary => "the rows are binary",
             Self::Small => "the rows are few",
             Self::Busy => "another COPY into the table is going on",
+            Self::Cores => "no cores are free for workers",
             Self::NoWorkers => "no background worker is free",
         }
     }

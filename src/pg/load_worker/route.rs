@@ -11,16 +11,12 @@ use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::pg_sys::panic::CaughtError;
 
-use crate::model::ranges::Plain;
-use crate::model::ranges::Ranges;
 use crate::pg::load_worker::crew::Words;
+use crate::pg::load_worker::quick::Quick;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::server::PartitionTupleRouting;
 use crate::pg::load_worker::target::Target;
 use crate::pg::staging::attribute;
-
-/// The number of `pg_partitioned_table.partclass`, the same in all versions.
-const PARTCLASS: i16 = 6;
 
 /// Where a row belongs.
 pub enum Routed {
@@ -53,8 +49,8 @@ pub struct Router {
     inputs: Vec<Input>,
     /// Memory for one key, which grows with the longest.
     text: Vec<u8>,
-    /// Ranges of plain keys, if the table has such.
-    ranges: Option<Ranges>,
+    /// What spares most keys the way through the server.
+    quick: Option<Quick>,
     shards: Vec<Oid>,
     /// For rows that no shard takes: PostgreSQL is to see them somewhere.
     any_leaf: Oid,
@@ -111,7 +107,7 @@ impl Router {
                 memory,
                 inputs,
                 text: Vec::new(),
-                ranges: ranges_of(target),
+                quick: Quick::of(target),
                 shards: Vec::new(),
                 any_leaf: target.leaves().first().copied().unwrap_or(pg_sys::InvalidOid),
             }
@@ -132,7 +128,18 @@ impl Router {
 
     /// Routes a row by the texts of its key columns; none = null.
     #[inline]
-    pub fn route<'a>(&mut self, keys: impl Iterator<Item = Option<&'a [u8]>>) -> Routed {
+    pub fn route<'a>(&mut self, mut keys: impl Iterator<Item = Option<&'a [u8]>>) -> Routed {
+        let first = keys.next().flatten();
+        let place = self.quick.as_ref().zip(first).and_then(|(quick, key)| quick.place_of(key));
+        let known = self.quick.as_ref().zip(place).and_then(|(quick, place)| quick.shard(place));
+        match known {
+            Some(shard) => Routed::Shard(shard),
+            None => self.ask(std::iter::once(first).chain(keys), place),
+        }
+    }
+
+    /// Has the server read the keys and find the shard.
+    fn ask<'a>(&mut self, keys: impl Iterator<Item = Option<&'a [u8]>>, place: Option<usize>) -> Routed {
         // All texts in one piece, zero-terminated, because nothing may be
         // owned while the server may raise an error.
         self.text.clear();
@@ -144,13 +151,6 @@ impl Router {
                 self.text.push(0);
             }
         }
-        let range = self.ranges.as_ref().zip(self.text.split_last()).and_then(|(ranges, (_, key))| {
-            let range = ranges.range_of(key)?;
-            Some((range, ranges.shard(range)))
-        });
-        if let Some((_, Some(shard))) = range {
-            return Routed::Shard(shard);
-        }
         let mut readable = false;
         // SAFETY: where an error leaves it is not where it was.
         let memory = unsafe { pg_sys::CurrentMemoryContext };
@@ -161,8 +161,8 @@ impl Router {
         unsafe { pg_sys::MemoryContextSwitchTo(memory) };
         match found {
             Ok(shard) => {
-                if let (Some(ranges), Some((range, _))) = (&mut self.ranges, range) {
-                    ranges.learn(range, shard);
+                if let (Some(quick), Some(place)) = (&mut self.quick, place) {
+                    quick.learn(place, shard);
                 }
                 Routed::Shard(shard)
             }
@@ -245,73 +245,6 @@ impl Router {
             pg_sys::ExecCloseRangeTableRelations(self.estate);
             pg_sys::FreeExecutorState(self.estate);
         }
-    }
-}
-
-/// The ranges of a table that has one level of them by one column of a plain type.
-///
-/// # Safety
-/// An open target whose shards have been looked at.
-unsafe fn ranges_of(target: &Target) -> Option<Ranges> {
-    // SAFETY: the relation's own description, which an open relation keeps.
-    unsafe {
-        let (relation, &[number]) = (target.relation(), target.keys()) else { return None };
-        let column = &*attribute(relation, number);
-        let plain = match column.atttypid {
-            pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => Plain::Integer,
-            pg_sys::DATEOID => Plain::Date,
-            pg_sys::TIMESTAMPOID if column.atttypmod < 0 => Plain::Timestamp,
-            pg_sys::TIMESTAMPTZOID if column.atttypmod < 0 => Plain::TimestampTz,
-            _ => return None,
-        };
-        let class = pg_sys::GetDefaultOpClass(column.atttypid, pg_sys::BTREE_AM_OID);
-        let parts = &*pg_sys::RelationGetPartitionDesc(relation, true);
-        let bounds = parts.boundinfo.as_ref()?;
-        let all_leaves = (0..parts.nparts as usize).all(|at| *parts.is_leaf.add(at));
-        if bounds.strategy as u8 != b'r' || !all_leaves || class_of(relation) != Some(class) {
-            return None;
-        }
-        let values = (0..bounds.ndatums as usize).map(|at| {
-            let value = (**bounds.datums.add(at)).value();
-            match **bounds.kind.add(at) {
-                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
-                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MAXVALUE => i64::MAX,
-                _ if column.attlen == 2 => i64::from(value as i16),
-                _ if column.attlen == 4 => i64::from(value as i32),
-                _ => value as i64,
-            }
-        });
-        Ranges::new(plain, values.collect())
-    }
-}
-
-/// The operator class of the first key column of a partitioned table.
-///
-/// # Safety
-/// An open relation.
-unsafe fn class_of(relation: pg_sys::Relation) -> Option<Oid> {
-    // SAFETY: the catalog's tuple is read before it is released.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(
-            pg_sys::SysCacheIdentifier::PARTRELID as _,
-            pg_sys::Datum::from((*relation).rd_id),
-        );
-        if tuple.is_null() {
-            return None;
-        }
-        let mut is_null = false;
-        let found = pg_sys::SysCacheGetAttr(
-            pg_sys::SysCacheIdentifier::PARTRELID as _,
-            tuple,
-            PARTCLASS,
-            &mut is_null,
-        );
-        let class = (!is_null).then(|| {
-            let vector = &*found.cast_mut_ptr::<pg_sys::oidvector>();
-            vector.values.as_slice(vector.dim1 as usize).first().copied()
-        });
-        pg_sys::ReleaseSysCache(tuple);
-        class.flatten()
     }
 }
 

@@ -129,6 +129,13 @@ impl Source {
         (status.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(status.st_size as u64)
     }
 
+    /// Whether the server may as well open it itself: a file that nothing has
+    /// been read of.
+    #[must_use]
+    pub fn can_begin_anew(&self) -> bool {
+        self.came == 0 && self.known_size().is_some()
+    }
+
     /// Bytes that have come until now.
     #[must_use]
     pub fn came(&self) -> u64 {
@@ -147,11 +154,11 @@ impl Source {
 
     /// Reads ahead until there are so many bytes; whether there were.
     pub fn has(&mut self, bytes: usize) -> bool {
-        const PIECE: usize = 1024 * 1024;
+        const PIECE: std::ops::RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
         while self.ahead.len() < bytes && !self.is_over {
             pgrx::check_for_interrupts!();
             let before = self.ahead.len();
-            self.ahead.resize(before + PIECE, 0);
+            self.ahead.resize(before + before.clamp(*PIECE.start(), *PIECE.end()), 0);
             let (read, is_over) = self.kind.read(&mut self.ahead[before..]);
             self.came += read as u64;
             copy::advance(0, self.came);

@@ -51,6 +51,8 @@ pub struct Target {
     schema: String,
     written: Written,
     leaves: Vec<Oid>,
+    /// All relations below the root that were locked to be looked at.
+    locked: Vec<Oid>,
     /// Numbers of the columns that rows are routed by.
     keys: Vec<i16>,
     /// Numbers of the columns that rows have.
@@ -127,6 +129,7 @@ impl Target {
                 schema: owned(pg_sys::get_namespace_name((*(*relation).rd_rel).relnamespace)),
                 written,
                 leaves: Vec::new(),
+                locked: Vec::new(),
                 keys: Vec::new(),
                 numbers,
                 format: options,
@@ -150,10 +153,9 @@ impl Target {
             let found = descend(self.relation, self.relation, &mut locked, &mut keys);
             self.leaves = locked.iter().filter(|(_, is_leaf)| *is_leaf).map(|(oid, _)| *oid).collect();
             let found = found.and_then(|()| enough_locks(self.leaves.len()));
+            self.locked = locked.into_iter().map(|(oid, _)| oid).collect();
             if found.is_err() {
-                for (oid, _) in locked {
-                    pg_sys::UnlockRelationOid(oid, pg_sys::RowExclusiveLock as _);
-                }
+                self.unlock_shards();
             }
             found?;
             let of = |number: &i16| key_of(&self.format, self.relation, &self.numbers, *number);
@@ -161,6 +163,15 @@ impl Target {
             self.keys = keys;
         }
         Ok(())
+    }
+
+    /// Lets the locks go that [`Self::look_at_shards`] has taken: the rows are
+    /// not for workers.
+    pub fn unlock_shards(&mut self) {
+        for oid in self.locked.drain(..) {
+            // SAFETY: locked by the look at it.
+            unsafe { pg_sys::UnlockRelationOid(oid, pg_sys::RowExclusiveLock as _) };
+        }
     }
 
     #[must_use]

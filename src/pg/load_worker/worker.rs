@@ -28,6 +28,7 @@ use crate::pg::error::raise;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::shared::Part;
 use crate::pg::load_worker::shared::Shared;
+use crate::pg::load_worker::uncounted;
 use crate::pg::staging;
 
 /// The workers' name in `pg_stat_activity.backend_type`.
@@ -113,6 +114,7 @@ pub unsafe extern "C-unwind" fn presplit_load_worker_main(argument: pg_sys::Datu
         }
         pgrx_extern_c_guard(|| begin(shared, &mut worker));
         WORKER.set(&raw mut worker);
+        pg_sys::before_shmem_exit(Some(uncounted::at_exit), pg_sys::Datum::from(0));
         if run(&mut worker) {
             server::CommitTransactionCommand();
             let done = [answer::DONE];
@@ -335,6 +337,7 @@ unsafe fn begin_anew(worker: &mut Worker) {
     unsafe {
         pg_sys::InterruptHoldoffCount += 1;
         server::EmitErrorReport();
+        uncounted::count_again();
         server::AbortCurrentTransaction();
         pg_sys::CurrentMemoryContext = worker.memory;
         server::FlushErrorState();
@@ -390,7 +393,7 @@ unsafe fn load(worker: &mut Worker, head: Head<'_>) {
             worker.columns,
             worker.options,
         );
-        (*shard).rows += copy_rows(copy, relation);
+        (*shard).rows += uncounted::copy_from(copy, relation);
         server::EndCopyFrom(copy);
         pg_sys::error_context_stack = outer;
         server::PopActiveSnapshot();
@@ -399,27 +402,6 @@ unsafe fn load(worker: &mut Worker, head: Head<'_>) {
         server::CommandCounterIncrement();
         pg_sys::CurrentMemoryContext = worker.memory;
         server::MemoryContextReset(worker.scratch);
-    }
-}
-
-/// The server's own COPY of all rows of a batch.
-///
-/// It makes up to a thousand slots, each of which counts itself at the
-/// relation's row type, in a list that is searched from its beginning: for
-/// batches that costs more than all their rows. A count that is not kept,
-/// which the server knows for types of its own, is right here too: this
-/// frame has the relation open.
-///
-/// # Safety
-/// A COPY into a relation of this transaction, which is open.
-unsafe fn copy_rows(copy: pg_sys::CopyFromState, relation: pg_sys::Relation) -> u64 {
-    // SAFETY: after an error the relation goes with its transaction.
-    unsafe {
-        let row_type = (*relation).rd_att;
-        let count = std::mem::replace(&mut (*row_type).tdrefcount, -1);
-        let rows = server::CopyFrom(copy);
-        (*row_type).tdrefcount = count;
-        rows
     }
 }
 

@@ -20,6 +20,16 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// workers busy as far as it reaches ahead.
 const BUDGET_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024 * 1024..=256 * 1024 * 1024;
 
+/// Up to so many shards, the setting is what is needed.
+const SHARDS_FEW: usize = 16;
+
+/// Bytes of rows that make workers worth their while: each shard costs some
+/// time of its own, to make and to exchange its files.
+#[must_use]
+pub fn bytes_needed(setting: usize, shards: usize) -> usize {
+    setting.saturating_mul(shards.max(SHARDS_FEW)) / SHARDS_FEW
+}
+
 /// The budget of a load, by `maintenance_work_mem`.
 #[must_use]
 pub fn budget_bytes(setting: usize) -> usize {
@@ -170,6 +180,7 @@ mod tests {
     use super::Gather;
     use super::batch_bytes;
     use super::budget_bytes;
+    use super::bytes_needed;
     use crate::model::load::line_of_input;
 
     #[test]
@@ -193,6 +204,14 @@ mod tests {
         let sizes = [0, 16, 64, 128, 5000].map(|shards| batch_bytes(budget, shards) / 1024);
         assert_eq!(sizes, [512, 512, 256, 128, 128]);
         assert_eq!([0, 64 << 20, usize::MAX].map(|setting| budget_bytes(setting) >> 20), [16, 64, 256]);
+    }
+
+    #[test]
+    fn many_shards_need_more_rows() {
+        let needed = [1, 16, 17, 64, 256].map(|shards| bytes_needed(8 << 20, shards) >> 10);
+        assert_eq!(needed, [8192, 8192, 8704, 32768, 131_072]);
+        assert_eq!(bytes_needed(0, 5000), 0, "nothing is needed");
+        assert_eq!(bytes_needed(usize::MAX, 5000), usize::MAX / 16, "no overflow");
     }
 
     #[test]
