@@ -14,10 +14,12 @@ use crate::catalog::arming::Rewritten;
 use crate::model::name::QualifiedName;
 use crate::operations::progress;
 use crate::pg::copy;
+use crate::pg::guc;
 use crate::pg::hook::Work;
 use crate::pg::load_worker::attempt;
 use crate::pg::load_worker::attempt::Ended;
 use crate::pg::load_worker::reason::Reason;
+use crate::pg::operation::copy::last;
 
 thread_local! {
     /// The proposals of armed tables into which a COPY has begun. It may take longer
@@ -46,7 +48,8 @@ pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(
     let proposal_id = BEGUN.with_borrow_mut(|begun| begun.remove(relation));
     let way = match attempt::ended() {
         Some(Ended::ByWorkers { workers }) => format!("rows {}", by_workers(workers)),
-        Some(Ended::InSession(reason)) if reason != Reason::Small => {
+        // Of few rows nobody asks why they have no workers.
+        Some(Ended::InSession(reason)) if reason != Reason::Small && is_large() => {
             format!("{}; no workers, because {}", in_session(), reason.text())
         }
         _ => in_session(),
@@ -63,6 +66,12 @@ pub fn finished(relation: &QualifiedName, original: &str, rows: u64) -> Result<(
         note: &note,
         rows_loaded: i64::try_from(rows).ok(),
     })
+}
+
+/// Whether this COPY has brought as much as workers are started for.
+fn is_large() -> bool {
+    let bytes = last().bytes as f64;
+    bytes >= guc::number("load_workers_min_size") * 1024.0
 }
 
 /// What is said of rows that workers have loaded, or are loading.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a whole pg_restore -j2 takes into tables of shards, loaded by workers, against the same into plain tables: of one
+# What a whole pg_restore -j2 takes into tables of shards, by workers where cores are free, against the same into plain tables: of one
 # big table with a primary key and two indexes in 16 shards, and of many middle-sized ones in 4 shards each.
 #
 #   tests/bench/load_restore.sh [VERSION [ROUNDS [ROWS]]]      default: 15 5 3000000
@@ -15,7 +15,7 @@ rows=${3:-3000000}
 tables=12
 
 cluster_start bench "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" \
-    "presplit.load_workers_min_size = '${PRESPLIT_BENCH_MIN:-64MB}'" "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" \
+    "presplit.load_workers_min_size = '${PRESPLIT_BENCH_MIN:-8MB}'" "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" \
     "maintenance_work_mem = '256MB'" "max_locks_per_transaction = 1024"
 cluster_use bench
 tmp=$(cluster_tmp bench)

@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib/twins.sh"
 version=$1
 
-cluster_start load "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" \
+cluster_start load "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" "presplit.load_workers_min_size = -1" \
     "max_locks_per_transaction = 512" "max_connections = 30" "full_page_writes = off"
 cluster_use load
 tmp=$(cluster_tmp load)

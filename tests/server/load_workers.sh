@@ -161,6 +161,8 @@ twin_of "an open cursor" "a cursor is open" "BEGIN; DECLARE c CURSOR FOR SELECT 
 run -c 'TRUNCATE crew.t' -c "INSERT INTO crew.t (id, at) VALUES (1, now())"
 { rows 1 300; } | run -c "COPY crew.t ($columns) FROM STDIN"
 same "a shard with rows" "301|t" "$(run -c 'SELECT count(*) FROM crew.t')|$(note t | grep -q 'has rows already' && echo t)"
+{ rows 301 303; } | PGOPTIONS='-c default_transaction_isolation=repeatable\ read' run -c "COPY crew.t ($columns) FROM STDIN"
+same "of few rows nobody asks why" "batched by shard in the session" "$(note t)"
 
 # What one COPY has begun to read is no other's: neither of the next in its session, when it failed, nor of one around it.
 sharded given "id int NOT NULL, a text" hash '{id}' '{"modulus": 2}' "CREATE INDEX ON given (id)"
@@ -186,6 +188,7 @@ END \$\$;
 SELECT format('CREATE TRIGGER copies BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION crew.copies()', inhrelid::regclass)
     FROM pg_inherits WHERE inhparent = 'crew.around'::regclass \\gexec
 TRUNCATE crew.given;
+SET presplit.load_workers_min_size = 0;
 COPY crew.around FROM '$tmp/given.many';
 SQL
 same "a COPY within a COPY" "100000|1" "$(run -c 'SELECT (SELECT count(*) FROM crew.around), (SELECT count(*) FROM crew.given)')"

@@ -195,7 +195,11 @@ impl Crew {
                     gone: false,
                 });
             }
-            (!crew.workers.is_empty()).then_some(crew)
+            if crew.workers.is_empty() {
+                crew.let_go();
+                return None;
+            }
+            Some(crew)
         }
     }
 
