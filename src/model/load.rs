@@ -107,9 +107,6 @@ pub fn line_of_input(map: &[u8], line: u64) -> u64 {
 }
 
 fn push_number(bytes: &mut Vec<u8>, mut number: u128) {
-    if number < 0x80 {
-        return bytes.push(number as u8);
-    }
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
