@@ -308,6 +308,42 @@ CREATE EVENT TRIGGER presplit_never_silently_plain ON ddl_command_end
     EXECUTE FUNCTION presplit.refuse_unsharded();
 -- Also where a session calls itself a replica.
 ALTER EVENT TRIGGER presplit_never_silently_plain ENABLE ALWAYS;
+
+-- Nor forgotten, where the library is not loaded or its hook is switched off: pg_restore --clean of a dump that has the
+-- extension itself drops it first. A command that has not begun tells its event triggers no objects, so the name is looked
+-- for in the text of the statement.
+CREATE FUNCTION presplit.refuse_forgetting() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    waiting record;
+BEGIN
+    IF pg_catalog.strpos(pg_catalog.lower(pg_catalog.current_query()), 'pg_presplit') = 0 THEN
+        RETURN;
+    END IF;
+    FOR waiting IN
+        SELECT pg_catalog.format('%I.%I', a.schema_name, a.table_name) AS relation
+        FROM presplit.armed AS a
+        LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
+        LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
+        -- One that is in its shards has had its restore.
+        WHERE c.relkind IS DISTINCT FROM 'p'
+        ORDER BY 1
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = pg_catalog.format('cannot drop extension "pg_presplit": table "%s" is armed for sharding', waiting.relation),
+            DETAIL = 'The arming would be forgotten, and a restore would create the table whole.',
+            HINT = pg_catalog.format('Give the arming up: SELECT disarm(%L).', waiting.relation);
+    END LOOP;
+END
+$function$;
+
+CREATE EVENT TRIGGER presplit_never_forgotten ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION')
+    EXECUTE FUNCTION presplit.refuse_forgetting();
+ALTER EVENT TRIGGER presplit_never_forgotten ENABLE ALWAYS;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -706,23 +742,6 @@ CREATE SCHEMA IF NOT EXISTS presplit; /* pg_presplit::api::views::presplit */
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/views.rs:99
--- pg_presplit::api::views::presplit::read_statements
-CREATE  FUNCTION presplit."read_statements"() RETURNS TABLE (
-	"queryid" bigint,  /* i64 */
-	"query" TEXT,  /* String */
-	"calls" double precision,  /* f64 */
-	"exec_ms" double precision,  /* f64 */
-	"analyzed" bool,  /* bool */
-	"reason" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'read_statements_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
 -- src/api/views.rs:48
 -- pg_presplit::api::views::presplit::read_sampled_values
 CREATE  FUNCTION presplit."read_sampled_values"() RETURNS TABLE (
@@ -748,18 +767,20 @@ AS 'MODULE_PATHNAME', 'read_sampled_values_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/api/views.rs:33
--- pg_presplit::api::views::presplit::read_settings
-CREATE  FUNCTION presplit."read_settings"() RETURNS TABLE (
-	"name" TEXT,  /* String */
-	"value" TEXT,  /* String */
-	"unit" TEXT,  /* String */
-	"meaning" TEXT  /* String */
+-- src/api/views.rs:99
+-- pg_presplit::api::views::presplit::read_statements
+CREATE  FUNCTION presplit."read_statements"() RETURNS TABLE (
+	"queryid" bigint,  /* i64 */
+	"query" TEXT,  /* String */
+	"calls" double precision,  /* f64 */
+	"exec_ms" double precision,  /* f64 */
+	"analyzed" bool,  /* bool */
+	"reason" TEXT  /* Option < String > */
 )
-STRICT STABLE PARALLEL SAFE
+STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'read_settings_wrapper';
+AS 'MODULE_PATHNAME', 'read_statements_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -786,6 +807,21 @@ STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'read_operations_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/api/views.rs:33
+-- pg_presplit::api::views::presplit::read_settings
+CREATE  FUNCTION presplit."read_settings"() RETURNS TABLE (
+	"name" TEXT,  /* String */
+	"value" TEXT,  /* String */
+	"unit" TEXT,  /* String */
+	"meaning" TEXT  /* String */
+)
+STRICT STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'read_settings_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -1294,6 +1330,10 @@ COMMENT ON FUNCTION presplit.read_operations() IS 'what view presplit.operations
 COMMENT ON FUNCTION presplit.read_sampled_values() IS 'what view presplit.sampled_values reads';
 COMMENT ON FUNCTION presplit.read_settings() IS 'what view presplit.settings reads';
 COMMENT ON FUNCTION presplit.read_statements() IS 'what view presplit.statements reads';
+COMMENT ON FUNCTION presplit.refuse_forgetting() IS
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
+COMMENT ON EVENT TRIGGER presplit_never_forgotten IS
+    'refuses DROP EXTENSION pg_presplit while an armed table is not in its shards, also without the library';
 COMMENT ON FUNCTION presplit.refuse_unsharded() IS
     'refuses that an armed table comes into being whole, with or without the library';
 COMMENT ON EVENT TRIGGER presplit_never_silently_plain IS

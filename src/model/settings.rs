@@ -156,7 +156,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "load_workers_min_size",
-        kind: Kind::Int { default: 8192, min: -1, max: i32::MAX },
+        kind: Kind::Int { default: 16384, min: -1, max: i32::MAX },
         unit: Unit::Kilobytes,
         context: Context::User,
         meaning: "Minimum size of the rows of a COPY into up to 16 shards that load workers are started for.",

@@ -16,7 +16,7 @@ rounds=${2:-5}
 rows=${3:-1500000}
 only=${PRESPLIT_BENCH_ONLY:-.}
 
-cluster_start bench "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" \
+cluster_start bench "$version" "presplit.load_workers_min_size = -1" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" \
     "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" "max_locks_per_transaction = 2048"
 tmp=$(cluster_tmp bench)
 run() { cluster_psql bench -qAt "$@"; }

@@ -15,7 +15,7 @@ rows=${3:-3000000}
 tables=12
 
 cluster_start bench "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.databases = 'none'" "autovacuum = off" \
-    "presplit.load_workers_min_size = '${PRESPLIT_BENCH_MIN:-8MB}'" "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" \
+    "presplit.load_workers_min_size = '${PRESPLIT_BENCH_MIN:-16MB}'" "shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" \
     "maintenance_work_mem = '256MB'" "max_locks_per_transaction = 1024"
 cluster_use bench
 tmp=$(cluster_tmp bench)

@@ -26,6 +26,7 @@ use pgrx::pg_sys::QueryCompletion;
 
 use crate::model::name::QualifiedName;
 use crate::pg::copy::target::Target;
+pub use crate::pg::copy::target::copy_into;
 
 /// Why rows of a COPY are routed by PostgreSQL itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ pub unsafe fn load(
     // SAFETY: a valid statement. The steps around the load are those that the
     // server's own utility function takes for a COPY.
     unsafe {
-        let Some(copy) = target::copy_into((*statement).utilityStmt) else { return Some(Reason::Refused) };
+        let Some(copy) = copy_into((*statement).utilityStmt) else { return Some(Reason::Refused) };
         let target = match Target::open(&*copy, query) {
             Ok(target) => target,
             Err(reason) => return Some(reason),

@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::panic::pgrx_extern_c_guard;
 
+use crate::pg::copy::copy_into;
 use crate::pg::error::raise;
 use crate::pg::guc;
 use crate::pg::load_worker::crew;
@@ -18,7 +19,6 @@ use crate::pg::load_worker::crew::Failure;
 use crate::pg::load_worker::reason::Reason;
 use crate::pg::load_worker::server;
 use crate::pg::load_worker::source;
-use crate::pg::load_worker::target;
 use crate::pg::load_worker::target::Target;
 
 /// How a load by workers ended.
@@ -193,7 +193,7 @@ unsafe fn guarded(statement: *mut pg_sys::PlannedStmt, top_level: bool) -> Left 
     }
     // SAFETY: as above.
     unsafe {
-        let (Some(copy), Some(loader)) = (target::copy_into((*statement).utilityStmt), LOADER.get()) else {
+        let (Some(copy), Some(loader)) = (copy_into((*statement).utilityStmt), LOADER.get()) else {
             return leave(Reason::Refused);
         };
         let target = match Target::open(&*copy, top_level) {

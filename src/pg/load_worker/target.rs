@@ -16,7 +16,6 @@ use pgrx::PgList;
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys;
 use pgrx::pg_sys::CopyStmt;
-use pgrx::pg_sys::NodeTag;
 use pgrx::pg_sys::Oid;
 
 use crate::model::load::Written;
@@ -538,20 +537,5 @@ unsafe fn columns_text(relation: pg_sys::Relation, columns: &[i16]) -> CString {
             list = pg_sys::lappend(list, pg_sys::makeString(pg_sys::pstrdup(name)).cast());
         }
         CStr::from_ptr(pg_sys::nodeToString(list.cast())).to_owned()
-    }
-}
-
-/// The node of a statement, if it is a COPY into a relation.
-///
-/// # Safety
-/// A utility statement.
-pub unsafe fn copy_into(node: *mut pg_sys::Node) -> Option<*mut CopyStmt> {
-    // SAFETY: the cast follows the tag.
-    unsafe {
-        if (*node).type_ != NodeTag::T_CopyStmt {
-            return None;
-        }
-        let copy = node.cast::<CopyStmt>();
-        ((*copy).is_from && !(*copy).relation.is_null()).then_some(copy)
     }
 }
