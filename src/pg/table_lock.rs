@@ -1,8 +1,15 @@
 //! Locks of tables beyond a transaction: those of a session last until they are
 //! given back, or until a transaction of the session is rolled back.
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
+
+use crate::pg::context::with_settings;
+
+/// Milliseconds that a lock is waited for that nobody held a moment ago.
+const MOMENTS: &CStr = c"2";
 
 /// What others may not do meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +37,18 @@ fn id(relation: Oid) -> pg_sys::LockRelId {
     pg_sys::LockRelId { relId: relation, dbId: unsafe { pg_sys::MyDatabaseId } }
 }
 
+/// A relation of this database as locks name it.
+fn tag(relation: Oid) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        locktag_field1: id(relation).dbId.to_u32(),
+        locktag_field2: relation.to_u32(),
+        locktag_field3: 0,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    }
+}
+
 /// Takes a lock for the session. Waits no longer than `lock_timeout`.
 pub fn lock_for_session(relation: Oid, mode: Mode) {
     // SAFETY: the server copies the name of the lock.
@@ -40,14 +59,7 @@ pub fn lock_for_session(relation: Oid, mode: Mode) {
 pub fn unlock_for_session(relation: Oid, mode: Mode) {
     // SAFETY: as above; of a lock that is not held the server warns, so it is asked before.
     unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field2: relation.to_u32(),
-            locktag_field3: 0,
-            locktag_field4: 0,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        };
+        let tag = tag(relation);
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         let held = pg_sys::LockHeldByMe(&tag, mode.server());
         #[cfg(not(any(feature = "pg15", feature = "pg16")))]
@@ -58,10 +70,32 @@ pub fn unlock_for_session(relation: Oid, mode: Mode) {
     }
 }
 
-/// Takes a lock until the transaction ends if nobody is in the way; whether it could.
+/// Takes a lock until the transaction ends if nobody holds one that is in the
+/// way; whether it could. Those who wait for us are not in the way, which
+/// servers before 17 do not see unless one waits with them: then it is waited,
+/// for moments at most, and the error of `lock_timeout` raised if somebody has
+/// come in between.
 pub fn try_lock(relation: Oid, mode: Mode) -> bool {
     // SAFETY: as below.
-    unsafe { pg_sys::ConditionalLockRelationOid(relation, mode.server()) }
+    if unsafe { pg_sys::ConditionalLockRelationOid(relation, mode.server()) } {
+        return true;
+    }
+    if is_held_by_others(relation, mode) {
+        return false;
+    }
+    with_settings(&[(c"lock_timeout", MOMENTS)], || lock(relation, mode));
+    true
+}
+
+/// Whether others hold a lock that a mode conflicts with; not whether they wait for one.
+fn is_held_by_others(relation: Oid, mode: Mode) -> bool {
+    let mut count = 0;
+    // SAFETY: the server allocates the list, which a process without a prepared transaction's lock ends with a zero.
+    unsafe {
+        let holders = pg_sys::GetLockConflicts(&tag(relation), mode.server(), &mut count);
+        pg_sys::pfree(holders.cast());
+    }
+    count > 0
 }
 
 /// Takes a lock until the transaction ends. Waits no longer than `lock_timeout`.

@@ -17,6 +17,14 @@ WITH this AS (
     SELECT 1, format('ALTER TABLE %s DROP CONSTRAINT %I', this.there, k.conname)
     FROM this CROSS JOIN constraints AS k WHERE k.contype IN ('c', 'n') AND NOT k.holds
     UNION ALL
+    -- LIKE takes the names too; one that PostgreSQL has made of the table's own would look chosen on another.
+    SELECT 1, format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', this.there, k.conname, n.there)
+    FROM this CROSS JOIN constraints AS k
+    JOIN columns AS t ON k.conkey = ARRAY[t.attnum]
+    CROSS JOIN LATERAL (SELECT format('%s_%s_not_null', this.relname, t.attname),
+                               format('%s_%s_not_null', (parse_ident(this.there))[2], t.attname)) AS n (here, there)
+    WHERE k.contype = 'n' AND k.holds AND k.conname = n.here AND octet_length(n.there) < 64
+    UNION ALL
     SELECT 2, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', this.there, t.attname, t.attstattarget)
     FROM this CROSS JOIN columns AS t WHERE t.attstattarget >= 0
     UNION ALL
