@@ -23,6 +23,7 @@ mod profile_laws;
 pub mod ranges;
 pub mod remainders;
 pub mod report;
+pub mod reshard;
 pub mod retention;
 pub mod sample;
 pub mod settings;
