@@ -20,6 +20,7 @@ CREATE TABLE presplit.jobs (
     database          oid NOT NULL,
     system_identifier bigint NOT NULL,
     fingerprint       text NOT NULL,
+    shape             text NOT NULL DEFAULT '',
     next_try_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     seconds_left      float8,
     waiting_for       text,

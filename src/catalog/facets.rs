@@ -74,6 +74,21 @@ pub fn obstacles(shard: u32, without_scan: bool) -> Result<Vec<Finding>, ErrorRe
     })
 }
 
+/// A publication, quoted, of all tables or of all of one of these schemas, if what
+/// it publishes is sent to anybody.
+pub fn publication_of_all(schemas: &[String]) -> Result<Option<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::one::<String>(
+            "SELECT min(quote_ident(p.pubname)) FROM pg_publication AS p
+             WHERE current_setting('wal_level') = 'logical'
+               AND (p.puballtables OR EXISTS (
+                   SELECT FROM pg_publication_namespace AS s JOIN pg_namespace AS n ON n.oid = s.pnnspid
+                   WHERE s.pnpubid = p.oid AND n.nspname = ANY ($1::text[])))",
+            &[schemas.to_vec().into()],
+        )
+    })
+}
+
 /// Which of these names relations, types or statistics of a schema have.
 pub fn taken(schema: &str, names: &[String]) -> Result<Vec<String>, ErrorReport> {
     with_pinned_search_path(|| {

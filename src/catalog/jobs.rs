@@ -76,8 +76,16 @@ pub struct NewJob<'a> {
     pub change: &'a Change,
     pub settings: &'a Map<String, Value>,
     pub owner: Oid,
-    pub fingerprint: &'a str,
+    pub shape: &'a Shape,
     pub user: &'a str,
+}
+
+/// What tables are and have.
+pub struct Shape {
+    /// A line for each thing.
+    pub lines: String,
+    /// A hash of the lines.
+    pub fingerprint: String,
 }
 
 fn text<T: serde::Serialize>(value: &T) -> Result<String, ErrorReport> {
@@ -95,9 +103,9 @@ pub fn insert(job: &NewJob<'_>) -> Result<Option<i64>, ErrorReport> {
         spi::one::<i64>(
             "WITH job AS (
                  INSERT INTO presplit.jobs (operation_id, root, change, settings, owner, database, system_identifier,
-                     fingerprint)
+                     fingerprint, shape)
                  SELECT nextval(pg_get_serial_sequence('presplit.operation_log', 'operation_id')), $1::oid, $2::jsonb,
-                     $3::jsonb, $4, d.oid, s.system_identifier, $5
+                     $3::jsonb, $4, d.oid, s.system_identifier, $5, $9
                  FROM pg_database AS d, pg_control_system() AS s WHERE d.datname = current_database()
                  ON CONFLICT (root) WHERE NOT is_over DO NOTHING
                  RETURNING operation_id),
@@ -112,10 +120,11 @@ pub fn insert(job: &NewJob<'_>) -> Result<Option<i64>, ErrorReport> {
                 change.as_str().into(),
                 settings.as_str().into(),
                 job.owner.into(),
-                job.fingerprint.into(),
+                job.shape.fingerprint.as_str().into(),
                 job.kind.word().into(),
                 text(&job.change.root)?.as_str().into(),
                 job.user.into(),
+                job.shape.lines.as_str().into(),
             ],
         )
     })
@@ -323,6 +332,80 @@ pub fn set_waiting(id: i64, what: Option<&str>, blocked_by: &[i32]) -> Result<()
     })
 }
 
+/// Counts cutovers that had to give way; how many there were, and the seconds
+/// since the first.
+pub fn count_tries(id: i64, more: i64) -> Result<(i64, f64), ErrorReport> {
+    let found = as_extension_owner(|| {
+        spi::rows::<(i64, f64)>(
+            "UPDATE presplit.jobs AS j SET state = jsonb_build_object(
+                 'tries', coalesce((j.state->>'tries')::bigint, 0) + $2,
+                 'since', coalesce((j.state->>'since')::float8, extract(epoch FROM clock_timestamp())::float8))
+             WHERE j.operation_id = $1
+             RETURNING jsonb_build_array(j.state->'tries',
+                 extract(epoch FROM clock_timestamp())::float8 - (j.state->>'since')::float8)::text",
+            &[id.into(), more.into()],
+        )
+    })?;
+    Ok(found.into_iter().next().unwrap_or_default())
+}
+
+/// Has a job rest until somebody resumes it, and says why.
+pub fn park(id: i64, cause: &str) -> Result<(), ErrorReport> {
+    set_wish(id, JobWish::Pause, "pg_presplit")?;
+    as_extension_owner(|| {
+        spi::run(
+            "UPDATE presplit.operation_log SET error = $2 WHERE operation_id = $1",
+            &[id.into(), cause.into()],
+        )
+        .map(|_| ())
+    })
+}
+
+/// Takes settings over into a job that rests, and forgets what it has tried.
+pub fn renew(id: i64, settings: &Map<String, Value>) -> Result<(), ErrorReport> {
+    let settings = text(settings)?;
+    as_extension_owner(|| {
+        spi::run(
+            "UPDATE presplit.jobs SET settings = settings || $2::jsonb, state = state - 'tries' - 'since',
+                 waiting_for = NULL, blocked_by = NULL
+             WHERE operation_id = $1",
+            &[id.into(), settings.as_str().into()],
+        )
+        .map(|_| ())
+    })?;
+    forgive(id)
+}
+
+/// Whether a cutover has given way to this process.
+pub fn is_blocked_by(id: i64, pid: i32) -> Result<bool, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<bool>(
+            "SELECT $2 = ANY (j.blocked_by) FROM presplit.jobs AS j WHERE j.operation_id = $1 AND NOT j.is_over",
+            &[id.into(), pid.into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
+}
+
+/// What the tables of a job are like by now, which it goes on with.
+pub fn set_shape(id: i64, shape: &Shape) -> Result<(), ErrorReport> {
+    as_extension_owner(|| {
+        spi::run(
+            "UPDATE presplit.jobs SET fingerprint = $2, shape = $3 WHERE operation_id = $1",
+            &[id.into(), shape.fingerprint.as_str().into(), shape.lines.as_str().into()],
+        )
+        .map(|_| ())
+    })
+}
+
+/// What the tables of a job were like when it began.
+pub fn shape(id: i64) -> Result<String, ErrorReport> {
+    as_extension_owner(|| {
+        spi::one::<String>("SELECT shape FROM presplit.jobs WHERE operation_id = $1", &[id.into()])
+    })
+    .map(Option::unwrap_or_default)
+}
+
 /// A step has failed and is tried again after some seconds.
 pub fn postpone(id: i64, cause: &str, seconds: f64) -> Result<(), ErrorReport> {
     as_extension_owner(|| {
@@ -380,7 +463,7 @@ pub fn finish(id: i64, phase: Phase, said: &str) -> Result<(), ErrorReport> {
 }
 
 /// Begins a failed job anew; false if another works on its table.
-pub fn revive(id: i64, change: &Change, fingerprint: &str) -> Result<bool, ErrorReport> {
+pub fn revive(id: i64, change: &Change, shape: &Shape) -> Result<bool, ErrorReport> {
     if let Some((_, _)) = on_table(change.root_oid)? {
         return Ok(false);
     }
@@ -388,9 +471,9 @@ pub fn revive(id: i64, change: &Change, fingerprint: &str) -> Result<bool, Error
     as_extension_owner(|| {
         spi::run(
             "UPDATE presplit.jobs SET is_over = false, ending = NULL, phase = 'planned', state = '{}', change = $2::jsonb,
-                 fingerprint = $3, next_try_at = clock_timestamp()
+                 fingerprint = $3, shape = $4, next_try_at = clock_timestamp()
              WHERE operation_id = $1",
-            &[id.into(), change.as_str().into(), fingerprint.into()],
+            &[id.into(), change.as_str().into(), shape.fingerprint.as_str().into(), shape.lines.as_str().into()],
         )?;
         spi::run(
             "UPDATE presplit.operation_log SET phase = 'planned', error = NULL, finished_at = NULL, attempts = attempts + 1,

@@ -64,6 +64,106 @@ impl Failure {
     }
 }
 
+/// Cutovers that may have to give way, one after the other, before people are asked.
+pub const TRIES_MAX: i64 = 500;
+
+/// Seconds in which they may.
+pub const TRYING_MAX: f64 = 86_400.0;
+
+/// Tries after which it is said what would help.
+const TRIES_UNTIL_ADVICE: i64 = 10;
+
+/// Why a cutover gave way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hindrance {
+    Snapshots,
+    /// Who has read the table and has not ended his transaction.
+    Readers,
+    Lock,
+    Budget,
+    Deadlock,
+    /// The table was altered since it was looked at.
+    Altered,
+    Wish,
+    Other(String),
+}
+
+impl Hindrance {
+    /// What an error of a class says that it has met.
+    #[must_use]
+    pub fn of(sqlstate: &str, message: &str) -> Self {
+        match sqlstate {
+            "55P03" => Self::Lock,
+            "57014" => Self::Budget,
+            "40P01" => Self::Deadlock,
+            _ => Self::Other(message.to_owned()),
+        }
+    }
+
+    /// What was waited for.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        match self {
+            Self::Snapshots => "older snapshots",
+            Self::Readers => "sessions that have read the table",
+            Self::Lock => {
+                "a lock that somebody else has on the table, or on one that foreign keys bind to it"
+            }
+            Self::Budget => "the end of cutover_budget",
+            Self::Deadlock => "somebody who waited for it while it waited for him",
+            Self::Altered => "an alteration of the table",
+            Self::Wish => "a wish of a user",
+            Self::Other(message) => message,
+        }
+    }
+
+    /// What helps if it goes on like this.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Snapshots => {
+                "end the sessions in blocked_by, raise presplit.cutover_budget, or set presplit.cutover_snapshots to relaxed"
+            }
+            Self::Readers | Self::Lock => {
+                "end the sessions in blocked_by, or raise presplit.cutover_lock_timeout and presplit.cutover_budget"
+            }
+            Self::Budget => "raise presplit.cutover_budget, or have less written for a while",
+            Self::Deadlock | Self::Altered | Self::Wish | Self::Other(_) => {
+                "resume it when less is going on, or raise presplit.cutover_budget"
+            }
+        }
+    }
+
+    /// What stands in `waiting_for` after so many tries.
+    #[must_use]
+    pub fn told(&self, tries: i64) -> String {
+        if tries < TRIES_UNTIL_ADVICE {
+            return self.said().to_owned();
+        }
+        format!("{} ({tries} tries so far; {})", self.said(), self.advice())
+    }
+
+    /// Why an operation rests until somebody resumes it.
+    #[must_use]
+    pub fn parked(&self, operation_id: i64, tries: i64) -> String {
+        format!(
+            "gave way in {tries} tries to swap its shards, the last time because of {}: {}; then SELECT resume_operation({operation_id})",
+            self.said(),
+            self.advice()
+        )
+    }
+}
+
+/// Seconds until a cutover is tried again after so many that gave way: soon at
+/// first, then as after failures.
+#[must_use]
+pub fn cutover_pause(tries: i64, random: f64) -> f64 {
+    match u32::try_from(tries).unwrap_or(u32::MAX) {
+        few @ 0..=3 => f64::from(few) / 10.0,
+        many => backoff_seconds(many - 3, random),
+    }
+}
+
 /// A time of day in which work may be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
@@ -148,6 +248,22 @@ mod tests {
         assert_eq!(backoff_seconds(0, 0.5), 1.0);
         assert_eq!(backoff_seconds(u32::MAX, 1.0), 75.0);
         assert_eq!(backoff_seconds(1, 0.0), 0.75);
+    }
+
+    #[test]
+    fn cutovers_are_tried_soon_then_rarely_and_say_what_helps() {
+        let pauses: Vec<f64> = (1..=5).map(|tries| cutover_pause(tries, 0.5)).collect();
+        assert_eq!(pauses, [0.1, 0.2, 0.3, 1.0, 2.0]);
+        assert_eq!(cutover_pause(i64::MAX, 0.5), 60.0);
+        let budget = Hindrance::of("57014", "");
+        assert_eq!(budget.told(9), "the end of cutover_budget");
+        assert!(
+            budget.told(10).contains("10 tries so far; raise presplit.cutover_budget"),
+            "{}",
+            budget.told(10)
+        );
+        assert!(budget.parked(7, 500).ends_with("SELECT resume_operation(7)"));
+        assert_eq!(Hindrance::of("53200", "out of memory").said(), "out of memory");
     }
 
     #[test]

@@ -54,3 +54,9 @@ pub fn transaction_id() -> u64 {
     // SAFETY: in a transaction, as all callers are.
     unsafe { pg_sys::GetTopFullTransactionId().value }
 }
+
+/// The number of this process.
+pub fn process_id() -> i32 {
+    // SAFETY: a plain read of a variable of the process.
+    unsafe { pg_sys::MyProcPid }
+}

@@ -96,6 +96,18 @@ WITH roots AS (
           FROM presplit.armed AS v) AS a
     WHERE $1 IS NULL AND NOT EXISTS (SELECT FROM roots AS r WHERE r.relation = a.relation)
     UNION ALL
+    SELECT 'warning', r.relation, format('operation %s (%s) rests: %s', o.operation_id, o.kind, o.error),
+           format('SELECT resume_operation(%s);', o.operation_id)
+    FROM presplit.operations AS o JOIN roots AS r ON r.relation = o.relation
+    WHERE o.phase = 'paused' AND o.error IS NOT NULL
+    UNION ALL
+    SELECT 'warning', r.relation, format('operation %s (%s) has failed: %s', o.operation_id, o.kind, o.error),
+           format('SELECT resume_operation(%s);', o.operation_id)
+    FROM presplit.operations AS o JOIN roots AS r ON r.relation = o.relation
+    WHERE o.phase = 'failed' AND o.kind <> 'load'
+      AND NOT EXISTS (SELECT FROM presplit.operations AS n
+                      WHERE n.relation = o.relation AND n.kind <> 'load' AND n.operation_id > o.operation_id)
+    UNION ALL
     SELECT 'info', 'pg_presplit worker', 'background worker is not running: sizes are not recorded',
            'Add pg_presplit to shared_preload_libraries and restart the server.'
     WHERE NOT $2

@@ -7,15 +7,20 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::facets;
 use crate::catalog::facets::Facet;
+use crate::catalog::jobs::Job;
+use crate::catalog::jobs::Shape;
 use crate::catalog::leaves;
 use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::name::quote_identifier;
+use crate::model::operation::Phase;
+use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::Source;
 use crate::operations::provision::server_major;
 use crate::operations::reshard::staging::is_default;
 use crate::pg::disk;
+use crate::pg::error;
 
 /// Bytes that must be free for each byte of the shards: the new ones beside
 /// the old, the log of changes and what is written ahead.
@@ -165,6 +170,14 @@ pub fn versions(change: &Change) -> Result<String, ErrorReport> {
 /// # Errors
 /// If the catalogs cannot be read.
 pub fn fingerprint(change: &Change) -> Result<String, ErrorReport> {
+    shape(change).map(|shape| shape.fingerprint)
+}
+
+/// The same, with what it is a hash of.
+///
+/// # Errors
+/// If the catalogs cannot be read.
+pub fn shape(change: &Change) -> Result<Shape, ErrorReport> {
     let sources: Vec<u32> = change.sources.iter().map(|source| source.oid).collect();
     let tables: Vec<u32> = sources.iter().copied().chain([change.parent_oid]).collect();
     // What a DEFAULT accepts is what the others do not.
@@ -178,5 +191,40 @@ pub fn fingerprint(change: &Change) -> Result<String, ErrorReport> {
     for facet in facets::of(&tables)?.into_iter().chain(facets::bounds(&sources, all)?) {
         text.push_str(&format!("{}\u{1}{}\u{1}{}\n", facet.kind, facet.object, facet.text));
     }
-    facets::hash(&text)
+    let fingerprint = facets::hash(&text)?;
+    Ok(Shape { lines: text, fingerprint })
+}
+
+/// Refuses to go on filling shards that subscribers are sent the rows of: a
+/// publication of all tables, or of all of a schema, that came meanwhile.
+///
+/// # Errors
+/// If there is one.
+pub fn refuse_published(job: &Job) -> Result<(), ErrorReport> {
+    let being_filled = matches!(
+        job.phase,
+        Phase::Preparing
+            | Phase::Capturing
+            | Phase::Copying
+            | Phase::Indexing
+            | Phase::CatchingUp
+            | Phase::Verifying
+            | Phase::CuttingOver
+    );
+    let schemas: Vec<String> = job.change.targets.iter().map(|target| target.name.schema.clone()).collect();
+    let Some(publication) = (if being_filled { facets::publication_of_all(&schemas)? } else { None }) else {
+        return Ok(());
+    };
+    Err(error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!(
+            "publication {publication} publishes the new shards of table \"{}\" while they are filled",
+            job.change.root
+        ),
+        Some(
+            "It was made while the operation was under way. Its subscribers know no tables of these names."
+                .to_owned(),
+        ),
+        Some(format!("Publish tables by name, then begin it anew with SELECT resume_operation({}).", job.id)),
+    ))
 }

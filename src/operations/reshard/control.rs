@@ -13,6 +13,7 @@ use crate::catalog::jobs::JobWish;
 use crate::catalog::jobs::Known;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
+use crate::model::reshard::Change;
 use crate::operations::reshard::check;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::start;
@@ -22,6 +23,7 @@ use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::lone_call;
 use crate::pg::operation_worker;
+use crate::pg::server;
 
 /// How long a waiting session sleeps between two looks, in milliseconds.
 const LOOK_MS: u64 = 100;
@@ -74,8 +76,9 @@ fn phase_of(known: &Known) -> Phase {
 ///
 /// # Errors
 /// 55000 for one of the caller's own open transaction and after the time,
-/// 25001 if the transaction would not see the end, or if something else than
-/// this `call` could use the snapshot of its statement.
+/// 25001 if the transaction would not see the end, or if the operation comes to
+/// wait for this very session: for what it has used of the table, or for a
+/// snapshot that something beside this `call` could still use.
 pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorReport> {
     if operation_worker::is_pending(id) {
         return Err(error::new(
@@ -97,19 +100,28 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
     if is_over(phase_of(&known)) {
         return Ok(known.phase);
     }
-    if !lone_call::is_lone(call)? {
-        return Err(error::new(
-            SqlState::ActiveSqlTransaction,
-            "wait_operation() must be all that its statement does",
-            Some(
-                "The operation would wait for the snapshot of the statement, which something else could use."
-                    .to_owned(),
-            ),
-            Some(format!("Send SELECT wait_operation({id}) alone, while no cursor is open.")),
-        ));
-    }
+    let tables = known.change.as_ref().map(tables_of).unwrap_or_default();
+    let apart = lone_call::is_apart(call, &tables)?;
     // Cutovers leave the snapshot of who holds this lock out of account.
-    let _waiting = liveness::wait_mark(id)?;
+    let _waiting = apart.then(|| liveness::wait_mark(id)).transpose()?;
+    let over = until_over(id, timeout_micros, apart)?;
+    if apart {
+        lone_call::see_latest();
+    }
+    Ok(over)
+}
+
+/// The tables that an operation replaces or makes.
+fn tables_of(change: &Change) -> Vec<u32> {
+    let (sources, targets) = (
+        change.sources.iter().map(|source| source.oid),
+        change.targets.iter().filter_map(|target| target.oid),
+    );
+    [change.root_oid, change.parent_oid].into_iter().chain(sources).chain(targets).collect()
+}
+
+/// `apart`: nothing of this session holds the operation up.
+fn until_over(id: i64, timeout_micros: i64, apart: bool) -> Result<String, ErrorReport> {
     let clock = Clock::start();
     let mut looks = 0_u32;
     loop {
@@ -121,6 +133,9 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
             }
             Some(_) => {}
         }
+        if !apart && jobs::is_blocked_by(id, server::process_id())? {
+            return Err(each_waits(id));
+        }
         // Its worker may have been ended, and there may be no launcher.
         if looks % LOOKS_PER_NUDGE == LOOKS_PER_NUDGE - 1
             && jobs::runnable()?.contains(&id)
@@ -131,6 +146,20 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
         looks = looks.wrapping_add(1);
         operation_worker::wait(LOOK_MS);
     }
+}
+
+fn each_waits(id: i64) -> ErrorReport {
+    error::new(
+        SqlState::ActiveSqlTransaction,
+        format!("operation {id} waits for this session, which waits for it"),
+        Some(
+            "The transaction has used the table, or has a snapshot that something else could still use."
+                .to_owned(),
+        ),
+        Some(format!(
+            "Send SELECT wait_operation({id}) outside of transactions that use the table, while no cursor is open."
+        )),
+    )
 }
 
 fn timed_out(id: i64, phase: Phase) -> ErrorReport {
@@ -183,14 +212,17 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
                 target.oid = None;
             }
             let kind = jobs::kind(id)?;
-            let fingerprint = with_pinned_search_path(|| {
+            let shape = with_pinned_search_path(|| {
                 start::refuse(&anew, kind, &check::findings(&anew)?)?;
-                check::fingerprint(&anew)
+                check::shape(&anew)
             })?;
-            if !jobs::revive(id, &anew, &fingerprint)? {
+            if !jobs::revive(id, &anew, &shape)? {
                 start::refuse_second(&anew)?;
             }
+            jobs::renew(id, &start::own_settings()?)?;
         }
+        // Nobody is at it whom the row of an open transaction would keep waiting.
+        Phase::Paused => jobs::renew(id, &start::own_settings()?)?,
         _ => {}
     }
     jobs::set_wish(id, JobWish::Run, &current_user()?)?;

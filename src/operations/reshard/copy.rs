@@ -14,6 +14,7 @@ use crate::catalog::reshard_rows;
 use crate::model::reshard::Change;
 use crate::operations::reshard::transfer;
 use crate::operations::reshard::transfer::Transfer;
+use crate::pg::clock::Clock;
 
 /// What one transaction has copied.
 pub struct Chunk {
@@ -24,9 +25,15 @@ pub struct Chunk {
     pub finished: bool,
     /// A source was truncated: begin anew, with empty targets and without a cursor.
     pub restart: bool,
+    /// How long the copying alone took, without the changes before it.
+    pub ms: f64,
 }
 
-/// Copies some rows: none while there are more changes than as many.
+/// Changed rows that may always be brought over before some are copied: as fast
+/// as others write, however few rows are copied at a time.
+const CHANGES_MIN: i64 = 5_000;
+
+/// Copies some rows: none while there are many more changes.
 ///
 /// # Errors
 /// If what was copied is not what the sources have.
@@ -40,12 +47,15 @@ pub fn chunk(
     let after = transfer::of_stored(cursor)?;
     let transfer = Transfer::begin(change, operation_id)?;
     let before = reshard_rows::bytes(change)?;
-    let mut chunk = Chunk { rows: 0, bytes: 0, cursor: cursor.cloned(), finished: false, restart: false };
-    let Some(keys) = transfer.bring_changes(Some(after.as_ref()), rows)? else {
+    let mut chunk =
+        Chunk { rows: 0, bytes: 0, cursor: cursor.cloned(), finished: false, restart: false, ms: 0.0 };
+    let Some(keys) = transfer.bring_changes(Some(after.as_ref()), rows.max(CHANGES_MIN))? else {
         return Ok(Chunk { cursor: None, restart: true, ..chunk });
     };
     if keys.left == 0 {
+        let clock = Clock::start();
         let copied = transfer.copy(after.as_ref(), rows)?;
+        chunk.ms = clock.ms();
         chunk.rows = copied.digest.rows;
         chunk.finished = copied.digest.rows < rows;
         if let Some(last) = &copied.last {

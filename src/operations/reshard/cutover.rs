@@ -23,8 +23,12 @@ use crate::catalog::jobs;
 use crate::catalog::jobs::Job;
 use crate::catalog::jobs::JobWish;
 use crate::model::job::Failure;
-use crate::model::job::backoff_seconds;
+use crate::model::job::Hindrance;
+use crate::model::job::TRIES_MAX;
+use crate::model::job::TRYING_MAX;
+use crate::model::job::cutover_pause;
 use crate::model::operation::Phase;
+use crate::operations::reshard::altered;
 use crate::operations::reshard::capture;
 use crate::operations::reshard::catch_up;
 use crate::operations::reshard::check;
@@ -54,8 +58,20 @@ const ROUND_KEYS: i64 = 5_000;
 /// Such transactions before it looks at what is wished again.
 const ROUNDS_MAX: u32 = 50;
 
+/// Milliseconds that the last changes are to take while writers are kept out.
+const RESIDUAL_MS: f64 = 100.0;
+
+/// Rounds after which it is content with few changes, however long they take.
+const SHORT_ROUNDS: u32 = 10;
+
 /// Tries in which not even those who wait for us may have an older snapshot.
-const PATIENT_TRIES: u32 = 3;
+const PATIENT_TRIES: i64 = 3;
+
+/// Tries in which those may not who are known to go on with it.
+const KEEPING_TRIES: i64 = 20;
+
+/// Between two tries to lock what others have locked.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(100);
 
 /// What was found out before anybody is kept out.
 struct Known {
@@ -69,43 +85,29 @@ enum Outcome {
     /// How the time went.
     Done(String),
     /// Why not, and who was in the way.
-    GaveWay(String, Vec<i32>),
+    GaveWay(Hindrance, Vec<i32>),
     /// A source was truncated.
     Anew,
 }
 
 /// One turn of the phase: catches up, and tries the cutover if nothing stands against it.
-pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
-    let against = transaction::run(Isolation::ReadCommitted, || {
-        // Looked at again under the locks; here it costs nobody anything.
-        if check::fingerprint(&job.change)? != job.fingerprint {
-            return Err(steps::altered(job));
+pub fn turn(job: &Job, _memory: &mut Memory) -> Result<Next, Failed> {
+    let ready = transaction::run(Isolation::ReadCommitted, || ready(job))?;
+    let known = match ready {
+        Ready::Yes(known) => known,
+        Ready::Anew => return Ok(Next::Again),
+        Ready::No => {
+            catch_up(job)?;
+            return Ok(Next::Rest(1000));
         }
-        let against = snapshots::against(job)?;
-        if let Some((what, pids)) = &against {
-            jobs::set_waiting(job.id, Some(what), pids)?;
-        }
-        Ok(against)
-    })?;
-    if against.is_some() {
-        catch_up(job)?;
-        return Ok(Next::Rest(1000));
-    }
+    };
     if !catch_up(job)? {
         return Ok(Next::Again);
     }
     let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
     pace::pause_at(job, "cutting_over.caught_up")?;
-    // What takes time to find out and is the same as long as the hash is.
-    let known = transaction::run(Isolation::ReadCommitted, || {
-        let versions = check::versions(&job.change)?;
-        if check::fingerprint(&job.change)? != job.fingerprint {
-            return Err(steps::altered(job));
-        }
-        Ok(Known { versions, prepared: swap::prepare(&job.change)? })
-    })?;
     let clock = Clock::start();
-    let outcome = attempt(job, memory.gave_way, &caught_up, &known);
+    let outcome = attempt(job, tries(job), &caught_up, &known);
     let ms = clock.ms();
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -122,40 +124,66 @@ pub fn turn(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
             Ok(Next::Over)
         }
         Outcome::Anew => Ok(Next::Again),
-        Outcome::GaveWay(why, pids) => {
-            memory.gave_way = memory.gave_way.saturating_add(1);
-            let seconds = match memory.gave_way {
-                few @ 0..=PATIENT_TRIES => f64::from(few) / 10.0,
-                many => backoff_seconds(many - PATIENT_TRIES, pace::chance()),
-            };
-            transaction::run(Isolation::ReadCommitted, || {
-                jobs::set_waiting(job.id, Some(&why), &pids)?;
-                jobs::note(
-                    job.id,
-                    Phase::CuttingOver,
-                    Some(ms / 1000.0),
-                    &format!("gave way after {ms:.0} ms: {why}"),
-                )
-            })?;
-            Ok(Next::Rest((seconds * 1000.0) as u64))
-        }
+        Outcome::GaveWay(why, pids) => put_off(job, &why, &pids, ms),
     }
+}
+
+/// Cutovers of this job that had to give way.
+fn tries(job: &Job) -> i64 {
+    job.state.get("tries").and_then(serde_json::Value::as_i64).unwrap_or(0)
+}
+
+/// Whether it may be tried now.
+enum Ready {
+    Yes(Known),
+    /// Not before it is looked at again.
+    Anew,
+    No,
+}
+
+/// Finds out what takes time before anybody is kept out: it is looked at again
+/// under the locks, at what costs less.
+fn ready(job: &Job) -> Result<Ready, ErrorReport> {
+    if let Some((what, pids)) = snapshots::against(job)? {
+        let (tries, seconds) = jobs::count_tries(job.id, 0)?;
+        jobs::set_waiting(job.id, Some(&what), &pids)?;
+        if seconds > TRYING_MAX {
+            jobs::park(job.id, &Hindrance::Other(what).parked(job.id, tries))?;
+        }
+        return Ok(Ready::No);
+    }
+    let versions = check::versions(&job.change)?;
+    if altered::look(job)? {
+        return Ok(Ready::Anew);
+    }
+    Ok(Ready::Yes(Known { versions, prepared: swap::prepare(&job.change)? }))
+}
+
+/// Says why it gave way, and when it is tried again; after many tries not
+/// before somebody resumes it.
+fn put_off(job: &Job, why: &Hindrance, pids: &[i32], ms: f64) -> Result<Next, Failed> {
+    transaction::run(Isolation::ReadCommitted, || {
+        let (tries, seconds) = jobs::count_tries(job.id, 1)?;
+        jobs::set_waiting(job.id, Some(&why.told(tries)), pids)?;
+        let note = format!("gave way after {ms:.0} ms: {}", why.said());
+        jobs::note(job.id, Phase::CuttingOver, Some(ms / 1000.0), &note)?;
+        if tries >= TRIES_MAX || seconds > TRYING_MAX {
+            jobs::park(job.id, &why.parked(job.id, tries))?;
+            return Ok(Next::Again);
+        }
+        Ok(Next::Rest((cutover_pause(tries, pace::chance()) * 1000.0) as u64))
+    })
 }
 
 fn gave_way(job: &Job, failed: &Failed) -> Result<Outcome, Failed> {
     let pids = transaction::run(Isolation::ReadCommitted, || snapshots::lockers(job))?;
-    let why = match failed.sqlstate.as_str() {
-        "55P03" => "a lock that somebody else has on the table, or on one that foreign keys bind to it",
-        "57014" => "the end of cutover_budget",
-        "40P01" => "somebody who waited for it while it waited for him",
-        _ => return Ok(Outcome::GaveWay(failed.message.clone(), pids)),
-    };
-    Ok(Outcome::GaveWay(why.to_owned(), pids))
+    Ok(Outcome::GaveWay(Hindrance::of(&failed.sqlstate, &failed.message), pids))
 }
 
 /// Brings changes over until few are left; false if there were too many, or copying begins anew.
 fn catch_up(job: &Job) -> Result<bool, Failed> {
-    for _ in 0..ROUNDS_MAX {
+    for number in 0..ROUNDS_MAX {
+        let clock = Clock::start();
         let round = transaction::run(Isolation::RepeatableRead, || {
             let round = catch_up::round(&job.change, job.id, ROUND_KEYS)?;
             if round.restart {
@@ -167,7 +195,8 @@ fn catch_up(job: &Job) -> Result<bool, Failed> {
             return Ok(false);
         }
         // Those that came during the round are not counted: the next one, which is shorter, has them.
-        if round.left <= RESIDUAL_MAX && round.keys <= RESIDUAL_MAX {
+        let is_short = clock.ms() <= RESIDUAL_MS || number >= SHORT_ROUNDS;
+        if round.left <= RESIDUAL_MAX && round.keys <= RESIDUAL_MAX && is_short {
             return Ok(true);
         }
     }
@@ -221,7 +250,7 @@ fn locked(job: &Job) -> Vec<Oid> {
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
 
-fn attempt(job: &Job, tried: u32, caught_up: &Moment, known: &Known) -> Result<Outcome, Failed> {
+fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<Outcome, Failed> {
     let tables = locked(job);
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
@@ -240,10 +269,11 @@ fn attempt(job: &Job, tried: u32, caught_up: &Moment, known: &Known) -> Result<O
     budget.lap("changes");
     pace::pause_at(job, "cutting_over.committed")?;
     let strict = job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
-    let patient = last.any && tried < PATIENT_TRIES;
-    if strict && let Some(holders) = wait_for_snapshots(last.transaction, caught_up, &budget, patient)? {
+    let patience =
+        Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any && tried < KEEPING_TRIES };
+    if strict && let Some(holders) = wait_for_snapshots(last.transaction, caught_up, &budget, patience)? {
         let pids = holders.iter().map(|holder| holder.pid).collect();
-        return Ok(Outcome::GaveWay("older snapshots".to_owned(), pids));
+        return Ok(Outcome::GaveWay(Hindrance::Snapshots, pids));
     }
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
@@ -255,6 +285,20 @@ fn attempt(job: &Job, tried: u32, caught_up: &Moment, known: &Known) -> Result<O
         Outcome::Done(_) => Outcome::Done(budget.told()),
         other => other,
     })
+}
+
+/// Whether it gives way to those who wait for us: to all, and to those who are
+/// known to go on with the snapshot that they have.
+#[derive(Clone, Copy)]
+struct Patience {
+    all: bool,
+    keeping: bool,
+}
+
+impl Patience {
+    const fn concerns(self, holder: &Holder) -> bool {
+        !holder.waits_for_us || holder.is_old || self.all || self.keeping && holder.keeps
+    }
 }
 
 /// The transaction that has brought the last changes.
@@ -289,9 +333,9 @@ fn wait_for_snapshots(
     residual: u64,
     caught_up: &Moment,
     budget: &Budget,
-    patient: bool,
+    patience: Patience,
 ) -> Result<Option<Vec<Holder>>, Failed> {
-    let matters = |holder: &Holder| !holder.waits_for_us || patient || holder.is_old;
+    let matters = |holder: &Holder| patience.concerns(holder);
     let look = || transaction::run(Isolation::ReadCommitted, || snapshots::holders(residual, caught_up));
     let mut waited: Vec<Holder> = look()?.into_iter().filter(|holder| matters(holder)).collect();
     loop {
@@ -322,7 +366,9 @@ fn lock_unqueued(job: &Job, table: Oid, budget: &Budget) -> Result<bool, ErrorRe
         if clock.ms() > most as f64 || budget.left_ms() <= 0 {
             return Ok(false);
         }
-        operation_worker::wait(1);
+        // Readers without a pause leave moments that are much shorter than a millisecond.
+        pgrx::check_for_interrupts!();
+        std::thread::sleep(BETWEEN_LOOKS);
     }
     Ok(true)
 }
@@ -332,10 +378,7 @@ fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Out
     let others = swap::tables(&job.change)?;
     for table in tables {
         if !lock_unqueued(job, *table, budget)? {
-            return Ok(Outcome::GaveWay(
-                "sessions that have read the table".to_owned(),
-                snapshots::lockers(job)?,
-            ));
+            return Ok(Outcome::GaveWay(Hindrance::Readers, snapshots::lockers(job)?));
         }
     }
     for table in &others {
@@ -345,17 +388,21 @@ fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Out
     }
     budget.lap("all locks");
     if jobs::wish(job.id)? != JobWish::Run {
-        return Ok(Outcome::GaveWay("a wish of a user".to_owned(), Vec::new()));
+        return Ok(Outcome::GaveWay(Hindrance::Wish, Vec::new()));
     }
     // The hash takes long: only if something is new, which need not be an alteration.
-    if !job_objects::blind_triggers(job.id)?.is_empty()
-        || check::versions(&job.change)? != known.versions
-            && check::fingerprint(&job.change)? != job.fingerprint
+    if let Some(blind) = job_objects::blind_triggers(job.id)?.first() {
+        return Err(altered::error(job, format!("Trigger {blind} has not seen every change.")));
+    }
+    if check::versions(&job.change)? != known.versions && check::fingerprint(&job.change)? != job.fingerprint
     {
-        return Err(steps::altered(job));
+        return Ok(Outcome::GaveWay(Hindrance::Altered, Vec::new()));
     }
     if catch_up::backlog(&job.change, job.id)? > 0 {
-        return Ok(Outcome::GaveWay("changes that came in spite of the locks".to_owned(), Vec::new()));
+        return Ok(Outcome::GaveWay(
+            Hindrance::Other("changes that came in spite of the locks".to_owned()),
+            Vec::new(),
+        ));
     }
     budget.lap("last look");
     capture::remove(&job.change, job.id)?;

@@ -14,6 +14,7 @@
 //! worker gives way to everybody: it never ends anybody's session, and no one
 //! waits for it longer than the cutover's budget.
 
+mod altered;
 pub mod capture;
 pub mod catch_up;
 pub mod check;

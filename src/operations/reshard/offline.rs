@@ -17,6 +17,7 @@ use crate::catalog::reshard_rows;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::operations::reshard::altered;
 use crate::operations::reshard::check;
 use crate::operations::reshard::indexing;
 use crate::operations::reshard::pace;
@@ -40,7 +41,7 @@ pub fn turn(job: &Job) -> Result<Next, Failed> {
     transaction::run(Isolation::ReadCommitted, || {
         lock(job)?;
         if check::fingerprint(&job.change)? != job.fingerprint {
-            return Err(steps::altered(job));
+            altered::look(job)?;
         }
         let change = staging::create(&job.change, job.id)?;
         jobs::set_change(job.id, &change)?;

@@ -12,6 +12,7 @@ use crate::catalog::jobs::JobWish;
 use crate::model::job::Failure;
 use crate::model::job::backoff_seconds;
 use crate::model::operation::Phase;
+use crate::operations::reshard::check;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::pace;
 use crate::operations::reshard::rollback;
@@ -182,6 +183,7 @@ fn turn(id: i64, memory: &mut Memory) -> Result<Next, Failed> {
         JobWish::Run => {}
     }
     let obstacle = transaction::run(Isolation::ReadCommitted, || {
+        check::refuse_published(&job)?;
         let obstacle = pace::obstacle()?;
         // What a cutover gave way to is said until the next one.
         if obstacle.is_some() || job.phase != Phase::CuttingOver {

@@ -29,6 +29,8 @@ pub struct Holder {
     pub waits_for_us: bool,
     /// Its snapshot may be older than the last round of changes.
     pub is_old: bool,
+    /// Its statement may go on with the snapshot that it has: an EXECUTE takes it before it waits.
+    pub keeps: bool,
 }
 
 impl Holder {
@@ -66,7 +68,9 @@ pub fn holders(residual: u64, caught_up: &Moment) -> Result<Vec<Holder>, ErrorRe
     as_extension_owner(|| {
         spi::rows::<Holder>(
             "WITH RECURSIVE held AS (
-                 SELECT a.pid, a.xact_start, a.wait_event_type = 'Lock' AS waits,
+                 SELECT a.pid, a.xact_start, a.query ILIKE '%execute%' OR a.query = ''
+                            OR length(a.query) >= pg_size_bytes(current_setting('track_activity_query_size')) - 4 AS keeps,
+                        a.wait_event_type = 'Lock' AS waits,
                         age(a.backend_xmin) >= age(xid($4::text::xid8)) AS may_be_old
                  FROM pg_stat_activity AS a
                  WHERE a.backend_type = 'client backend' AND a.datname = current_database()
@@ -84,7 +88,7 @@ pub fn holders(residual: u64, caught_up: &Moment) -> Result<Vec<Holder>, ErrorRe
                  WHERE b.at <> pg_backend_pid()
              )
              SELECT jsonb_build_object('pid', h.pid, 'started', h.xact_start::text,
-                 'waits_for_us', EXISTS (SELECT FROM behind AS b WHERE b.pid = h.pid AND b.at = pg_backend_pid()),
+                 'keeps', h.keeps, 'waits_for_us', EXISTS (SELECT FROM behind AS b WHERE b.pid = h.pid AND b.at = pg_backend_pid()),
                  'is_old', h.may_be_old AND coalesce(h.xact_start < $2::timestamptz, true))::text
              FROM held AS h",
             &[

@@ -56,16 +56,9 @@ pub fn record(change: Change, kind: Kind) -> Result<i64, ErrorReport> {
     refuse_second(&change)?;
     with_pinned_search_path(|| {
         refuse(&change, kind, &check::findings(&change)?)?;
-        let fingerprint = check::fingerprint(&change)?;
+        let shape = check::shape(&change)?;
         let settings = kept_settings(&change)?;
-        let job = NewJob {
-            kind,
-            change: &change,
-            settings: &settings,
-            owner,
-            fingerprint: &fingerprint,
-            user: &user,
-        };
+        let job = NewJob { kind, change: &change, settings: &settings, owner, shape: &shape, user: &user };
         let Some(id) = jobs::insert(&job)? else {
             refuse_second(&change)?;
             return Err(error::new(
@@ -147,21 +140,34 @@ const fn verb(kind: Kind) -> &'static str {
     }
 }
 
+fn setting(name: &str) -> Option<Value> {
+    let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
+    Some(match setting.kind {
+        Type::Int { .. } => Value::from(guc::number(name) as i64),
+        Type::Real { .. } => Value::from(guc::number(name)),
+        Type::Bool { .. } => Value::from(guc::on(name)),
+        Type::Text { .. } | Type::Choice { .. } => Value::from(guc::text(name)),
+    })
+}
+
+/// What the caller has set in this session, which an operation that is resumed
+/// goes on with.
+pub fn own_settings() -> Result<Map<String, Value>, ErrorReport> {
+    let names: Vec<String> = KEPT.iter().map(|name| format!("presplit.{name}")).collect();
+    let set = with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT substr(s.name, 10) FROM pg_settings AS s
+             WHERE s.name = ANY ($1::text[]) AND s.source IN ('client', 'session')",
+            &[names.into()],
+        )
+    })?;
+    Ok(set.into_iter().filter_map(|name| setting(&name).map(|value| (name, value))).collect())
+}
+
 /// The caller's settings, those of the table before them.
 fn kept_settings(change: &Change) -> Result<Map<String, Value>, ErrorReport> {
-    let mut kept: Map<String, Value> = KEPT
-        .iter()
-        .filter_map(|name| {
-            let setting = SETTINGS.iter().find(|setting| setting.name == *name)?;
-            let value = match setting.kind {
-                Type::Int { .. } => Value::from(guc::number(name) as i64),
-                Type::Real { .. } => Value::from(guc::number(name)),
-                Type::Bool { .. } => Value::from(guc::on(name)),
-                Type::Text { .. } | Type::Choice { .. } => Value::from(guc::text(name)),
-            };
-            Some(((*name).to_owned(), value))
-        })
-        .collect();
+    let mut kept: Map<String, Value> =
+        KEPT.iter().filter_map(|name| Some(((*name).to_owned(), setting(name)?))).collect();
     for (name, value) in settings::load(&change.root)? {
         kept.insert(name, value);
     }

@@ -13,7 +13,6 @@ use crate::model::job::rest_ms;
 use crate::model::operation::Phase;
 use crate::model::operation::seconds_left;
 use crate::model::operation::with_rate;
-use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::operations::reshard::capture;
 use crate::operations::reshard::catch_up;
@@ -27,7 +26,6 @@ use crate::operations::reshard::pace;
 use crate::operations::reshard::staging;
 use crate::operations::reshard::verify;
 use crate::pg::clock::Clock;
-use crate::pg::error;
 use crate::pg::spi;
 use crate::pg::table_lock::Mode;
 use crate::pg::transaction;
@@ -57,8 +55,6 @@ pub struct Memory {
     last_chunk: Option<(i64, f64)>,
     /// When the copying began that this worker saw, and the rows that were done then.
     since: Option<(Clock, i64, i64)>,
-    /// Cutovers that had to give way, one after the other.
-    pub gave_way: u32,
 }
 
 impl Memory {
@@ -169,7 +165,7 @@ fn copy_chunk(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
         return Ok(next);
     };
     if chunk.rows > 0 {
-        memory.last_chunk = Some((rows, took));
+        memory.last_chunk = Some((rows, chunk.ms));
     }
     if memory.since.is_none() {
         memory.since = Some((clock, number_in(&job.state, "rows"), number_in(&job.state, "bytes")));
@@ -255,14 +251,4 @@ fn verify_bucket(job: &Job) -> Result<Next, Failed> {
 /// A guess that only paces.
 const fn bytes_per_row(_job: &Job) -> i64 {
     100
-}
-
-/// The error of a change that is no more what it was.
-pub fn altered(job: &Job) -> ErrorReport {
-    error::new(
-        SqlState::ObjectNotInPrerequisiteState,
-        format!("table \"{}\" was altered while the operation was under way", job.change.root),
-        Some("Its shards are no more what the new ones were made after.".to_owned()),
-        Some(format!("Begin it anew with SELECT resume_operation({}).", job.id)),
-    )
 }
