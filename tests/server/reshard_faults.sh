@@ -75,7 +75,7 @@ waits_for() { # NAME PATTERN
     same "$1" t "$(run -c "SELECT coalesce(waiting_for LIKE '$2', false) FROM presplit.operations WHERE operation_id = $id")"
 }
 setting() { # NAME VALUE: for everybody
-    run -c "ALTER SYSTEM SET presplit.$1 = '$2'" -c 'SELECT pg_reload_conf()' >/dev/null
+    run -c "ALTER SYSTEM SET presplit.\"$1\" = '$2'" -c 'SELECT pg_reload_conf()' >/dev/null
 }
 leaf() { run -c "SELECT string_agg(inhrelid::regclass::text, ',' ORDER BY inhrelid) FROM pg_inherits WHERE inhparent = '$1'::regclass"; }
 other_way() { # of t
@@ -135,11 +135,11 @@ for level in 'REPEATABLE READ' SERIALIZABLE; do
     is_done "$level: it waits for them"
 done
 
-# When work may be done.
+# When work may be done. The name is a word of SQL, so it needs quotes there.
 for bad in nonsense 25:00-26:00 01:00 '01:00-02:00 Nowhere/Land' 01:00-01:00; do
-    fails_with "a window that cannot be is refused: $bad" 'invalid value for parameter "presplit.window"' run -c "ALTER SYSTEM SET presplit.window = '$bad'"
+    fails_with "a window that cannot be is refused: $bad" 'invalid value for parameter "presplit.window"' run -c "ALTER SYSTEM SET presplit.\"window\" = '$bad'"
 done
-fails_with "and it is said why" 'no time zone "Nowhere/Land"' run -c "ALTER SYSTEM SET presplit.window = '01:00-02:00 Nowhere/Land'"
+fails_with "and it is said why" 'no time zone "Nowhere/Land"' run -c "ALTER SYSTEM SET presplit.\"window\" = '01:00-02:00 Nowhere/Land'"
 now=$(run -c "SELECT to_char(now() AT TIME ZONE 'Asia/Tokyo' + interval '2 hours', 'HH24:MI') || '-' || to_char(now() AT TIME ZONE 'Asia/Tokyo' + interval '4 hours', 'HH24:MI')")
 setting window "$now Asia/Tokyo"
 id=$(run -c "$(other_way)")
@@ -172,16 +172,16 @@ same "with all rows" "$before" "$(rows)"
 : >"$tmp/use.log"
 echo 'SELECT count(*) FROM t WHERE id = 17; UPDATE t SET n = n + 1 WHERE id = 17;' >"$tmp/use.sql"
 chmod a+r "$tmp/use.sql"
-pgbench -n -c 2 -T 4 -f "$tmp/use.sql" >"$tmp/use.out" 2>"$tmp/use.log" &
-using=$!
-sleep 0.5
 before=$(run -c 'SELECT n FROM t WHERE id = 17')
+pgbench -n -c 2 -t 2000 -f "$tmp/use.sql" >"$tmp/use.out" 2>"$tmp/use.log" &
+using=$!
+sleep 0.3
 statement=$(other_way)
 id=$(run -c "${statement%)}, online => false)")
 is_done "offline, with use meanwhile"
 wait "$using" || true
 same "nobody was told an error" '' "$(grep -i error "$tmp/use.log" | head -n 2 || true)"
-same "every update is there" t "$(run -c "SELECT n >= $before + $(sed -nE 's/.*actually processed: ([0-9]+).*/\1/p' "$tmp/use.out") - 600 AND n > $before FROM t WHERE id = 17")"
+same "every update is there once" 4000 "$(run -c "SELECT n - $before FROM t WHERE id = 17")"
 
 # Hash into many, by doubling; one job for each table; the rate.
 id=$(run -c "SELECT split_shard('h_0', parts => 16)")
@@ -191,8 +191,9 @@ same "with all rows, in their places" '16|3000|16' "$(run -c "SELECT (SELECT cou
 bytes=$(run -c "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 't'::regclass")
 id=$(PGOPTIONS="-c presplit.reshard_rate_limit=256" run -c "$(other_way)")
 is_done "with a limit of 256 kB/s"
-took=$(run -c "SELECT ceil(max(extract(epoch FROM at)) FILTER (WHERE phase = 'indexing') - min(extract(epoch FROM at)) FILTER (WHERE phase = 'copying')) FROM presplit.job_events WHERE operation_id = $id")
-if ((took * 256 * 1024 * 3 / 2 + 512 * 1024 >= bytes)); then ok "the limit is kept: $bytes bytes in $took s"; else not_ok "the limit is kept" "$bytes bytes in $took s"; fi
+took=$(run -c "SELECT (1000 * (min(extract(epoch FROM at)) FILTER (WHERE phase = 'catching_up') - min(extract(epoch FROM at)) FILTER (WHERE phase = 'copying')))::int
+    FROM presplit.job_events WHERE operation_id = $id")
+if ((took * 256 * 1024 / 1000 * 10 >= bytes * 7)); then ok "the limit is kept: $bytes bytes in $took ms"; else not_ok "the limit is kept" "$bytes bytes in $took ms"; fi
 
 # A disk that becomes full, where a small one can be mounted.
 disk=$tmp/disk
