@@ -52,13 +52,13 @@ cat >"$tmp/transfer.sql" <<SQL
 \\set list random(1, 40)
 BEGIN;
 -- Who is locked is there, whatever shard he is in by now; in one order, so that nobody waits in a circle.
-SELECT pg_advisory_xact_lock(least(:a, :b)), pg_advisory_xact_lock(greatest(:a, :b));
+SELECT pg_advisory_xact_lock(least(:a::int, :b::int)), pg_advisory_xact_lock(greatest(:a::int, :b::int));
 UPDATE accounts SET balance = balance - :amount WHERE id = :a RETURNING 1 AS took \\gset
 UPDATE accounts SET balance = balance + :amount, place = :place WHERE id = :b RETURNING 1 AS gave \\gset
 INSERT INTO moves VALUES (:a, :b, :amount);
 COMMIT;
 BEGIN;
-SELECT pg_advisory_xact_lock(-:list);
+SELECT pg_advisory_xact_lock(- :list::int);
 SELECT coalesce(max(place), 0) + 1 AS next FROM entries WHERE list = :list \\gset
 INSERT INTO entries VALUES (:list, :next, 'v' || :client_id || '-' || :next);
 INSERT INTO notes VALUES (:list, :next, 'v' || :client_id || '-' || :next);
