@@ -11,7 +11,7 @@ export PG_CONFIG
 
 TOOLS := . tests/lib/build.sh; take_lock; claim_target
 
-.PHONY: help setup build install test test-15 test-18 test-pure demo bench-forecast freeze fmt lint clean
+.PHONY: help setup build install test test-15 test-18 test-pure demo bench-forecast mutants freeze fmt lint clean
 
 help: ## this list
 	@echo 'pg_presplit: make TARGET'
@@ -35,6 +35,9 @@ test-15 test-18: test-%: setup ## every test, one PostgreSQL
 
 test-pure: ## formatting, lints and tests that need no server
 	@bash tests/run.sh pure
+
+mutants: setup ## take rules of resharding away, one after the other: a test must fail each time (MUTANTS_PG=18 for PostgreSQL 18)
+	@bash tests/mutants/run.sh $${MUTANTS_PG:-15}
 
 demo: setup ## a year of flights from a plain database into shards (DEMO_PG=18 for PostgreSQL 18)
 	@bash tests/demo/run.sh

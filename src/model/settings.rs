@@ -312,7 +312,7 @@ pub const SETTINGS: &[Setting] = &[
         unit: Unit::None,
         context: Context::Sighup,
         meaning: "Time of day in which copies, cutovers and drops may run, as 01:00-05:00 Europe/Berlin.",
-        effect: "Empty means always. Shards for the time ahead are made at any time.",
+        effect: "Empty means always. Shards for the time ahead are made at any time. The word is one of SQL: write presplit.\"window\" in ALTER SYSTEM.",
     },
     Setting {
         name: "worker_naptime",

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
 
+use crate::model::job::Window;
 use crate::model::report::Report;
 use crate::model::retention::RetentionPolicy;
 use crate::model::settings::Context;
@@ -91,6 +92,7 @@ fn declare_one(setting: &Setting) {
                 let boot = leaked(default).as_ptr();
                 let check: pg_sys::GucStringCheckHook = match setting.name {
                     "data_retention_policy" => Some(check_retention),
+                    "window" => Some(check_window),
                     _ => None,
                 };
                 pg_sys::DefineCustomStringVariable(
@@ -109,6 +111,10 @@ fn declare_one(setting: &Setting) {
     }
 }
 
+unsafe extern "C-unwind" {
+    fn pg_tzset(name: *const c_char) -> *mut c_void;
+}
+
 /// Refuses a retention policy that cannot be read or contradicts itself.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn check_retention(
@@ -116,9 +122,7 @@ unsafe extern "C-unwind" fn check_retention(
     _extra: *mut *mut c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    // SAFETY: the server passes the address of a zero-terminated text or of
-    // null; what is said of it lives in the context for errors, as the
-    // server's own messages do.
+    // SAFETY: the server passes the address of a zero-terminated text or of null.
     unsafe {
         if (*value).is_null() {
             return true;
@@ -126,15 +130,56 @@ unsafe extern "C-unwind" fn check_retention(
         let Err(error) = RetentionPolicy::parse(&CStr::from_ptr(*value).to_string_lossy()) else {
             return true;
         };
+        refuse(Some(error.to_string()), error.detail(), error.hint())
+    }
+}
+
+/// Refuses a window that cannot be read, or whose time zone the server does not know.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn check_window(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: the server passes the address of a zero-terminated text or of null; a zone is looked up
+    // as the server does for its own setting.
+    unsafe {
+        if (*value).is_null() {
+            return true;
+        }
+        let text = CStr::from_ptr(*value).to_string_lossy();
+        if text.trim().is_empty() {
+            return true;
+        }
+        let hint = "Write it as 01:00-05:00, or with a time zone as 22:00-04:00 Europe/Berlin.".to_owned();
+        let Some(window) = Window::parse(&text) else {
+            let detail = format!("\"{text}\" is not a time of day from which to which work may be done.");
+            return refuse(None, Some(detail), Some(hint));
+        };
+        let zone = window.zone.unwrap_or_default();
+        let is_known = zone.is_empty()
+            || CString::new(zone.as_str()).is_ok_and(|zone| !pg_tzset(zone.as_ptr()).is_null());
+        is_known || refuse(None, Some(format!("There is no time zone \"{zone}\".")), Some(hint))
+    }
+}
+
+/// What is said of a value that is refused; false.
+///
+/// # Safety
+/// Within a check of a value. The texts live in the context for errors, as the
+/// server's own messages do.
+unsafe fn refuse(message: Option<String>, detail: Option<String>, hint: Option<String>) -> bool {
+    // SAFETY: as above.
+    unsafe {
         let kept = |text: Option<String>| match text.and_then(|text| CString::new(text).ok()) {
             Some(text) => pg_sys::MemoryContextStrdup(pg_sys::ErrorContext, text.as_ptr()),
             None => std::ptr::null_mut(),
         };
-        pg_sys::GUC_check_errmsg_string = kept(Some(error.to_string()));
-        pg_sys::GUC_check_errdetail_string = kept(error.detail());
-        pg_sys::GUC_check_errhint_string = kept(error.hint());
-        false
+        pg_sys::GUC_check_errmsg_string = kept(message);
+        pg_sys::GUC_check_errdetail_string = kept(detail);
+        pg_sys::GUC_check_errhint_string = kept(hint);
     }
+    false
 }
 
 fn choice_options(choices: &[&str]) -> *const pg_sys::config_enum_entry {
