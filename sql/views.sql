@@ -65,9 +65,14 @@ WITH running AS (
     SELECT r.* FROM presplit.read_operations() AS r
 ), known AS (
     SELECT o.operation_id, o.kind, o.schema_name, o.table_name, o.phase, o.rows_done, o.rows_total, o.bytes_done,
-           o.bytes_total, o.started_at, o.finished_at, j.seconds_left, o.error, j.waiting_for, j.blocked_by, o.attempts,
-           o.detail
+           o.bytes_total, o.started_at, o.finished_at, j.seconds_left, o.error,
+           CASE WHEN j.database <> d.oid OR j.system_identifier <> y.system_identifier
+                THEN 'nothing: it belongs to another database, of which this one is a copy; see sql/break_glass.sql'
+                ELSE j.waiting_for END AS waiting_for,
+           j.blocked_by, o.attempts, o.detail
     FROM presplit.operation_log AS o
+    CROSS JOIN pg_catalog.pg_control_system() AS y
+    JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database()
     LEFT JOIN presplit.jobs AS j ON j.operation_id = o.operation_id AND NOT j.is_over
     WHERE (o.started_by = current_user OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
            OR EXISTS (SELECT FROM pg_catalog.pg_class AS c

@@ -30,7 +30,7 @@ MUTANTS = {
          "            keys.count += 1;\n            last = last.max(place(&(*scan.slot).tts_tid));\n        }\n"
          "        MARK.fetch_max(last, std::sync::atomic::Ordering::Relaxed);\n"),
     ]),
-    "one_stage": (CAPTURE, [
+    "one_stage": ("reshard_waiters", [
         ("src/operations/reshard/cutover.rs", "    let Some(last) = consume(job, &budget)? else { return Ok(Outcome::Anew) };",
          "    let _ = consume;\n"
          "    let last = transaction::run(Isolation::ReadCommitted, || {\n"

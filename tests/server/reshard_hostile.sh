@@ -113,11 +113,11 @@ becomes "it is said in words what a cutover waits for" t hostile 20 -d postgres 
     FROM presplit.operations WHERE operation_id = $id"
 
 # Waiting by a statement that goes on with what it saw before.
-fails_with "who waits does nothing else" 'must be all that its statement does' run -c "SELECT wait_operation($id), (SELECT count(*) FROM o.t)"
-fails_with "nor in a table" 'must be all that its statement does' run -c "SELECT wait_operation($id) FROM o.t"
-fails_with "nor has a cursor open" 'must be all that its statement does' \
+fails_with "who waits does nothing else" 'waits for this session, which waits for it' run -c "SELECT wait_operation($id), (SELECT count(*) FROM o.t)"
+fails_with "nor in a table" 'waits for this session, which waits for it' run -c "SELECT wait_operation($id) FROM o.t"
+fails_with "nor has a cursor open" 'waits for this session, which waits for it' \
     psql -qAtX -v ON_ERROR_STOP=1 -c "BEGIN; DECLARE c CURSOR FOR SELECT id FROM o.t; SELECT wait_operation($id)"
-fails_with "nor writes" 'must be all that its statement does' \
+fails_with "nor writes" 'waits for this session, which waits for it' \
     run -c "WITH gone AS (DELETE FROM o.t WHERE id = 1 RETURNING 1) SELECT wait_operation($id)"
 echo 'COMMIT;' >&8
 exec 8>&-

@@ -104,6 +104,9 @@ run -c "UPDATE pg_extension SET extversion = '0.0.1' WHERE extname = 'pg_prespli
 sleep 2
 same "with a library of another version nothing goes on" copying "$(run -c "SELECT replace(phase, 'paused', 'copying') FROM presplit.operations WHERE operation_id = $id")"
 same "and no worker is there" 0 "$(run -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_presplit operation'")"
+run -c "UPDATE presplit.jobs SET system_identifier = system_identifier + 1 WHERE operation_id = $id"
+same "in a copy of the server it is said that it does not belong here" t "$(run -c "SELECT waiting_for LIKE '%of which this one is a copy%' FROM presplit.operations WHERE operation_id = $id")"
+run -c "UPDATE presplit.jobs SET system_identifier = system_identifier - 1 WHERE operation_id = $id"
 run -c "UPDATE pg_extension SET extversion = (SELECT default_version FROM pg_available_extensions WHERE name = 'pg_presplit') WHERE extname = 'pg_presplit'"
 same "with its own it does" done "$(run -c "SELECT wait_operation($id, '30 s')")"
 

@@ -67,9 +67,6 @@ const SHORT_ROUNDS: u32 = 10;
 /// Tries in which not even those who wait for us may have an older snapshot.
 const PATIENT_TRIES: i64 = 3;
 
-/// Tries in which those may not who are known to go on with it.
-const KEEPING_TRIES: i64 = 20;
-
 /// Between two tries to lock what others have locked.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(100);
 
@@ -269,8 +266,7 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     budget.lap("changes");
     pace::pause_at(job, "cutting_over.committed")?;
     let strict = job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
-    let patience =
-        Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any && tried < KEEPING_TRIES };
+    let patience = Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any };
     if strict && let Some(holders) = wait_for_snapshots(last.transaction, caught_up, &budget, patience)? {
         let pids = holders.iter().map(|holder| holder.pid).collect();
         return Ok(Outcome::GaveWay(Hindrance::Snapshots, pids));
