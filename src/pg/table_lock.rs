@@ -13,6 +13,7 @@ const MOMENTS: &CStr = c"2";
 
 /// What others may not do meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "as PostgreSQL names them")]
 pub enum Mode {
     /// Others may write too; they may not alter the table, nor give it triggers.
     RowExclusive,
