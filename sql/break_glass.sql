@@ -22,6 +22,7 @@ DECLARE
     extension oid := (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pg_presplit');
     has_ledger bool := to_regclass('presplit.job_objects') IS NOT NULL;
     staging oid[] := '{}';
+    replaced oid[] := '{}';
 BEGIN
     IF NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user) THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'must be superuser to run break_glass.sql';
@@ -50,6 +51,9 @@ BEGIN
     IF has_ledger THEN
         EXECUTE 'SELECT coalesce(array_agg(object), ''{}'') FROM presplit.job_objects WHERE role IN (''staging'', ''log'')' INTO staging;
     END IF;
+    IF to_regclass('presplit.retired_shards') IS NOT NULL THEN
+        EXECUTE 'SELECT coalesce(array_agg(shard), ''{}'') FROM presplit.retired_shards' INTO replaced;
+    END IF;
     FOR found IN
         SELECT c.oid, c.oid::regclass AS relation,
                EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass
@@ -61,7 +65,7 @@ BEGIN
         WHERE c.relkind = 'r' AND NOT c.relispartition
         ORDER BY c.oid
     LOOP
-        CONTINUE WHEN NOT found.is_ours OR NOT found.is_member AND NOT found.oid = ANY (staging);
+        CONTINUE WHEN found.oid = ANY (replaced) OR NOT found.is_ours OR NOT found.is_member AND NOT found.oid = ANY (staging);
         IF found.is_member THEN
             EXECUTE format('ALTER EXTENSION pg_presplit DROP TABLE %s', found.relation);
         END IF;
@@ -78,6 +82,8 @@ BEGIN
              JOIN pg_depend AS d ON d.classid = ''pg_class''::regclass AND d.objid = c.oid AND d.refclassid = ''pg_extension''::regclass AND d.deptype = ''e'''
         LOOP
             EXECUTE format('ALTER EXTENSION pg_presplit DROP TABLE %s', found.relation);
+            -- One that an undo was filling.
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS presplit_bound', found.relation);
             RAISE NOTICE 'replaced shard % is an ordinary table', found.relation;
         END LOOP;
         EXECUTE 'DELETE FROM presplit.retired_shards';

@@ -136,6 +136,9 @@ COMMENT ON FUNCTION pause_operation(bigint) IS
 REVOKE ALL ON FUNCTION resume_operation(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION resume_operation(bigint) IS
     'has an operation go on that was paused, or has failed; false if there is nothing to resume';
+REVOKE ALL ON FUNCTION undo_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION undo_operation(bigint) IS
+    'puts back the shards that an operation has replaced, with all that was written since, while they are kept';
 
 -- Tables: for the extension alone ---------------------------------------------
 

@@ -367,6 +367,10 @@ CREATE FUNCTION resume_operation(operation_id bigint) RETURNS boolean
 VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', 'resume_operation_wrapper';
 
+CREATE FUNCTION undo_operation(operation_id bigint) RETURNS bigint
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'undo_operation_wrapper';
+
 REVOKE ALL ON FUNCTION split_shard(regclass, text[], int, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION split_shard(regclass, text[], int, boolean) IS
     'divides one shard into several, online; returns the number of the operation that does it';
@@ -405,3 +409,6 @@ COMMENT ON FUNCTION pause_operation(bigint) IS
 REVOKE ALL ON FUNCTION resume_operation(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION resume_operation(bigint) IS
     'has an operation go on that was paused, or has failed; false if there is nothing to resume';
+REVOKE ALL ON FUNCTION undo_operation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION undo_operation(bigint) IS
+    'puts back the shards that an operation has replaced, with all that was written since, while they are kept';

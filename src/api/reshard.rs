@@ -25,6 +25,7 @@ use crate::operations::reshard::check;
 use crate::operations::reshard::control;
 use crate::operations::reshard::plan;
 use crate::operations::reshard::start;
+use crate::operations::reshard::undo;
 use crate::pg::array;
 use crate::pg::error;
 use crate::pg::lone_call;
@@ -335,4 +336,11 @@ fn pause_operation(operation_id: Option<i64>) -> Result<bool, ErrorReport> {
 fn resume_operation(operation_id: Option<i64>) -> Result<bool, ErrorReport> {
     writes("resume_operation")?;
     control::resume(required(operation_id, "operation_id")?)
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn undo_operation(operation_id: Option<i64>) -> Result<i64, ErrorReport> {
+    writes("undo_operation")?;
+    undo::begin(required(operation_id, "operation_id")?)
 }

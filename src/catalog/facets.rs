@@ -38,6 +38,33 @@ pub fn of(tables: &[u32]) -> Result<Vec<Facet>, ErrorReport> {
     read(include_str!("queries/facets.sql"), tables)
 }
 
+/// Facets that an attached shard has by its table, or that moved to the shards
+/// that replaced another.
+const NOT_KEPT: &[&str] = &[
+    "foreign key",
+    "foreign key of another table",
+    "identity",
+    "publication",
+    "sequence",
+    "tablespace",
+    "trigger of the table",
+];
+
+/// What a shard that was replaced must have in common with one that replaced
+/// it: names of indexes, keys and statistics apart.
+pub fn kept(table: u32) -> Result<Vec<Facet>, ErrorReport> {
+    let mut found = of(&[table])?;
+    found.retain(|facet| !NOT_KEPT.contains(&facet.kind.as_str()));
+    for facet in &mut found {
+        if matches!(facet.kind.as_str(), "constraint" | "index" | "statistics object")
+            && let Some(at) = facet.text.rfind(" as ")
+        {
+            facet.text.truncate(at);
+        }
+    }
+    Ok(found)
+}
+
 /// What partitions are of, and what they accept: these, or all of one table.
 pub fn bounds(partitions: &[u32], parent: Option<u32>) -> Result<Vec<Facet>, ErrorReport> {
     let (column, of) = match parent {

@@ -71,9 +71,22 @@ pub struct ForeignKey {
     pub comment: Option<String>,
 }
 
+/// When a statement makes sense on a table that has been the shard before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Never: the table has kept its rights.
+    Right,
+    /// It acts on rows: it was taken off when the table was to be filled.
+    Own,
+    /// Only once it is a shard again.
+    Attached,
+}
+
 /// A statement and who runs it; none = a superuser.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Act {
+    pub part: Part,
     pub role: Option<u32>,
     pub text: String,
 }
@@ -158,6 +171,27 @@ pub fn names(source: &Source, there: &QualifiedName) -> Result<(Vec<String>, Vec
     })?;
     let new = names_on(&old, &source.name.name, &there.name);
     Ok((old, new))
+}
+
+/// The statements that take from a table that was replaced what would act on
+/// rows that come into it.
+pub fn strip(table: u32) -> Result<Vec<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT s.text FROM pg_class AS c CROSS JOIN LATERAL (
+                 SELECT format('DROP TRIGGER %I ON %s', g.tgname, c.oid::regclass) AS text
+                 FROM pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+                 UNION ALL
+                 SELECT format('DROP RULE %I ON %s', w.rulename, c.oid::regclass) FROM pg_rewrite AS w WHERE w.ev_class = c.oid
+                 UNION ALL
+                 SELECT format('DROP POLICY %I ON %s', p.polname, c.oid::regclass) FROM pg_policy AS p WHERE p.polrelid = c.oid
+                 UNION ALL
+                 SELECT format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', c.oid::regclass)
+                 WHERE c.relrowsecurity OR c.relforcerowsecurity) AS s
+             WHERE c.oid = $1::bigint::oid",
+            &[i64::from(table).into()],
+        )
+    })
 }
 
 /// The foreign keys that point at a partitioned table or at one that it is a part of.

@@ -3,6 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 
+use crate::model::name::QualifiedName;
 use crate::pg::context::as_extension_owner;
 use crate::pg::spi;
 
@@ -60,10 +61,111 @@ pub fn expired() -> Result<Vec<Expired>, ErrorReport> {
              LEFT JOIN pg_class AS c ON c.oid = r.shard AND c.relkind = 'r'
              LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
              WHERE r.drop_after <= clock_timestamp()
+               -- One that is being filled again.
+               AND NOT EXISTS (SELECT FROM presplit.job_objects AS o WHERE o.object = r.shard AND o.role = 'retired')
              ORDER BY r.drop_after, r.shard",
             &[],
         )
     })
+}
+
+/// A shard that an operation has replaced, as it is now.
+#[derive(Debug, Deserialize)]
+pub struct Kept {
+    pub shard: u32,
+    /// None if it is gone.
+    pub name: Option<QualifiedName>,
+    /// When it may be dropped, for people.
+    pub until: String,
+    pub is_over: bool,
+    /// Whether it is what it was made when it was replaced.
+    pub is_ours: bool,
+    /// Whether nobody can have written to it.
+    pub is_blocked: bool,
+}
+
+/// The shards that an operation has replaced and that are written down.
+pub fn of_operation(operation_id: i64) -> Result<Vec<Kept>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::rows::<Kept>(
+            "SELECT jsonb_build_object(
+                 'shard', r.shard::bigint, 'until', to_char(r.drop_after, 'YYYY-MM-DD HH24:MI:SS TZ'),
+                 'name', CASE WHEN c.oid IS NOT NULL THEN jsonb_build_object('schema', n.nspname, 'name', c.relname) END,
+                 'is_over', r.drop_after <= clock_timestamp(),
+                 'is_ours', c.relkind = 'r' AND NOT c.relispartition AND EXISTS (
+                     SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
+                     WHERE e.extname = 'pg_presplit' AND d.classid = 'pg_class'::regclass AND d.objid = r.shard
+                       AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
+                 'is_blocked', EXISTS (SELECT FROM pg_trigger AS g
+                                       WHERE g.tgrelid = r.shard AND g.tgname = 'presplit_retired' AND g.tgenabled = 'A'))::text
+             FROM presplit.retired_shards AS r
+             LEFT JOIN pg_class AS c ON c.oid = r.shard
+             LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE r.operation_id = $1",
+            &[operation_id.into()],
+        )
+    })
+}
+
+/// The first later operation that has replaced one of these shards.
+pub fn replaced_later(operation_id: i64, shards: &[u32]) -> Result<Option<i64>, ErrorReport> {
+    let shards: Vec<i64> = shards.iter().map(|oid| i64::from(*oid)).collect();
+    as_extension_owner(|| {
+        spi::one::<i64>(
+            "SELECT min(j.operation_id) FROM presplit.jobs AS j
+             WHERE j.operation_id > $1 AND j.phase = 'done'
+               AND EXISTS (SELECT FROM jsonb_array_elements(j.change->'sources') AS s (value)
+                           WHERE (s.value->>'oid')::bigint = ANY ($2::bigint[]))",
+            &[operation_id.into(), shards.into()],
+        )
+    })
+}
+
+/// Operations that are over and whose captures are of no more use: they cannot
+/// be undone any more, or their logs have become larger than what they spare.
+pub fn captures_in_vain() -> Result<Vec<i64>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::column::<i64>(
+            "WITH captures AS (
+                 SELECT o.operation_id, sum(pg_relation_size(c.oid)) AS bytes
+                 FROM presplit.job_objects AS o JOIN presplit.jobs AS j USING (operation_id)
+                 LEFT JOIN pg_class AS c ON c.oid = o.object AND o.role = 'log'
+                 WHERE j.is_over AND j.phase = 'done' AND o.role IN ('log', 'trigger')
+                 GROUP BY o.operation_id)
+             SELECT x.operation_id FROM captures AS x JOIN presplit.jobs AS j USING (operation_id)
+             WHERE NOT EXISTS (SELECT FROM presplit.jobs AS u
+                               WHERE NOT u.is_over AND (u.change->'undo'->>'operation_id')::bigint = x.operation_id)
+               AND (EXISTS (SELECT FROM jsonb_array_elements(j.change->'sources') AS s (value)
+                            LEFT JOIN presplit.retired_shards AS r ON r.shard = (s.value->>'oid')::bigint::oid
+                                AND r.operation_id = x.operation_id AND r.drop_after > clock_timestamp()
+                            LEFT JOIN pg_class AS c ON c.oid = r.shard
+                            WHERE c.oid IS NULL)
+                 OR EXISTS (SELECT FROM jsonb_array_elements(j.change->'targets') AS t (value)
+                            LEFT JOIN pg_class AS c ON c.oid = (t.value->>'oid')::bigint::oid AND c.relispartition
+                            WHERE c.oid IS NULL)
+                 OR x.bytes > greatest(67108864, (SELECT sum(pg_table_size(c.oid)) FROM presplit.retired_shards AS r
+                                                  JOIN pg_class AS c ON c.oid = r.shard WHERE r.operation_id = x.operation_id)))",
+            &[],
+        )
+    })
+}
+
+/// Whether the changes of all these tables are written down under the number
+/// of an operation that is over.
+pub fn is_captured(operation_id: i64, tables: &[u32]) -> Result<bool, ErrorReport> {
+    let tables: Vec<i64> = tables.iter().map(|oid| i64::from(*oid)).collect();
+    as_extension_owner(|| {
+        spi::one::<bool>(
+            "SELECT count(*) = 2 * cardinality($2::bigint[])
+                    AND EXISTS (SELECT FROM presplit.job_objects AS o JOIN pg_class AS c ON c.oid = o.object
+                                WHERE o.operation_id = $1 AND o.role = 'log')
+             FROM presplit.job_objects AS o JOIN pg_trigger AS t ON t.oid = o.object
+             WHERE o.operation_id = $1 AND o.role = 'trigger' AND t.tgenabled = 'A'
+               AND t.tgrelid::bigint = ANY ($2::bigint[])",
+            &[operation_id.into(), tables.into()],
+        )
+    })
+    .map(Option::unwrap_or_default)
 }
 
 /// Forgets a shard that is gone.

@@ -35,6 +35,20 @@ pub struct Target {
     pub oid: Option<u32>,
 }
 
+/// What an undo takes back. Its targets are there already: the shards that the
+/// operation replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    pub operation_id: i64,
+    /// Changes since the operation are written down: only those are brought
+    /// back. Otherwise all rows are.
+    pub captured: bool,
+    /// The old shards were emptied after all: what is written down since the
+    /// operation no more leads from what they have to what they should have.
+    #[serde(default)]
+    pub emptied: bool,
+}
+
 /// One operation's whole change, as it was planned. Stored with the operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -51,6 +65,23 @@ pub struct Change {
     /// Empty = there is none: only `online => false` is possible.
     pub identity: Vec<String>,
     pub online: bool,
+    #[serde(default)]
+    pub undo: Option<Undo>,
+}
+
+impl Change {
+    /// The operation under whose number changes of the sources are written
+    /// down: this one's own, or the one that it undoes.
+    #[must_use]
+    pub fn log_of(&self, operation_id: i64) -> i64 {
+        self.undo.as_ref().filter(|undo| undo.captured).map_or(operation_id, |undo| undo.operation_id)
+    }
+
+    /// Whether only what is written down since an operation is brought back.
+    #[must_use]
+    pub fn is_captured(&self) -> bool {
+        self.undo.as_ref().is_some_and(|undo| undo.captured)
+    }
 }
 
 /// A verb's arguments, before they are looked at.

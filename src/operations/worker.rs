@@ -29,6 +29,7 @@ pub fn register() {
 const CHORES: &[fn() -> Result<(), ErrorReport>] = &[
     reshard::chore,
     reshard::retire::expired,
+    reshard::undo::chore,
     sizes,
     statements,
     load_workers::clean_up,

@@ -123,7 +123,7 @@ WITH this AS (
     SELECT g.*, p.tgenabled AS parent_enabled
     FROM this JOIN pg_trigger AS g ON g.tgrelid = this.oid
     LEFT JOIN pg_trigger AS p ON p.oid = g.tgparentid
-    WHERE NOT g.tgisinternal AND g.tgname !~ '^presplit_(capture|truncate)'
+    WHERE NOT g.tgisinternal AND g.tgname !~ '^presplit_(capture|truncate|retired)'
 ), after (step, role, text) AS (
     SELECT 1, this.relowner, format('REVOKE ALL ON TABLE %s FROM %I', this.there, pg_get_userbyid(this.relowner)) FROM this WHERE this.relacl IS NOT NULL
     UNION ALL
@@ -133,11 +133,11 @@ WITH this AS (
                                            FROM position(format(' ON %s ', this.own) IN pg_get_triggerdef(g.oid)) FOR length(format(' ON %s ', this.own)))
     FROM this CROSS JOIN triggers AS g WHERE g.tgparentid = 0
     UNION ALL
-    SELECT 2000002, this.relowner, format('ALTER TABLE %s %s TRIGGER %I', this.there,
+    SELECT CASE WHEN g.tgparentid = 0 THEN 2000002 ELSE 2000012 END, this.relowner, format('ALTER TABLE %s %s TRIGGER %I', this.there,
                   CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END, g.tgname)
     FROM this CROSS JOIN triggers AS g WHERE g.tgenabled <> coalesce(g.parent_enabled, 'O')
     UNION ALL
-    SELECT 2000003, this.relowner, format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, this.there, obj_description(g.oid, 'pg_trigger'))
+    SELECT CASE WHEN g.tgparentid = 0 THEN 2000003 ELSE 2000013 END, this.relowner, format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, this.there, obj_description(g.oid, 'pg_trigger'))
     FROM this CROSS JOIN triggers AS g WHERE obj_description(g.oid, 'pg_trigger') IS NOT NULL
     UNION ALL
     SELECT 2000004, this.relowner, overlay(rtrim(pg_get_ruledef(w.oid), ';') PLACING ' TO ' || this.there
@@ -220,7 +220,8 @@ SELECT jsonb_build_object(
                         'statement', format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', this.there, k.conname, k.definition, CASE WHEN k.holds THEN ' NOT VALID' ELSE '' END),
                         'comment', CASE WHEN k.note IS NOT NULL THEN format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, this.there, k.note) END)
                         ORDER BY k.conname), '[]') FROM foreign_keys AS k),
-    'after', (SELECT coalesce(jsonb_agg(jsonb_build_object('role', a.role::bigint, 'text', a.text) ORDER BY a.step, a.text), '[]') FROM after AS a),
+    'after', (SELECT coalesce(jsonb_agg(jsonb_build_object('role', a.role::bigint, 'text', a.text,
+                    'part', CASE WHEN a.step < 2000001 THEN 'right' WHEN a.step < 2000010 THEN 'own' ELSE 'attached' END) ORDER BY a.step, a.text), '[]') FROM after AS a),
     'sequences', (SELECT coalesce(jsonb_agg(s.text ORDER BY s.text), '[]') FROM sequences AS s),
     'retire', (SELECT coalesce(jsonb_agg(r.text ORDER BY r.step, r.text), '[]') FROM retire AS r))::text
 FROM this

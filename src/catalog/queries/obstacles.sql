@@ -109,7 +109,7 @@ WITH this AS (
                                                       string_agg(quote_ident(g.tgname), ', ' ORDER BY g.tgname)),
            format('GRANT EXECUTE ON FUNCTION %s TO %I;', f.oid::regprocedure, pg_get_userbyid(this.relowner))
     FROM this JOIN pg_trigger AS g ON g.tgrelid = this.oid AND NOT g.tgisinternal JOIN pg_proc AS f ON f.oid = g.tgfoid
-    WHERE g.tgname !~ '^presplit_(capture|truncate)' AND NOT has_function_privilege(this.relowner, f.oid, 'EXECUTE')
+    WHERE g.tgname !~ '^presplit_(capture|truncate|retired)' AND NOT has_function_privilege(this.relowner, f.oid, 'EXECUTE')
     GROUP BY f.oid, this.relowner
     UNION ALL
     SELECT 'error', this.own, format('shard has a security label of provider %s', l.provider), format('SECURITY LABEL FOR %I ON TABLE %s IS NULL;', l.provider, this.own)

@@ -4,18 +4,23 @@
 //! The triggers are internal ones, as those of foreign keys: a dump leaves
 //! them out, and who owns the table cannot switch them off. They fire for
 //! everybody, also where changes are replicated.
+//!
+//! With the table's setting `undo` the new shards have them from the swap on,
+//! under the number of the operation that is over: so it can be undone with
+//! what has changed since, and nothing else.
 
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
+use crate::catalog::job_objects;
 use crate::catalog::jobs;
 use crate::catalog::jobs::Role;
 use crate::catalog::reshard_rows;
+use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_literal;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
-use crate::model::reshard::Source;
 use crate::pg::context::as_extension_owner;
 use crate::pg::error;
 use crate::pg::spi;
@@ -40,17 +45,48 @@ fn triggers(operation_id: i64) -> [(&'static str, String); 2] {
 /// # Errors
 /// If a source is gone, or has another identity; lock time-outs are raised.
 pub fn install(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
-    let log = create_log(change, operation_id)?;
-    let mut sources: Vec<&Source> = change.sources.iter().collect();
-    sources.sort_by_key(|source| source.oid);
-    for source in sources {
-        let arguments = reshard_rows::trigger_arguments(change, source.oid, operation_id, log)?;
-        let arguments: Vec<String> = arguments.iter().map(|argument| quote_literal(argument)).collect();
-        for (event, name) in triggers(operation_id) {
-            create_trigger(source, operation_id, event, &name, &arguments.join(", "))?;
-        }
+    let sources = change.sources.iter().map(|source| (source.oid, &source.name)).collect();
+    install_on(change, sources, operation_id).map(|_| ())
+}
+
+/// Begins to write down which rows of the new shards change, which have just
+/// taken their places. The triggers go with the extension, without being asked for.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub fn install_reverse(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
+    let targets =
+        change.targets.iter().map(|target| (target.oid.unwrap_or_default(), &target.name)).collect();
+    for trigger in install_on(change, targets, operation_id)? {
+        as_extension_owner(|| {
+            spi::run(
+                "UPDATE pg_catalog.pg_depend SET deptype = 'a'
+                 WHERE classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND objid = $1
+                   AND refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass",
+                &[trigger.into()],
+            )
+        })?;
     }
     Ok(())
+}
+
+/// Makes the log and the triggers of tables; the oids of these.
+fn install_on(
+    change: &Change,
+    mut tables: Vec<(u32, &QualifiedName)>,
+    operation_id: i64,
+) -> Result<Vec<Oid>, ErrorReport> {
+    let log = create_log(change, operation_id)?;
+    tables.sort_by_key(|(oid, _)| *oid);
+    let mut made = Vec::new();
+    for (oid, name) in tables {
+        let arguments = reshard_rows::trigger_arguments(change, oid, operation_id, log)?;
+        let arguments: Vec<String> = arguments.iter().map(|argument| quote_literal(argument)).collect();
+        for (event, trigger) in triggers(operation_id) {
+            made.push(create_trigger((oid, name), operation_id, event, &trigger, &arguments.join(", "))?);
+        }
+    }
+    Ok(made)
 }
 
 fn create_log(change: &Change, operation_id: i64) -> Result<Oid, ErrorReport> {
@@ -62,7 +98,8 @@ fn create_log(change: &Change, operation_id: i64) -> Result<Oid, ErrorReport> {
     as_extension_owner(|| {
         let columns = columns.join(", ");
         spi::run(&format!("CREATE TABLE presplit.{name} ({columns}) USING heap WITH ({STORAGE})"), &[])?;
-        let comment = format!("keys of rows that change while operation {operation_id} is under way");
+        let comment =
+            format!("keys of rows that change while operation {operation_id} can be finished or undone");
         spi::run(&format!("COMMENT ON TABLE presplit.{name} IS {}", quote_literal(&comment)), &[])?;
         spi::run(&format!("ALTER EXTENSION pg_presplit ADD TABLE presplit.{name}"), &[])
     })?;
@@ -72,13 +109,13 @@ fn create_log(change: &Change, operation_id: i64) -> Result<Oid, ErrorReport> {
 }
 
 fn create_trigger(
-    source: &Source,
+    (table_oid, table_name): (u32, &QualifiedName),
     operation_id: i64,
     event: &str,
     name: &str,
     arguments: &str,
-) -> Result<(), ErrorReport> {
-    let table = source.name.to_string();
+) -> Result<Oid, ErrorReport> {
+    let table = table_name.to_string();
     let event = event.replace("{}", &table);
     let quoted = quote_identifier(name);
     as_extension_owner(|| {
@@ -89,11 +126,11 @@ fn create_trigger(
             &[],
         )
     })?;
-    let Some(oid) = reshard_rows::trigger(source.oid, name)? else {
+    let Some(oid) = reshard_rows::trigger(table_oid, name)? else {
         return Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,
-            format!("table \"{}\" is no more the shard that it was", source.name),
-            Some(format!("There is another table of that name than the one with oid {}.", source.oid)),
+            format!("table \"{table_name}\" is no more the shard that it was"),
+            Some(format!("There is another table of that name than the one with oid {table_oid}.")),
             Some("Cancel the operation and begin it anew.".to_owned()),
         ));
     };
@@ -101,7 +138,8 @@ fn create_trigger(
         spi::run("UPDATE pg_catalog.pg_trigger SET tgisinternal = true WHERE oid = $1", &[oid.into()])?;
         spi::run(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {quoted}"), &[])
     })?;
-    jobs::record_object(operation_id, Role::Trigger, oid, &format!("{name} on {table}"))
+    jobs::record_object(operation_id, Role::Trigger, oid, &format!("{name} on {table}"))?;
+    Ok(oid)
 }
 
 /// Ends it, and drops the log with what is in it.
@@ -109,6 +147,7 @@ fn create_trigger(
 /// # Errors
 /// Lock time-outs are raised.
 pub fn remove(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
+    let operation_id = change.log_of(operation_id);
     for source in &change.sources {
         for (_, name) in triggers(operation_id) {
             if let Some(oid) = reshard_rows::trigger(source.oid, &name)? {
@@ -125,6 +164,24 @@ pub fn remove(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
             spi::run(&format!("DROP TABLE presplit.{name}"), &[])
         })?;
         jobs::forget_object(operation_id, log)?;
+    }
+    Ok(())
+}
+
+/// Ends the capture that an operation has left on its new shards.
+///
+/// # Errors
+/// Lock time-outs are raised.
+pub fn remove_reverse(operation_id: i64) -> Result<(), ErrorReport> {
+    let mut objects = jobs::objects(operation_id)?;
+    // While a trigger is there it wants its log.
+    objects.sort_by_key(|object| (object.role == Role::Log, object.object));
+    for object in objects.iter().filter(|object| matches!(object.role, Role::Trigger | Role::Log)) {
+        let statements = job_objects::drop_statements(object)?;
+        as_extension_owner(|| {
+            statements.iter().try_for_each(|statement| spi::run(statement, &[]).map(|_| ()))
+        })?;
+        jobs::forget_object(operation_id, Oid::from(object.object))?;
     }
     Ok(())
 }

@@ -33,8 +33,8 @@ pub fn round(change: &Change, operation_id: i64, limit: i64) -> Result<Round, Er
 ///
 /// # Errors
 /// If the log is gone.
-pub fn backlog(_change: &Change, operation_id: i64) -> Result<i64, ErrorReport> {
-    match reshard_rows::log(operation_id)? {
+pub fn backlog(change: &Change, operation_id: i64) -> Result<i64, ErrorReport> {
+    match reshard_rows::log(change.log_of(operation_id))? {
         Some(log) => capture::count(log),
         None => Ok(0),
     }

@@ -75,7 +75,7 @@ fn differences(sources: &[Source]) -> Result<Vec<Finding>, ErrorReport> {
 }
 
 /// Facets that another shard lacks.
-fn missing(of: &[Facet], other: &[Facet], other_name: &str) -> Vec<Finding> {
+pub fn missing(of: &[Facet], other: &[Facet], other_name: &str) -> Vec<Finding> {
     let there: BTreeSet<(&str, &str)> =
         other.iter().map(|facet| (facet.kind.as_str(), facet.text.as_str())).collect();
     of.iter()

@@ -17,6 +17,7 @@ use crate::model::reshard::Change;
 use crate::operations::reshard::check;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::start;
+use crate::operations::reshard::undo;
 use crate::pg::announced;
 use crate::pg::clock::Clock;
 use crate::pg::context::with_pinned_search_path;
@@ -43,7 +44,7 @@ fn find(id: i64) -> Result<Known, ErrorReport> {
 }
 
 /// An operation of a table of one's own that a worker carries out.
-fn find_own(id: i64, verb: &str) -> Result<Known, ErrorReport> {
+pub fn find_own(id: i64, verb: &str) -> Result<Known, ErrorReport> {
     let known = find(id)?;
     if !known.is_own {
         return Err(error::new(
@@ -208,8 +209,10 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
             start::refuse_second(&change)?;
             // Tables that the first attempt had made are gone.
             let mut anew = change;
-            for target in &mut anew.targets {
-                target.oid = None;
+            match anew.undo {
+                // The shards that come back were there before.
+                Some(undo) => anew = undo::plan(undo.operation_id)?,
+                None => anew.targets.iter_mut().for_each(|target| target.oid = None),
             }
             let kind = jobs::kind(id)?;
             let shape = with_pinned_search_path(|| {

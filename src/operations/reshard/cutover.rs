@@ -387,7 +387,7 @@ fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Out
         return Ok(Outcome::GaveWay(Hindrance::Wish, Vec::new()));
     }
     // The hash takes long: only if something is new, which need not be an alteration.
-    if let Some(blind) = job_objects::blind_triggers(job.id)?.first() {
+    if let Some(blind) = blind_trigger(job)? {
         return Err(altered::error(job, format!("Trigger {blind} has not seen every change.")));
     }
     if check::versions(&job.change)? != known.versions && check::fingerprint(&job.change)? != job.fingerprint
@@ -406,4 +406,15 @@ fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Out
     jobs::finish(job.id, Phase::Done, "the new shards are attached")?;
     budget.lap("swap");
     Ok(Outcome::Done(String::new()))
+}
+
+/// A trigger that did not see every change: of this operation, or of the one
+/// whose log an undo reads.
+fn blind_trigger(job: &Job) -> Result<Option<String>, ErrorReport> {
+    let mut blind = job_objects::blind_triggers(job.id)?;
+    let log = job.change.log_of(job.id);
+    if log != job.id {
+        blind.extend(job_objects::blind_triggers(log)?);
+    }
+    Ok(blind.into_iter().next())
 }

@@ -29,13 +29,15 @@ pub fn next(change: &Change, operation_id: i64) -> Result<bool, ErrorReport> {
     for (at, target) in change.targets.iter().enumerate() {
         let leaf = leaves::of_target(change, at)?;
         let owner = Oid::from(leaf.owner);
-        for index in &leaf.indexes {
+        // A shard that comes back has kept its own.
+        let is_new = change.undo.is_none();
+        for index in leaf.indexes.iter().filter(|_| is_new) {
             if leaves::find(&target.name.sibling(&index.name))?.is_none() {
                 objects::run_as(owner, &index.tablespace, &index.statements)?;
                 return Ok(true);
             }
         }
-        for statistics in &leaf.statistics {
+        for statistics in leaf.statistics.iter().filter(|_| is_new) {
             if !leaves::has_statistics(&statistics.schema, &statistics.name)? {
                 objects::run_as(owner, "", &statistics.statements)?;
                 objects::run_above(&statistics.owner)?;

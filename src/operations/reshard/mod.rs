@@ -14,6 +14,7 @@
 //! worker gives way to everybody: it never ends anybody's session, and no one
 //! waits for it longer than the cutover's budget.
 
+mod adoption;
 mod altered;
 pub mod capture;
 pub mod catch_up;
@@ -42,6 +43,7 @@ pub mod swap;
 #[cfg(feature = "pg_test")]
 mod tests;
 mod transfer;
+pub mod undo;
 pub mod verify;
 
 pub use run::chore;

@@ -311,6 +311,7 @@ impl Scene {
             targets,
             identity: identity(&partitions::identities(&oids)?, &oids),
             online,
+            undo: None,
         })
     }
 }

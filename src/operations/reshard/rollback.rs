@@ -3,6 +3,7 @@
 //! catalog is as it was.
 
 use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::job_objects;
 use crate::catalog::jobs;
@@ -10,6 +11,7 @@ use crate::catalog::jobs::Job;
 use crate::catalog::jobs::Object;
 use crate::catalog::jobs::Role;
 use crate::model::operation::Phase;
+use crate::operations::reshard::adoption;
 use crate::operations::reshard::pace;
 use crate::operations::reshard::steps::Next;
 use crate::pg::spi;
@@ -29,15 +31,22 @@ pub fn turn(job: &Job, ending: Phase) -> Result<Next, Failed> {
             Role::Retired => 3,
         });
         let Some(object) = objects.first() else {
+            pace::with_lock_timeout(job, None, || adoption::give_up_capture(job, ending == Phase::Failed))?;
             jobs::finish(job.id, ending, "everything of it is dropped")?;
             return Ok(Next::Over);
         };
-        pace::with_lock_timeout(job, None, || drop_one(job.id, ending, object))?;
+        pace::with_lock_timeout(job, None, || drop_one(job, ending, object))?;
         Ok(Next::Again)
     })
 }
 
-fn drop_one(id: i64, ending: Phase, object: &Object) -> Result<(), pgrx::pg_sys::panic::ErrorReport> {
+fn drop_one(job: &Job, ending: Phase, object: &Object) -> Result<(), ErrorReport> {
+    let id = job.id;
+    if object.role == Role::Retired {
+        adoption::give_back(&job.change, object)?;
+        jobs::forget_object(id, Oid::from(object.object))?;
+        return jobs::note(id, ending, None, &format!("{} is kept as before", object.name));
+    }
     for statement in job_objects::drop_statements(object)? {
         spi::run(&statement, &[])?;
     }

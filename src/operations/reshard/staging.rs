@@ -14,6 +14,7 @@ use crate::catalog::leaves;
 use crate::catalog::leaves::Leaf;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::operations::reshard::adoption;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
 use crate::pg::bound_check;
@@ -25,6 +26,10 @@ use crate::pg::error;
 /// # Errors
 /// If one cannot be made; errors of the statements are raised.
 pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport> {
+    if change.undo.is_some() {
+        adoption::adopt(change, operation_id)?;
+        return Ok(change.clone());
+    }
     let mut made = change.clone();
     for at in 0..change.targets.len() {
         let leaf = leaves::of_target(change, at)?;
@@ -61,7 +66,7 @@ fn create_one(change: &Change, at: usize, leaf: &Leaf) -> Result<Oid, ErrorRepor
 
 /// What the check of a target says: of a DEFAULT, that its rows belong to none
 /// of the others that come with it. To those that stay no row of its source belongs.
-fn accepted(change: &Change, at: usize) -> (Says, Vec<&str>) {
+pub fn accepted(change: &Change, at: usize) -> (Says, Vec<&str>) {
     let target = &change.targets[at];
     if !is_default(&target.bound) {
         return (Says::Within, vec![&target.bound]);

@@ -14,6 +14,7 @@ use crate::model::operation::Phase;
 use crate::model::operation::seconds_left;
 use crate::model::operation::with_rate;
 use crate::model::reshard::Change;
+use crate::model::reshard::Undo;
 use crate::operations::reshard::capture;
 use crate::operations::reshard::catch_up;
 use crate::operations::reshard::copy;
@@ -55,6 +56,8 @@ pub struct Memory {
     last_chunk: Option<(i64, f64)>,
     /// When the copying began that this worker saw, and the rows that were done then.
     since: Option<(Clock, i64, i64)>,
+    /// Changed rows that the last round has left.
+    left: i64,
 }
 
 impl Memory {
@@ -80,7 +83,7 @@ pub fn step(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
         Phase::Capturing => read_committed(|| install(job)),
         Phase::Copying => copy_chunk(job, memory),
         Phase::Indexing => read_committed(|| index(job)),
-        Phase::CatchingUp => catch_up_round(job),
+        Phase::CatchingUp => catch_up_round(job, memory),
         Phase::Verifying => verify_bucket(job),
         Phase::CuttingOver => cutover::turn(job, memory),
         Phase::Done | Phase::Paused | Phase::Failed | Phase::Cancelled => Ok(Next::Over),
@@ -101,7 +104,11 @@ fn prepare(job: &Job) -> Result<Next, ErrorReport> {
     jobs::set_change(job.id, &change)?;
     let done = Done { ..totals(&change)? };
     jobs::set_done(job.id, &done, &detail(&change))?;
-    jobs::set_phase(job.id, Phase::Capturing, "staging tables are there")?;
+    if change.is_captured() {
+        jobs::set_phase(job.id, Phase::CatchingUp, "the old shards are ready for what has changed since")?;
+    } else {
+        jobs::set_phase(job.id, Phase::Capturing, "staging tables are there")?;
+    }
     Ok(Next::Again)
 }
 
@@ -123,8 +130,17 @@ fn totals(change: &Change) -> Result<Done, ErrorReport> {
 /// What becomes what.
 pub fn detail(change: &Change) -> String {
     let names = |names: Vec<&str>| names.join(", ");
+    let way = match &change.undo {
+        None => String::new(),
+        Some(undo) if undo.captured && !undo.emptied => {
+            format!(" again: what has changed since operation {} is brought back", undo.operation_id)
+        }
+        Some(undo) => {
+            format!(" again: all rows are copied back, for operation {} is undone", undo.operation_id)
+        }
+    };
     format!(
-        "{} into {}",
+        "{} into {}{way}",
         names(change.sources.iter().map(|source| source.name.name.as_str()).collect()),
         names(change.targets.iter().map(|target| target.name.name.as_str()).collect()),
     )
@@ -198,6 +214,10 @@ pub fn begin_anew(job: &Job) -> Result<(), ErrorReport> {
             objects::run_as(table.owner, "", [&format!("TRUNCATE TABLE ONLY {}", table.name)])
         })
     })?;
+    if let Some(undo) = &job.change.undo {
+        let undo = Undo { emptied: true, ..undo.clone() };
+        jobs::set_change(job.id, &Change { undo: Some(undo), ..job.change.clone() })?;
+    }
     jobs::set_phase(job.id, Phase::Copying, "a source was truncated: copying begins anew")
 }
 
@@ -208,9 +228,11 @@ fn index(job: &Job) -> Result<Next, ErrorReport> {
     Ok(Next::Again)
 }
 
-fn catch_up_round(job: &Job) -> Result<Next, Failed> {
+fn catch_up_round(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
+    // Each round reads the whole log: of a long one it takes more.
+    let keys = ROUND_KEYS.max(memory.left / 8);
     repeatable_read(|| {
-        let round = catch_up::round(&job.change, job.id, ROUND_KEYS)?;
+        let round = catch_up::round(&job.change, job.id, keys)?;
         if round.restart {
             begin_anew(job)?;
             return Ok(Next::Again);
@@ -218,6 +240,7 @@ fn catch_up_round(job: &Job) -> Result<Next, Failed> {
         if round.left <= LEFT_MAX {
             jobs::set_phase(job.id, Phase::Verifying, &format!("{} changed rows are left", round.left))?;
         }
+        memory.left = round.left;
         Ok(Next::Again)
     })
 }

@@ -22,10 +22,13 @@ use crate::catalog::leaves;
 use crate::catalog::leaves::ForeignKey;
 use crate::catalog::leaves::Incoming;
 use crate::catalog::leaves::Leaf;
+use crate::catalog::leaves::Part;
 use crate::catalog::retired;
 use crate::catalog::retired::Retired;
 use crate::model::reshard::Change;
 use crate::model::reshard::Target;
+use crate::operations::reshard::adoption;
+use crate::operations::reshard::capture;
 use crate::operations::reshard::guard;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
@@ -81,19 +84,19 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
         retire(change, at, leaf, heir.map(|(_, leaf)| leaf), operation_id, grace)?;
     }
     for (target, leaf) in change.targets.iter().zip(coming) {
-        hand_over(target, leaf, operation_id)?;
+        hand_over(change, target, leaf, operation_id)?;
     }
     attach(change, parent_owner)?;
     for leaf in coming {
-        for act in &leaf.after {
-            match act.role {
-                Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
-                None => objects::run_above([&act.text])?,
-            }
-        }
+        adoption::put_on(leaf, |part| change.undo.is_none() || part != Part::Right)?;
     }
     for key in incoming {
         add_foreign_key(key.table, &key.key)?;
+    }
+    let settings = jobs::settings(operation_id)?;
+    let is_wanted = settings.get("undo").and_then(serde_json::Value::as_bool) == Some(true);
+    if is_wanted && grace > 0 && !change.identity.is_empty() {
+        capture::install_reverse(change, operation_id)?;
     }
     Ok(())
 }
@@ -145,13 +148,17 @@ fn retire(
 }
 
 /// A staging table, right before it is attached.
-fn hand_over(target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
+fn hand_over(change: &Change, target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
     let oid = target.oid.unwrap_or_default();
     guard::check_one(target, Mode::AccessExclusive)?;
     guard::let_in(target, operation_id)?;
     objects::run_above([&format!("ALTER EXTENSION pg_presplit DROP TABLE {}", target.name)])?;
     jobs::forget_object(operation_id, Oid::from(oid))?;
-    objects::run_as(Oid::from(leaf.owner), "", &leaf.before)?;
+    if change.undo.is_some() {
+        retired::forget(oid)?;
+    } else {
+        objects::run_as(Oid::from(leaf.owner), "", &leaf.before)?;
+    }
     for key in &leaf.foreign_keys {
         add_foreign_key(oid, key)?;
     }

@@ -50,7 +50,7 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// If a table or the log is gone, or a new shard was altered.
     pub fn begin(change: &'a Change, operation_id: i64) -> Result<Self, ErrorReport> {
-        let log = reshard_rows::log(operation_id)?.ok_or_else(|| {
+        let log = reshard_rows::log(change.log_of(operation_id))?.ok_or_else(|| {
             error::new(
                 SqlState::ObjectNotInPrerequisiteState,
                 format!("the log of operation {operation_id} is gone"),
