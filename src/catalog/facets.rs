@@ -44,6 +44,7 @@ const NOT_KEPT: &[&str] = &[
     "foreign key",
     "foreign key of another table",
     "identity",
+    "index tablespace",
     "publication",
     "sequence",
     "tablespace",

@@ -98,7 +98,7 @@ SELECT 'constraint', k.conrelid::regclass, k.conname, k.convalidated, k.conisloc
 FROM shards AS s JOIN pg_constraint AS k ON k.conrelid = s.relid ORDER BY 2, 3;
 SELECT 'trigger', g.tgrelid::regclass, g.tgname, g.tgenabled, g.tgparentid <> 0 FROM pg_partition_tree('t') JOIN pg_trigger AS g ON g.tgrelid = relid
 WHERE NOT g.tgisinternal ORDER BY 2, 3;
-SELECT 'policy', p.* FROM pg_policies AS p ORDER BY p.tablename;
+SELECT 'policy', p.* FROM pg_policies AS p JOIN pg_partition_tree('t') AS s ON s.relid = format('%I.%I', p.schemaname, p.tablename)::regclass ORDER BY p.tablename;
 SELECT 'publication', p.* FROM pg_publication_tables AS p ORDER BY p.tablename;
 SELECT 'statistics', stxrelid::regclass, stxname FROM pg_statistic_ext JOIN pg_partition_tree('t') ON relid = stxrelid ORDER BY 2, 3;
 SELECT 'sequence', d.objid::regclass, d.refobjid::regclass, d.refobjsubid FROM pg_depend AS d JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'

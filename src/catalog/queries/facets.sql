@@ -36,9 +36,12 @@ WITH this AS (
     WHERE NOT EXISTS (SELECT FROM pg_constraint AS p WHERE p.oid = k.conparentid AND p.conrelid = k.conrelid)
     UNION ALL
     SELECT 'index', format('%I.%I', this.nspname, x.relname), concat_ws(' ', i.indisvalid, i.indisprimary, i.indisunique, i.indisclustered, i.indisreplident,
-           substr(pg_get_indexdef(x.oid), position(' USING ' IN pg_get_indexdef(x.oid))), x.reltablespace, obj_description(x.oid, 'pg_class'),
+           substr(pg_get_indexdef(x.oid), position(' USING ' IN pg_get_indexdef(x.oid))), obj_description(x.oid, 'pg_class'),
            (SELECT string_agg(t.attnum || '=' || t.attstattarget, ',' ORDER BY t.attnum) FROM pg_attribute AS t WHERE t.attrelid = x.oid AND t.attstattarget >= 0),
            ' as ' || m.name)
+    FROM this JOIN pg_index AS i ON i.indrelid = this.oid JOIN pg_class AS x ON x.oid = i.indexrelid JOIN mine AS m ON m.oid = x.oid
+    UNION ALL
+    SELECT 'index tablespace', format('%I.%I', this.nspname, x.relname), concat_ws(' ', m.name, x.reltablespace)
     FROM this JOIN pg_index AS i ON i.indrelid = this.oid JOIN pg_class AS x ON x.oid = i.indexrelid JOIN mine AS m ON m.oid = x.oid
     UNION ALL
     SELECT 'statistics object', format('%I.%I', n.nspname, s.stxname), concat_ws(' ', s.stxowner::regrole, CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END, s.stxkind, pg_get_statisticsobjdef_columns(s.oid),

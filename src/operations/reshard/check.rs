@@ -49,7 +49,10 @@ pub fn findings(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
     for source in &change.sources {
         found.extend(facets::obstacles(source.oid, can)?);
     }
-    found.extend(differences(&change.sources)?);
+    // What an undo puts back was compared with what it replaces.
+    if change.undo.is_none() {
+        found.extend(differences(&change.sources)?);
+    }
     found.extend(taken_names(change)?);
     found.extend(room(change)?);
     found.sort_by(|a, b| (a.severity, &a.object, &a.problem).cmp(&(b.severity, &b.object, &b.problem)));
