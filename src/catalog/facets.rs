@@ -51,11 +51,18 @@ const NOT_KEPT: &[&str] = &[
     "trigger of the table",
 ];
 
+/// Facets that a shard which was replaced takes from the one that replaced it.
+const TAKEN_ANEW: &[&str] = &["policy", "privilege", "rule", "trigger"];
+
 /// What a shard that was replaced must have in common with one that replaced
-/// it: names of indexes, keys and statistics apart.
-pub fn kept(table: u32) -> Result<Vec<Facet>, ErrorReport> {
+/// it: names of indexes, keys and statistics apart; all that those must have in
+/// common which replaced it, if it asks for what is taken anew too.
+pub fn kept(table: u32, and_taken_anew: bool) -> Result<Vec<Facet>, ErrorReport> {
     let mut found = of(&[table])?;
-    found.retain(|facet| !NOT_KEPT.contains(&facet.kind.as_str()));
+    found.retain(|facet| {
+        let kind = facet.kind.as_str();
+        !NOT_KEPT.contains(&kind) && (and_taken_anew || !TAKEN_ANEW.contains(&kind))
+    });
     for facet in &mut found {
         if matches!(facet.kind.as_str(), "constraint" | "index" | "statistics object")
             && let Some(at) = facet.text.rfind(" as ")

@@ -75,7 +75,7 @@ pub struct ForeignKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Never: the table has kept its rights.
+    /// Once it is a shard again, for it has those that it had.
     Right,
     /// It acts on rows: it was taken off when the table was to be filled.
     Own,
@@ -189,6 +189,22 @@ pub fn strip(table: u32) -> Result<Vec<String>, ErrorReport> {
                  SELECT format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', c.oid::regclass)
                  WHERE c.relrowsecurity OR c.relforcerowsecurity) AS s
              WHERE c.oid = $1::bigint::oid",
+            &[i64::from(table).into()],
+        )
+    })
+}
+
+/// The statements that take from a table that was replaced what others than its
+/// owner may do.
+pub fn revoke_all(table: u32) -> Result<Vec<String>, ErrorReport> {
+    with_pinned_search_path(|| {
+        spi::column::<String>(
+            "SELECT DISTINCT format('REVOKE ALL ON TABLE %s FROM %s CASCADE', c.oid::regclass,
+                                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_class AS c
+             LEFT JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attacl IS NOT NULL
+             CROSS JOIN LATERAL (SELECT x.grantee FROM aclexplode(c.relacl) AS x UNION SELECT x.grantee FROM aclexplode(t.attacl) AS x) AS a
+             WHERE c.oid = $1::bigint::oid AND a.grantee <> c.relowner",
             &[i64::from(table).into()],
         )
     })

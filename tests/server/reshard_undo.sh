@@ -8,7 +8,7 @@ set -euo pipefail
 version=$1
 
 cluster_start undo "$version" "shared_preload_libraries = 'pg_presplit'" "presplit.worker_naptime = 1" \
-    "max_worker_processes = 16" "presplit.reshard_rate_limit = 0" "presplit.databases = 'shards'" "presplit.cutover_budget = 5s" "presplit.cutover_lock_timeout = 2s"
+    "max_worker_processes = 16" "presplit.reshard_rate_limit = 0" "presplit.databases = 'shards'" "presplit.cutover_budget = 3s"
 cluster_use undo
 tmp=$(cluster_tmp undo)
 chmod a+rwx "$tmp"
@@ -39,6 +39,7 @@ ALTER TABLE t_high ENABLE ROW LEVEL SECURITY;
 ALTER TABLE t_high REPLICA IDENTITY FULL;
 GRANT SELECT ON t, t_high TO reader;
 CREATE SEQUENCE ids START 1000000;
+CREATE SEQUENCE owned OWNED BY t_high.n;
 CREATE PUBLICATION p FOR TABLE t_high;
 INSERT INTO t SELECT g, g % 5 FROM generate_series(1, $rows) AS g;
 CREATE TABLE told (id bigint, what text);
@@ -64,7 +65,7 @@ COMMIT;
 SQL
 chmod a+r "$tmp/write.sql"
 write() {
-    pgbench -n -c 1 -R 50 -T 600 -f "$tmp/write.sql" >/dev/null 2>>"$tmp/said" &
+    pgbench -n -c 3 -R 300 -T 600 -f "$tmp/write.sql" >/dev/null 2>>"$tmp/said" &
     writer=$!
     sleep 0.3
 }
@@ -149,6 +150,7 @@ DROP TRIGGER of_shard ON t_high;
 DROP POLICY own ON t_high;
 ALTER TABLE t_high DISABLE ROW LEVEL SECURITY;
 ALTER TABLE t_high REPLICA IDENTITY DEFAULT;
+ALTER SEQUENCE owned OWNED BY NONE;
 REVOKE ALL ON t_high FROM reader, postgres;
 DROP PUBLICATION p;
 DROP TABLE IF EXISTS none;

@@ -22,7 +22,6 @@ use crate::catalog::leaves;
 use crate::catalog::leaves::ForeignKey;
 use crate::catalog::leaves::Incoming;
 use crate::catalog::leaves::Leaf;
-use crate::catalog::leaves::Part;
 use crate::catalog::retired;
 use crate::catalog::retired::Retired;
 use crate::model::reshard::Change;
@@ -88,7 +87,7 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     }
     attach(change, parent_owner)?;
     for leaf in coming {
-        adoption::put_on(leaf, |part| change.undo.is_none() || part != Part::Right)?;
+        adoption::put_on(leaf, |_| true)?;
     }
     for key in incoming {
         add_foreign_key(key.table, &key.key)?;
@@ -156,6 +155,7 @@ fn hand_over(change: &Change, target: &Target, leaf: &Leaf, operation_id: i64) -
     jobs::forget_object(operation_id, Oid::from(oid))?;
     if change.undo.is_some() {
         retired::forget(oid)?;
+        objects::run_above(&leaves::revoke_all(oid)?)?;
     } else {
         objects::run_as(Oid::from(leaf.owner), "", &leaf.before)?;
     }

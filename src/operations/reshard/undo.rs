@@ -10,6 +10,7 @@ use pgrx::log;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::facets;
+use crate::catalog::facets::Facet;
 use crate::catalog::partitions;
 use crate::catalog::partitions::Candidate;
 use crate::catalog::retired;
@@ -52,13 +53,12 @@ pub fn plan(id: i64) -> Result<Change, ErrorReport> {
     let is_untouched = kept(id, &change)?;
     alike(id, &change, &sources)?;
     let captured = is_untouched && !change.identity.is_empty() && retired::is_captured(id, &targets)?;
-    // A shard takes what it lacks from the one that was made after it.
-    let heir = |at: usize| change.targets.iter().position(|target| target.like == at).unwrap_or(0);
     let back = |(at, source): (usize, &Source)| Target {
         name: source.name.clone(),
         bound: source.bound.clone(),
         tablespace: None,
-        like: heir(at),
+        // A shard takes what it lacks from the one that was made after it.
+        like: heirs(&change, at)[0],
         oid: Some(source.oid),
     };
     let first = found.first();
@@ -151,21 +151,36 @@ fn kept(id: i64, change: &Change) -> Result<bool, ErrorReport> {
 /// kept would not fit any more.
 fn alike(id: i64, change: &Change, now: &[Source]) -> Result<(), ErrorReport> {
     for (at, source) in change.sources.iter().enumerate() {
-        let heir = change.targets.iter().position(|target| target.like == at).unwrap_or(0);
-        let (old, new) = (facets::kept(source.oid)?, facets::kept(now[heir].oid)?);
-        let mut differ = check::missing(&new, &old, &source.name.to_string());
-        differ.extend(check::missing(&old, &new, &now[heir].name.to_string()));
-        if differ.is_empty() {
-            continue;
+        let old = facets::kept(source.oid, false)?;
+        let heirs = heirs(change, at);
+        let first = facets::kept(now[heirs[0]].oid, true)?;
+        for heir in heirs {
+            let shard = &now[heir];
+            let replaced = format!("shard {} is no more like {}, which it replaced", shard.name, source.name);
+            unlike(id, replaced, &facets::kept(shard.oid, false)?, &old)?;
+            // What acts on rows comes from the first of them.
+            let others = format!("shard {} is not like the others that replaced {}", shard.name, source.name);
+            unlike(id, others, &facets::kept(shard.oid, true)?, &first)?;
         }
-        let detail = differ.iter().map(|one| format!("{} has no equal on the other.", one.object));
-        let hint = "Make them alike, or use split_shard(), merge_shards() or move_shard().";
-        return Err(refused(
-            id,
-            &format!("shard {} is no more like {}, which it replaced", now[heir].name, source.name),
-            detail.collect::<Vec<_>>().join("\n"),
-            Some(hint.to_owned()),
-        ));
     }
     Ok(())
+}
+
+/// The new shards that are like an old one; the first of all if none is.
+fn heirs(change: &Change, source: usize) -> Vec<usize> {
+    let like = change.targets.iter().enumerate().filter(|(_, target)| target.like == source);
+    let like: Vec<usize> = like.map(|(at, _)| at).collect();
+    if like.is_empty() { vec![0] } else { like }
+}
+
+/// Refuses if one has what the other has not.
+fn unlike(id: i64, why: String, one: &[Facet], other: &[Facet]) -> Result<(), ErrorReport> {
+    let mut differ = check::missing(one, other, "");
+    differ.extend(check::missing(other, one, ""));
+    if differ.is_empty() {
+        return Ok(());
+    }
+    let detail = differ.iter().map(|one| format!("{} has no equal on the other.", one.object));
+    let hint = "Make them alike, or use split_shard(), merge_shards() or move_shard().";
+    Err(refused(id, &why, detail.collect::<Vec<_>>().join("\n"), Some(hint.to_owned())))
 }
