@@ -108,6 +108,19 @@ pub fn drop_statements(object: &Object) -> Result<Vec<String>, ErrorReport> {
     })
 }
 
+/// Triggers that jobs have on a table, each with its job.
+pub fn triggers_on(table: u32) -> Result<Vec<(i64, Object)>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::rows::<(i64, Object)>(
+            "SELECT jsonb_build_array(o.operation_id, jsonb_build_object('role', o.role, 'object', o.object::bigint, 'name', o.name))::text
+             FROM presplit.job_objects AS o JOIN pg_trigger AS t ON t.oid = o.object
+             WHERE o.role = 'trigger' AND t.tgrelid = $1::bigint::oid
+             ORDER BY o.entry",
+            &[i64::from(table).into()],
+        )
+    })
+}
+
 /// Triggers of a job that do not watch any more: gone, or no more enabled always.
 pub fn blind_triggers(operation_id: i64) -> Result<Vec<String>, ErrorReport> {
     as_extension_owner(|| {

@@ -127,9 +127,10 @@ pub fn captures_in_vain() -> Result<Vec<i64>, ErrorReport> {
     as_extension_owner(|| {
         spi::column::<i64>(
             "WITH captures AS (
-                 SELECT o.operation_id, sum(pg_relation_size(c.oid)) AS bytes
+                 SELECT o.operation_id, sum(pg_relation_size(c.oid)) AS bytes, count(t.oid) AS triggers
                  FROM presplit.job_objects AS o JOIN presplit.jobs AS j USING (operation_id)
                  LEFT JOIN pg_class AS c ON c.oid = o.object AND o.role = 'log'
+                 LEFT JOIN pg_trigger AS t ON t.oid = o.object AND o.role = 'trigger' AND t.tgenabled = 'A'
                  WHERE j.is_over AND j.phase = 'done' AND o.role IN ('log', 'trigger')
                  GROUP BY o.operation_id)
              SELECT x.operation_id FROM captures AS x JOIN presplit.jobs AS j USING (operation_id)
@@ -143,6 +144,7 @@ pub fn captures_in_vain() -> Result<Vec<i64>, ErrorReport> {
                  OR EXISTS (SELECT FROM jsonb_array_elements(j.change->'targets') AS t (value)
                             LEFT JOIN pg_class AS c ON c.oid = (t.value->>'oid')::bigint::oid AND c.relispartition
                             WHERE c.oid IS NULL)
+                 OR x.triggers <> 2 * jsonb_array_length(j.change->'targets')
                  OR x.bytes > greatest(67108864, (SELECT sum(pg_table_size(c.oid)) FROM presplit.retired_shards AS r
                                                   JOIN pg_class AS c ON c.oid = r.shard WHERE r.operation_id = x.operation_id)))",
             &[],

@@ -51,7 +51,8 @@ pub fn lock_and_look(relation: Oid, mode: Mode) -> Option<TableState> {
             ),
             owner: form.relowner,
             is_partition: form.relispartition,
-            has_rules: form.relhasrules,
+            // Whether pg_class says so is only put right by VACUUM.
+            has_rules: !(*opened).rd_rules.is_null(),
             has_row_security: form.relrowsecurity,
             triggers: triggers((*opened).trigdesc),
         };

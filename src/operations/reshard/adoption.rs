@@ -97,7 +97,7 @@ pub fn put_on(leaf: &Leaf, wanted: impl Fn(Part) -> bool) -> Result<(), ErrorRep
 /// Lock time-outs are raised.
 pub fn give_up_capture(job: &Job, has_failed: bool) -> Result<(), ErrorReport> {
     match &job.change.undo {
-        Some(undo) if undo.captured && (undo.emptied || has_failed) => {
+        Some(undo) if !undo.captured || undo.emptied || has_failed => {
             capture::remove_reverse(undo.operation_id)
         }
         _ => Ok(()),

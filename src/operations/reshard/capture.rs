@@ -14,6 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::job_objects;
 use crate::catalog::jobs;
+use crate::catalog::jobs::Object;
 use crate::catalog::jobs::Role;
 use crate::catalog::reshard_rows;
 use crate::model::name::QualifiedName;
@@ -168,6 +169,18 @@ pub fn remove(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
     Ok(())
 }
 
+/// Takes from a source that goes what earlier operations have left on it for
+/// their undo: they are undone by copying if it ever comes back.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub fn remove_of_others(source: u32) -> Result<(), ErrorReport> {
+    for (operation_id, trigger) in job_objects::triggers_on(source)? {
+        drop_object(operation_id, &trigger)?;
+    }
+    Ok(())
+}
+
 /// Ends the capture that an operation has left on its new shards.
 ///
 /// # Errors
@@ -177,13 +190,15 @@ pub fn remove_reverse(operation_id: i64) -> Result<(), ErrorReport> {
     // While a trigger is there it wants its log.
     objects.sort_by_key(|object| (object.role == Role::Log, object.object));
     for object in objects.iter().filter(|object| matches!(object.role, Role::Trigger | Role::Log)) {
-        let statements = job_objects::drop_statements(object)?;
-        as_extension_owner(|| {
-            statements.iter().try_for_each(|statement| spi::run(statement, &[]).map(|_| ()))
-        })?;
-        jobs::forget_object(operation_id, Oid::from(object.object))?;
+        drop_object(operation_id, object)?;
     }
     Ok(())
+}
+
+fn drop_object(operation_id: i64, object: &Object) -> Result<(), ErrorReport> {
+    let statements = job_objects::drop_statements(object)?;
+    as_extension_owner(|| statements.iter().try_for_each(|statement| spi::run(statement, &[]).map(|_| ())))?;
+    jobs::forget_object(operation_id, Oid::from(object.object))
 }
 
 fn gone(change: &Change) -> ErrorReport {

@@ -74,6 +74,7 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     let parent_owner = *parent_owner;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
     for source in &change.sources {
+        capture::remove_of_others(source.oid)?;
         let detach = format!("ALTER TABLE {} DETACH PARTITION {}", change.parent, source.name);
         objects::run_as(parent_owner, "", [&detach])?;
     }

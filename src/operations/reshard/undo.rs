@@ -129,7 +129,7 @@ fn kept(id: i64, change: &Change) -> Result<bool, ErrorReport> {
     for source in &change.sources {
         let found = kept.iter().find(|one| one.shard == source.oid);
         let Some((one, name)) = found.and_then(|one| one.name.as_ref().map(|name| (one, name))) else {
-            let detail = format!("Shard {} was dropped.", source.name);
+            let detail = format!("Shard {} was dropped, or is no more kept.", source.name);
             return Err(refused(id, "what it replaced is gone", detail, None));
         };
         if one.is_over {
@@ -140,7 +140,12 @@ fn kept(id: i64, change: &Change) -> Result<bool, ErrorReport> {
         if !one.is_ours || *name != source.name {
             let detail =
                 format!("It is a table of its own, or called {name} now, or a part of another table.");
-            return Err(refused(id, &format!("replaced shard {} was altered", source.name), detail, None));
+            return Err(refused(
+                id,
+                &format!("replaced shard \"{:#}\" was altered", source.name),
+                detail,
+                None,
+            ));
         }
         is_untouched &= one.is_blocked;
     }
@@ -156,11 +161,17 @@ fn alike(id: i64, change: &Change, now: &[Source]) -> Result<(), ErrorReport> {
         let first = facets::kept(now[heirs[0]].oid, true)?;
         for heir in heirs {
             let shard = &now[heir];
-            let replaced = format!("shard {} is no more like {}, which it replaced", shard.name, source.name);
-            unlike(id, replaced, &facets::kept(shard.oid, false)?, &old)?;
+            let replaced = format!(
+                "shard \"{:#}\" is no more like \"{:#}\", which it replaced",
+                shard.name, source.name
+            );
+            unlike(id, &replaced, &facets::kept(shard.oid, false)?, &old)?;
             // What acts on rows comes from the first of them.
-            let others = format!("shard {} is not like the others that replaced {}", shard.name, source.name);
-            unlike(id, others, &facets::kept(shard.oid, true)?, &first)?;
+            let others = format!(
+                "shard \"{:#}\" is not like the others that replaced \"{:#}\"",
+                shard.name, source.name
+            );
+            unlike(id, &others, &facets::kept(shard.oid, true)?, &first)?;
         }
     }
     Ok(())
@@ -174,7 +185,7 @@ fn heirs(change: &Change, source: usize) -> Vec<usize> {
 }
 
 /// Refuses if one has what the other has not.
-fn unlike(id: i64, why: String, one: &[Facet], other: &[Facet]) -> Result<(), ErrorReport> {
+fn unlike(id: i64, why: &str, one: &[Facet], other: &[Facet]) -> Result<(), ErrorReport> {
     let mut differ = check::missing(one, other, "");
     differ.extend(check::missing(other, one, ""));
     if differ.is_empty() {
@@ -182,5 +193,5 @@ fn unlike(id: i64, why: String, one: &[Facet], other: &[Facet]) -> Result<(), Er
     }
     let detail = differ.iter().map(|one| format!("{} has no equal on the other.", one.object));
     let hint = "Make them alike, or use split_shard(), merge_shards() or move_shard().";
-    Err(refused(id, &why, detail.collect::<Vec<_>>().join("\n"), Some(hint.to_owned())))
+    Err(refused(id, why, detail.collect::<Vec<_>>().join("\n"), Some(hint.to_owned())))
 }
