@@ -95,6 +95,9 @@ pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
     steps.extend(change.targets.iter().map(|target| plan.attach(target)));
     let back = "ADD CONSTRAINT … FOREIGN KEY … NOT VALID, and mark as valid what held before";
     steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, back)));
+    if facts.undo && facts.grace_seconds > 0 && !change.identity.is_empty() {
+        steps.extend(change.targets.iter().map(|target| plan.capture_for_undo(&target.name)));
+    }
     steps.extend(change.sources.iter().map(|source| plan.drop(&source.name)));
     steps
 }
@@ -231,7 +234,7 @@ impl Plan<'_> {
     fn detach(&self, source: &QualifiedName) -> Step {
         let statement = format!("ALTER TABLE {} DETACH PARTITION {source}", self.change.parent);
         Step {
-            reversible: self.facts.undo,
+            reversible: self.facts.grace_seconds > 0,
             max_lock_ms: self.facts.budget_ms,
             ..self.step(statement, "ACCESS EXCLUSIVE", format!("{}, {source}", self.change.parent))
         }
@@ -244,7 +247,7 @@ impl Plan<'_> {
             self.facts.default.as_ref().filter(|_| Bound::read(&target.bound) != Some(Bound::Default));
         let locked = names(std::iter::once(&self.change.parent).chain(default).chain([&target.name]));
         Step {
-            reversible: self.facts.undo,
+            reversible: self.facts.grace_seconds > 0,
             max_lock_ms: self.facts.budget_ms,
             ..self.step(statement, "ACCESS EXCLUSIVE", locked)
         }
@@ -254,9 +257,20 @@ impl Plan<'_> {
     fn foreign_key(&self, table: &QualifiedName, what: &str) -> Step {
         let locked = format!("{table}, {} and its partitions", self.change.parent);
         Step {
-            reversible: self.facts.undo,
+            reversible: self.facts.grace_seconds > 0,
             max_lock_ms: self.facts.budget_ms,
             ..self.step(format!("ALTER TABLE {table} {what}"), "ACCESS EXCLUSIVE", locked)
+        }
+    }
+
+    fn capture_for_undo(&self, target: &QualifiedName) -> Step {
+        let statement = format!(
+            "CREATE TRIGGER ON {target}, for each row that changes while undo_operation() is possible: log the old and the new {}",
+            quote_identifiers(&self.change.identity)
+        );
+        Step {
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(statement, "ACCESS EXCLUSIVE", target.to_string())
         }
     }
 
@@ -362,7 +376,7 @@ mod tests {
         assert_eq!(find("CREATE TRIGGER").max_lock_ms, 150);
         assert!(find("CREATE TRIGGER").statement.ends_with("the old and the new id, \"Day\""));
         let attach = find("ALTER TABLE app.orders ATTACH PARTITION app.orders_s0003");
-        assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && !attach.reversible);
+        assert!(attach.statement.ends_with("FOR VALUES FROM ('5') TO ('9')") && attach.reversible);
         assert_eq!(attach.locked, "app.orders, app.orders_default, app.orders_s0003");
         assert_eq!(find("DROP TABLE app.orders_s0001").lock_mode, "ACCESS EXCLUSIVE");
         let place = |start: &str| steps.iter().position(|step| step.statement.starts_with(start));
@@ -373,16 +387,30 @@ mod tests {
     }
 
     #[test]
-    fn everything_before_the_swap_is_reversible_and_after_it_with_undo() {
-        let kept = Facts { undo: true, ..facts() };
+    fn everything_before_the_swap_is_reversible_and_after_it_while_shards_are_kept() {
+        let not_kept = Facts { grace_seconds: 0, undo: true, ..facts() };
         let taken_back = |facts: &Facts| {
             steps(&change(true), facts).iter().map(|step| step.reversible).collect::<Vec<bool>>()
         };
-        let (without, with) = (taken_back(&facts()), taken_back(&kept));
+        let (without, with) = (taken_back(&not_kept), taken_back(&facts()));
         let before_the_swap = without.iter().take_while(|reversible| **reversible).count();
         assert!(without[before_the_swap..].iter().all(|reversible| !reversible));
         // Only the drop at the end is for good.
         assert_eq!(with.iter().filter(|reversible| !**reversible).count(), 1);
+    }
+
+    #[test]
+    fn the_setting_undo_watches_the_new_shards() {
+        let watched = |facts: &Facts, change: &Change| {
+            let steps = steps(change, facts);
+            steps.iter().filter(|step| step.statement.contains("undo_operation()")).count()
+        };
+        let undo = Facts { undo: true, ..facts() };
+        assert_eq!(watched(&undo, &change(true)), 2);
+        assert_eq!(watched(&facts(), &change(true)), 0);
+        assert_eq!(watched(&Facts { grace_seconds: 0, ..undo.clone() }, &change(true)), 0);
+        // Nothing tells rows apart, so nothing could be written down of them.
+        assert_eq!(watched(&undo, &Change { identity: Vec::new(), ..change(false) }), 0);
     }
 
     #[test]
