@@ -21,10 +21,10 @@ CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0) PARTITION BY RA
 CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (0) TO (1000);
 CREATE TABLE t_high PARTITION OF t FOR VALUES FROM (1000) TO (2000);
 CREATE INDEX ON t (n);
-CREATE TABLE other (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE other (id int, k int, PRIMARY KEY (id, k)) PARTITION BY RANGE (id);
 CREATE TABLE other_all PARTITION OF other FOR VALUES FROM (0) TO (1000000);
 INSERT INTO t SELECT generate_series(0, 1999);
-INSERT INTO other SELECT generate_series(0, 999);
+INSERT INTO other SELECT g, g FROM generate_series(0, 999) AS g;
 ANALYZE;
 SQL
 rows() { run -c "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM ${1:-t} AS t"; }
@@ -86,6 +86,8 @@ for undo in true false; do
     change 1
     points='preparing catching_up cutting_over.committed cutting_over.waited'
     [[ $undo == true ]] || points='preparing capturing copying indexing verifying cutting_over.waited'
+    # Logs that are of no more use go after a moment.
+    quietly "$([[ $undo == true ]] && echo 1 || echo 0)" "SELECT count(*) FROM presplit.job_objects WHERE role = 'log'"
     for point in $points; do
         there=$(rows)
         catalog >"$tmp/before"
@@ -144,9 +146,9 @@ same "no log is left of those that are undone" 0 "$(run -c "SELECT count(*) FROM
 split=$(run -c "SELECT split_shard('t_high', at => '{1500}')")
 same "split before a second undo" done "$(outcome "$split")"
 begin_at catching_up "SELECT undo_operation($split)"
-fails_with "one undo at a time" "operation $id is under way|is being|already" psql -qAtX -c "SELECT undo_operation($split)"
+fails_with "one undo at a time" "operation $id works on table" psql -qAtX -c "SELECT undo_operation($split)"
 fails_with "no DROP EXTENSION meanwhile" 'operation' psql -qAtX -c 'DROP EXTENSION pg_presplit'
-fails_with "nobody writes to a shard that comes back" 'operation' psql -qAtX -c 'INSERT INTO t_high VALUES (1700)'
+fails_with "nobody writes to a shard that comes back" 'takes no rows yet' psql -qAtX -c 'INSERT INTO t_high VALUES (1700)'
 same "dumps know nothing of it" 0 "$(pg_dump postgres | grep -cE 'presplit_|changes_|t_high' || true)"
 release
 same "it goes on" done "$(outcome "$id")"
@@ -155,10 +157,10 @@ same "it goes on" done "$(outcome "$id")"
 run -c "SELECT configure_shards('other', '{\"undo\": true}')" >/dev/null
 split=$(run -c "SELECT split_shard('other_all', at => '{500}')")
 same "split before a key is altered" done "$(outcome "$split")"
-run -c 'ALTER TABLE other ALTER COLUMN id TYPE bigint'
-succeeds "writes go on" psql -qAtX -v ON_ERROR_STOP=1 -c 'INSERT INTO other VALUES (1000)' -c 'UPDATE other SET id = 1001 WHERE id = 1000'
+run -c 'ALTER TABLE other ALTER COLUMN k TYPE bigint'
+succeeds "writes go on" psql -qAtX -v ON_ERROR_STOP=1 -c 'INSERT INTO other VALUES (1000, 1)' -c 'UPDATE other SET k = k + 1 WHERE id > 990'
 fails_with "undo after the key was altered" 'no more like "public.other_all"' psql -qAtX -c "SELECT undo_operation($split)"
-run -c 'ALTER TABLE other ALTER COLUMN id TYPE int'
+run -c 'ALTER TABLE other ALTER COLUMN k TYPE int'
 there=$(rows other)
 undone=$(run -c "SELECT undo_operation($split)")
 outcome "$undone" >"$tmp/said"
@@ -174,7 +176,7 @@ same "the old key: the rows" "$there" "$(rows other)"
 for undo in true false; do
     run -c "SELECT configure_shards('t', '{\"undo\": $undo}')" >/dev/null
     shard=$(run -c "SELECT inhrelid::regclass FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid WHERE inhparent = 't'::regclass AND pg_get_expr(relpartbound, c.oid) LIKE '%TO (''2000'')'")
-    split=$(run -c "SELECT split_shard('$shard', at => '{1500}')")
+    split=$(run -c "SELECT split_shard('$shard', at => '{$([[ $undo == true ]] && echo 1500 || echo 1750)}')")
     same "split before break_glass.sql" done "$(outcome "$split")"
     there=$(rows)
     begin_at cutting_over.committed "SELECT undo_operation($split)"

@@ -105,7 +105,7 @@ pub fn refuse_second(change: &Change) -> Result<(), ErrorReport> {
     Err(error::new(
         SqlState::ObjectInUse,
         format!("operation {id} works on table \"{}\"", change.root),
-        Some(format!("It is a {kind}; one operation at a time works on a table.")),
+        Some(format!("Its kind is {kind}; one operation at a time works on a table.")),
         Some(format!(
             "Wait for it with SELECT wait_operation({id}), or end it with SELECT cancel_operation({id})."
         )),

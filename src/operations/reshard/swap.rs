@@ -73,6 +73,9 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     let Prepared { parent_owner, coming, going, incoming } = prepared;
     let parent_owner = *parent_owner;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
+    if let Some(undo) = &change.undo {
+        capture::remove_reverse(undo.operation_id)?;
+    }
     for source in &change.sources {
         capture::remove_of_others(source.oid)?;
         let detach = format!("ALTER TABLE {} DETACH PARTITION {}", change.parent, source.name);
