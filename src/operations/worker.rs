@@ -40,7 +40,8 @@ const CHORES: &[fn() -> Result<(), ErrorReport>] = &[
 fn tick() {
     // Sizes are read under ACCESS SHARE: rather no reading than waiting long
     // behind somebody's ALTER TABLE.
-    let settings = [(c"lock_timeout", c"1s")];
+    // It keeps the locks of all chores: of a DROP EXTENSION and us, we are the one to give way.
+    let settings = [(c"lock_timeout", c"1s"), (c"deadlock_timeout", c"20ms")];
     for chore in CHORES {
         let work = || with_settings(&settings, || chore().unwrap_or_else(|error| error::raise(error)));
         if let Err(caught) = in_subtransaction(work) {
