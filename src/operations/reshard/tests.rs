@@ -344,7 +344,12 @@ mod tests {
             assert_eq!(touched(name), untouched, "{name}");
         }
         for name in ["f.t_s2", "f.t_s3"] {
-            let after = facets(name);
+            // A name that PostgreSQL has made of the shard's is made of the new one's.
+            let own = format!("{}_country_not_null", &name[2..]);
+            let after: Vec<_> = facets(name)
+                .into_iter()
+                .map(|(kind, text)| (kind, text.replace(&own, "t_s1_country_not_null")))
+                .collect();
             let lost: Vec<_> = before.iter().filter(|facet| !after.contains(facet)).collect();
             let new: Vec<_> = after.iter().filter(|facet| !before.contains(facet)).collect();
             assert!(lost.is_empty() && new.is_empty(), "{name}: lost {lost:#?}, new {new:#?}");
