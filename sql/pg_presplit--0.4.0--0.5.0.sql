@@ -74,7 +74,7 @@ COMMENT ON COLUMN presplit.jobs.owner IS 'owner of the table, with whose rights 
 COMMENT ON COLUMN presplit.jobs.database IS 'database that it belongs to; a copy of it does not go on';
 COMMENT ON COLUMN presplit.jobs.system_identifier IS 'server that it belongs to; a copy of it does not go on';
 COMMENT ON COLUMN presplit.jobs.fingerprint IS 'what the tables were like when it began';
-COMMENT ON COLUMN presplit.jobs.shape IS 'the same, to be read';
+COMMENT ON COLUMN presplit.jobs.shape IS 'what the tables were like when it began, object by object';
 COMMENT ON COLUMN presplit.jobs.next_try_at IS 'when it is tried again after a failure';
 COMMENT ON COLUMN presplit.jobs.seconds_left IS 'time that the rest of the rows will take';
 COMMENT ON COLUMN presplit.jobs.waiting_for IS 'what it waits for';
@@ -368,10 +368,6 @@ CREATE FUNCTION resume_operation(operation_id bigint) RETURNS boolean
 VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', 'resume_operation_wrapper';
 
-CREATE FUNCTION undo_operation(operation_id bigint) RETURNS bigint
-VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
-LANGUAGE c AS 'MODULE_PATHNAME', 'undo_operation_wrapper';
-
 REVOKE ALL ON FUNCTION split_shard(regclass, text[], int, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION split_shard(regclass, text[], int, boolean) IS
     'divides one shard into several, online; returns the number of the operation that does it';
@@ -410,6 +406,3 @@ COMMENT ON FUNCTION pause_operation(bigint) IS
 REVOKE ALL ON FUNCTION resume_operation(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION resume_operation(bigint) IS
     'has an operation go on that was paused, or has failed; false if there is nothing to resume';
-REVOKE ALL ON FUNCTION undo_operation(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION undo_operation(bigint) IS
-    'puts back the shards that an operation has replaced, with all that was written since, while they are kept';

@@ -999,6 +999,31 @@ AS 'MODULE_PATHNAME', 'read_operations_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/api/views.rs:48
+-- pg_presplit::api::views::presplit::read_sampled_values
+CREATE  FUNCTION presplit."read_sampled_values"() RETURNS TABLE (
+	"relation" oid,  /* Oid */
+	"column_name" TEXT,  /* String */
+	"access" TEXT,  /* String */
+	"value" TEXT,  /* Option < String > */
+	"share" double precision,  /* f64 */
+	"executions" double precision,  /* f64 */
+	"share_max" double precision,  /* f64 */
+	"sampled" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'read_sampled_values_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/api/views.rs:43
+-- pg_presplit::api::views::presplit::is_looked_at
+-- Skipped due to `#[pgrx(sql = false)]`
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/api/views.rs:33
 -- pg_presplit::api::views::presplit::read_settings
 CREATE  FUNCTION presplit."read_settings"() RETURNS TABLE (
@@ -1028,31 +1053,6 @@ STRICT VOLATILE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'read_statements_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/api/views.rs:43
--- pg_presplit::api::views::presplit::is_looked_at
--- Skipped due to `#[pgrx(sql = false)]`
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/api/views.rs:48
--- pg_presplit::api::views::presplit::read_sampled_values
-CREATE  FUNCTION presplit."read_sampled_values"() RETURNS TABLE (
-	"relation" oid,  /* Oid */
-	"column_name" TEXT,  /* String */
-	"access" TEXT,  /* String */
-	"value" TEXT,  /* Option < String > */
-	"share" double precision,  /* f64 */
-	"executions" double precision,  /* f64 */
-	"share_max" double precision,  /* f64 */
-	"sampled" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'read_sampled_values_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -1463,6 +1463,7 @@ COMMENT ON COLUMN presplit.jobs.owner IS 'owner of the table, with whose rights 
 COMMENT ON COLUMN presplit.jobs.database IS 'database that it belongs to; a copy of it does not go on';
 COMMENT ON COLUMN presplit.jobs.system_identifier IS 'server that it belongs to; a copy of it does not go on';
 COMMENT ON COLUMN presplit.jobs.fingerprint IS 'what the tables were like when it began';
+COMMENT ON COLUMN presplit.jobs.shape IS 'what the tables were like when it began, object by object';
 COMMENT ON COLUMN presplit.jobs.next_try_at IS 'when it is tried again after a failure';
 COMMENT ON COLUMN presplit.jobs.seconds_left IS 'time that the rest of the rows will take';
 COMMENT ON COLUMN presplit.jobs.waiting_for IS 'what it waits for';
