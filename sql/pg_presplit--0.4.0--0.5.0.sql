@@ -346,6 +346,19 @@ RETURNS TABLE (step int, statement text, lock_mode text, reversible boolean, loc
 VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', 'move_shard_plan_wrapper';
 
+CREATE FUNCTION shard_table(relation regclass, proposal_id bigint, online boolean DEFAULT true,
+    history text DEFAULT 'split')
+RETURNS bigint
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'shard_table_wrapper';
+
+CREATE FUNCTION shard_table_plan(relation regclass, proposal_id bigint, online boolean DEFAULT true,
+    history text DEFAULT 'split')
+RETURNS TABLE (step int, statement text, lock_mode text, reversible boolean, locked text, max_lock_ms int,
+    bytes_needed bigint, wal_bytes bigint, estimated interval)
+VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'shard_table_plan_wrapper';
+
 CREATE FUNCTION check_operation(relation regclass, proposal_id bigint)
 RETURNS TABLE (severity text, object text, problem text, remedy text)
 VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp
@@ -388,8 +401,15 @@ COMMENT ON FUNCTION move_shard(regclass, name, boolean) IS
 COMMENT ON FUNCTION move_shard_plan(regclass, name, boolean) IS
     'the steps that move_shard() would take, with their locks and estimates; changes nothing';
 
+REVOKE ALL ON FUNCTION shard_table(regclass, bigint, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION shard_table(regclass, bigint, boolean, text) IS
+    'divides a table that has rows as a proposal says; in this release it only says what stands against it';
+
+COMMENT ON FUNCTION shard_table_plan(regclass, bigint, boolean, text) IS
+    'the steps that shard_table() would take; in this release it only says what stands against it';
+
 COMMENT ON FUNCTION check_operation(regclass, bigint) IS
-    'everything that stands against replacing shards of a table, at once and beforehand';
+    'everything that stands against replacing shards of a table, or the whole table by a proposal, at once and beforehand';
 
 COMMENT ON FUNCTION wait_operation(bigint, interval) IS
     'waits until an operation is over; returns its final phase';

@@ -16,14 +16,14 @@ use crate::api::required;
 use crate::api::restore::rows;
 use crate::api::without_nulls;
 use crate::api::writes;
-use crate::catalog::arming::current_user;
-use crate::catalog::proposals;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::model::reshard::History;
 use crate::model::reshard::Wish;
 use crate::operations::reshard::check;
 use crate::operations::reshard::control;
 use crate::operations::reshard::plan;
+use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
 use crate::pg::array;
 use crate::pg::error;
@@ -283,16 +283,10 @@ fn check_operation(
 > {
     let relation = required(relation, "relation")?;
     if let Some(id) = proposal_id {
-        proposals::load(id, &current_user()?)?;
-        return Err(error::new(
-            SqlState::FeatureNotSupported,
-            "tables that have rows cannot be converted yet",
-            None,
-            Some(
-                "With a proposal_id of NULL it says what stands against replacing shards of a table."
-                    .to_owned(),
-            ),
-        ));
+        let rebuilding = rebuild::plan(relation.to_u32(), id, true, History::Split)?;
+        let mut found = rebuild::findings(&rebuilding)?;
+        found.push(rebuild::not_yet(&rebuilding.change));
+        return Ok(TableIterator::new(rows(found)));
     }
     let mut found = Vec::new();
     for change in plan::all(relation.to_u32())? {

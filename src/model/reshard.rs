@@ -51,6 +51,43 @@ pub struct Change {
     /// Empty = there is none: only `online => false` is possible.
     pub identity: Vec<String>,
     pub online: bool,
+    /// None = leaves give way to leaves; otherwise the whole table to another one.
+    #[serde(default)]
+    pub rebuilt: Option<Rebuilt>,
+}
+
+/// What a whole table gives way to: a table that is divided as a proposal says,
+/// or not at all. The change's only target is that table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    pub proposal_id: i64,
+    /// What the new table is called until it takes the name of the old one.
+    pub staging: QualifiedName,
+    /// What the old table is called afterwards.
+    pub aside: QualifiedName,
+    pub history: History,
+}
+
+/// What becomes of the rows that a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum History {
+    /// Each is copied into the shard that it belongs to.
+    Split,
+    /// They stay where they are: the old table becomes the first shard.
+    Keep,
+}
+
+impl History {
+    /// From the word that the SQL surface has.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        match word {
+            "split" => Some(Self::Split),
+            "keep" => Some(Self::Keep),
+            _ => None,
+        }
+    }
 }
 
 /// A verb's arguments, before they are looked at.
@@ -74,6 +111,40 @@ impl Wish {
             Self::Split { .. } => Kind::Split,
             Self::Merge => Kind::Merge,
             Self::Move { .. } => Kind::Move,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Change;
+    use super::History;
+    use super::QualifiedName;
+    use super::Rebuilt;
+
+    #[test]
+    fn changes_that_were_stored_before_there_were_rebuilt_tables_are_read() {
+        let stored = r#"{"parent": {"schema": "s", "name": "t"}, "parent_oid": 1, "root": {"schema": "s", "name": "t"},
+            "root_oid": 1, "sources": [], "targets": [], "identity": ["id"], "online": true}"#;
+        let change: Change = serde_json::from_str(stored).unwrap();
+        assert_eq!(change.rebuilt, None);
+        let rebuilt = Rebuilt {
+            proposal_id: 7,
+            staging: QualifiedName::new("s", "t_presplit_new"),
+            aside: QualifiedName::new("s", "t_presplit_old"),
+            history: History::Keep,
+        };
+        let change = Change { rebuilt: Some(rebuilt), ..change };
+        let text = serde_json::to_string(&change).unwrap();
+        assert_eq!(serde_json::from_str::<Change>(&text).unwrap(), change);
+    }
+
+    #[test]
+    fn words_of_histories_are_exact() {
+        assert_eq!(History::of("split"), Some(History::Split));
+        assert_eq!(History::of("keep"), Some(History::Keep));
+        for word in ["", "Split", "keep ", "none"] {
+            assert_eq!(History::of(word), None, "{word}");
         }
     }
 }

@@ -111,7 +111,7 @@ fn taken_names(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
 }
 
 /// Whether the tablespaces may be used and have room.
-fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+pub(super) fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
     let mut found = Vec::new();
     let oids: Vec<u32> = change.sources.iter().map(|source| source.oid).collect();
     let bytes = facets::bytes(&oids)?;

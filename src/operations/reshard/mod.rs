@@ -31,6 +31,7 @@ mod offline;
 mod pace;
 pub mod plan;
 mod points;
+pub mod rebuild;
 pub mod retire;
 mod rollback;
 mod run;

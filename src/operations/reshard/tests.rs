@@ -61,6 +61,7 @@ mod tests {
             targets: targets.collect(),
             identity: identity.iter().map(|name| (*name).to_owned()).collect(),
             online: true,
+            rebuilt: None,
         }
     }
 

@@ -319,6 +319,7 @@ mod tests {
             ],
             identity: vec!["id".to_owned(), "Day".to_owned()],
             online,
+            rebuilt: None,
         }
     }
 
