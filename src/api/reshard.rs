@@ -284,9 +284,7 @@ fn check_operation(
     let relation = required(relation, "relation")?;
     if let Some(id) = proposal_id {
         let rebuilding = rebuild::plan(relation.to_u32(), id, true, History::Split)?;
-        let mut found = rebuild::findings(&rebuilding)?;
-        found.push(rebuild::not_yet(&rebuilding.change));
-        return Ok(TableIterator::new(rows(found)));
+        return Ok(TableIterator::new(rows(rebuild::findings(&rebuilding)?)));
     }
     let mut found = Vec::new();
     for change in plan::all(relation.to_u32())? {

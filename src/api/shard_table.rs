@@ -12,18 +12,20 @@ use crate::api::required;
 use crate::api::writes;
 use crate::model::operation::Kind;
 use crate::model::report::SqlState;
+use crate::model::reshard::Change;
 use crate::model::reshard::History;
 use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
 use crate::pg::error;
 
-/// Refuses with what stands in the way first, then with what is not there yet.
-fn refused(
+/// The change that is asked for. Refuses with what stands in the way first, then
+/// with what is not there yet.
+fn planned(
     relation: Option<Oid>,
     proposal_id: Option<i64>,
     online: Option<bool>,
     history: Option<&str>,
-) -> Result<ErrorReport, ErrorReport> {
+) -> Result<Change, ErrorReport> {
     let relation = required(relation, "relation")?;
     let proposal_id = required(proposal_id, "proposal_id")?;
     let online = required(online, "online")?;
@@ -38,7 +40,10 @@ fn refused(
     })?;
     let rebuilding = rebuild::plan(relation.to_u32(), proposal_id, online, history)?;
     start::refuse(&rebuilding.change, Kind::ShardTable, &rebuild::findings(&rebuilding)?)?;
-    Ok(rebuild::unsupported(&rebuilding.change))
+    if history == History::Keep {
+        return Err(rebuild::unsupported(&rebuilding.change));
+    }
+    Ok(rebuilding.change)
 }
 
 #[pg_extern(
@@ -57,7 +62,7 @@ fn shard_table(
     history: default!(Option<&str>, "'split'"),
 ) -> Result<i64, ErrorReport> {
     writes("shard_table")?;
-    Err(refused(relation, proposal_id, online, history)?)
+    start::record(planned(relation, proposal_id, online, history)?, Kind::ShardTable)
 }
 
 #[pg_extern(
@@ -93,5 +98,11 @@ fn shard_table_plan(
     >,
     ErrorReport,
 > {
-    Err(refused(relation, proposal_id, online, history)?)
+    let change = planned(relation, proposal_id, online, history)?;
+    Err(error::new(
+        SqlState::FeatureNotSupported,
+        format!("the steps of dividing table \"{:#}\" cannot be listed yet", change.root),
+        None,
+        Some("SELECT * FROM check_operation() lists what stands against it.".to_owned()),
+    ))
 }

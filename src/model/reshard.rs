@@ -66,6 +66,38 @@ pub struct Rebuilt {
     /// What the old table is called afterwards.
     pub aside: QualifiedName,
     pub history: History,
+    /// The partitions of the new table, once they are created: each after the one that it is in.
+    #[serde(default)]
+    pub partitions: Vec<Part>,
+}
+
+/// A partition of a new table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub oid: u32,
+    pub name: QualifiedName,
+    /// Whether it holds rows itself.
+    pub is_leaf: bool,
+}
+
+impl Change {
+    /// Every table that was made for it: oid and name, each after the one that it is in.
+    #[must_use]
+    pub fn made(&self) -> Vec<(u32, &QualifiedName)> {
+        let targets = self.targets.iter().filter_map(|target| Some((target.oid?, &target.name)));
+        let parts = self.rebuilt.iter().flat_map(|rebuilt| &rebuilt.partitions);
+        targets.chain(parts.map(|part| (part.oid, &part.name))).collect()
+    }
+
+    /// Forgets what was made for it, which is gone.
+    pub fn unmake(&mut self) {
+        for target in &mut self.targets {
+            target.oid = None;
+        }
+        if let Some(rebuilt) = &mut self.rebuilt {
+            rebuilt.partitions.clear();
+        }
+    }
 }
 
 /// What becomes of the rows that a table has.
@@ -119,6 +151,7 @@ impl Wish {
 mod tests {
     use super::Change;
     use super::History;
+    use super::Part;
     use super::QualifiedName;
     use super::Rebuilt;
 
@@ -133,10 +166,14 @@ mod tests {
             staging: QualifiedName::new("s", "t_presplit_new"),
             aside: QualifiedName::new("s", "t_presplit_old"),
             history: History::Keep,
+            partitions: vec![Part { oid: 9, name: QualifiedName::new("s", "t_s0001"), is_leaf: true }],
         };
-        let change = Change { rebuilt: Some(rebuilt), ..change };
+        let mut change = Change { rebuilt: Some(rebuilt), ..change };
         let text = serde_json::to_string(&change).unwrap();
         assert_eq!(serde_json::from_str::<Change>(&text).unwrap(), change);
+        assert_eq!(change.made(), [(9, &QualifiedName::new("s", "t_s0001"))]);
+        change.unmake();
+        assert!(change.made().is_empty());
     }
 
     #[test]

@@ -113,11 +113,9 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
 
 /// The tables that an operation replaces or makes.
 fn tables_of(change: &Change) -> Vec<u32> {
-    let (sources, targets) = (
-        change.sources.iter().map(|source| source.oid),
-        change.targets.iter().filter_map(|target| target.oid),
-    );
-    [change.root_oid, change.parent_oid].into_iter().chain(sources).chain(targets).collect()
+    let sources = change.sources.iter().map(|source| source.oid);
+    let made = change.made().into_iter().map(|(oid, _)| oid);
+    [change.root_oid, change.parent_oid].into_iter().chain(sources).chain(made).collect()
 }
 
 /// `apart`: nothing of this session holds the operation up.
@@ -208,9 +206,7 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
             start::refuse_second(&change)?;
             // Tables that the first attempt had made are gone.
             let mut anew = change;
-            for target in &mut anew.targets {
-                target.oid = None;
-            }
+            anew.unmake();
             let kind = jobs::kind(id)?;
             let shape = with_pinned_search_path(|| {
                 start::refuse(&anew, kind, &check::findings(&anew)?)?;

@@ -44,6 +44,7 @@ pub mod swap;
 mod tests;
 mod transfer;
 pub mod verify;
+mod whole;
 
 pub use run::chore;
 pub use run::register;

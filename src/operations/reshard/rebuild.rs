@@ -2,7 +2,7 @@
 //! what stands in its way.
 //!
 //! Decided by the same rules as in `create_shards`: what a restore into shards
-//! would refuse is refused here. Not here: carrying it out.
+//! would refuse is refused here. Not here: carrying it out (`whole`).
 
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -14,6 +14,8 @@ use crate::catalog::partitions;
 use crate::catalog::proposals;
 use crate::catalog::proposals::Stored;
 use crate::catalog::relations;
+use crate::catalog::whole_table;
+use crate::catalog::whole_table::View;
 use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::layout::Layout;
@@ -27,6 +29,7 @@ use crate::model::reshard::History;
 use crate::model::reshard::Rebuilt;
 use crate::model::reshard::Source;
 use crate::model::reshard::Target;
+use crate::model::utility::Utility;
 use crate::operations::convert;
 use crate::operations::provision;
 use crate::operations::reshard::check;
@@ -37,9 +40,7 @@ use crate::pg::utility;
 use crate::planning::provision::rebuild::Anatomy;
 use crate::planning::provision::rewrite;
 use crate::planning::provision::rewrite::Armed;
-
-/// Says of a finding that no table can be converted in this release.
-const NOT_YET: &str = "tables that have rows cannot be converted yet";
+use crate::planning::provision::staged;
 
 /// A table and what a proposal makes of it.
 pub struct Rebuilding {
@@ -97,9 +98,53 @@ pub fn plan(
             staging,
             aside: name.sibling(derived_name(&name.name, "presplit_old")),
             history,
+            partitions: Vec::new(),
         }),
     };
     Ok(Rebuilding { change, stored, layout })
+}
+
+/// The same again for a change that was planned before.
+///
+/// # Errors
+/// If its proposal is gone.
+pub fn read(change: &Change) -> Result<Rebuilding, ErrorReport> {
+    let id = change.rebuilt.as_ref().map_or(0, |rebuilt| rebuilt.proposal_id);
+    let stored = proposals::load(id, &current_user()?)?;
+    let layout = layout_of(&stored, &change.root)?.ok_or_else(|| {
+        error::new(
+            SqlState::DataCorrupted,
+            format!("proposal {id} does not say how to divide table \"{:#}\"", change.root),
+            None,
+            None,
+        )
+    })?;
+    Ok(Rebuilding { change: change.clone(), stored, layout })
+}
+
+impl Rebuilding {
+    /// The table as the rules of a restore see it.
+    #[must_use]
+    pub fn armed(&self) -> Armed<'_> {
+        let policy = self.stored.proposal.settings.unique_policy;
+        Armed::empty(&self.change.root, &self.layout, policy, provision::server_major())
+    }
+}
+
+/// Definitions as PostgreSQL's grammar reads them.
+///
+/// # Errors
+/// If one is none.
+pub fn read_definitions(anatomy: &Anatomy) -> Result<Vec<Option<Utility>>, ErrorReport> {
+    anatomy
+        .definitions
+        .iter()
+        .map(|definition| {
+            let found = utility::read_text(&definition.text)
+                .map_err(|caught| error::new(SqlState::SyntaxError, caught.message, None, None))?;
+            Ok(found.into_iter().next())
+        })
+        .collect()
 }
 
 /// What the proposal says of the table; none = to leave it whole.
@@ -155,15 +200,26 @@ pub fn findings(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
         ));
     }
     let anatomy = with_pinned_search_path(|| convert::dissect(name))?;
-    found.extend(anatomy.obstacles.iter().map(|what| {
+    let views = whole_table::views(change.root_oid)?;
+    found.extend(lost(&anatomy, &views).map(|what| {
         Finding::new(Severity::Error, what, format!("would be lost with table {name}"), "Drop it first.")
     }));
+    let without_scan = provision::server_major() >= check::NOT_VALID_ON_PARTITIONED;
+    found.extend(whole_table::obstacles(change.root_oid, without_scan)?);
     found.extend(refused(rebuilding, &anatomy)?);
-    found.extend(names(rebuilding)?);
+    // Those that were made have their names by now.
+    if change.made().is_empty() {
+        found.extend(names(rebuilding, &anatomy)?);
+    }
     found.extend(check::room(change)?);
     found.sort_by(|a, b| (a.severity, &a.object, &a.problem).cmp(&(b.severity, &b.object, &b.problem)));
     found.dedup();
     Ok(found)
+}
+
+/// What would be lost with the table: views are made anew.
+pub fn lost<'a>(anatomy: &'a Anatomy, views: &'a [View]) -> impl Iterator<Item = &'a String> {
+    anatomy.obstacles.iter().filter(|what| !views.iter().any(|view| view.described == **what))
 }
 
 /// What the rules of a restore into shards refuse, and columns that are missing.
@@ -182,12 +238,8 @@ fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, E
             )
         })
         .collect();
-    let policy = rebuilding.stored.proposal.settings.unique_policy;
-    let armed = Armed::empty(name, layout, policy, provision::server_major());
-    for definition in &anatomy.definitions {
-        let read = utility::read_text(&definition.text)
-            .map_err(|caught| error::new(SqlState::SyntaxError, caught.message, None, None))?;
-        let Some(statement) = read.into_iter().next() else { continue };
+    let armed = rebuilding.armed();
+    for statement in read_definitions(anatomy)?.into_iter().flatten() {
         if let Err(refusal) = rewrite::decide(&statement, &armed) {
             let hint = refusal.hint().unwrap_or_default();
             found.push(Finding::new(Severity::Error, name.to_string(), refusal.to_string(), hint));
@@ -197,9 +249,17 @@ fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, E
 }
 
 /// Names that are taken, and the right to create tables under them.
-fn names(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
+fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let name = &rebuilding.change.root;
     let mut wanted: Vec<String> = rebuilding.layout.names().cloned().collect();
+    for index in
+        staged::indexes(&rebuilding.armed(), anatomy, &read_definitions(anatomy)?).unwrap_or_default()
+    {
+        wanted.push(staged::new_name(&index.name));
+    }
+    for aside in whole_table::named(rebuilding.change.root_oid)? {
+        wanted.push(staged::old_name(&aside.name));
+    }
     if let Some(rebuilt) = &rebuilding.change.rebuilt {
         wanted.extend([rebuilt.staging.name.clone(), rebuilt.aside.name.clone()]);
     }
@@ -228,20 +288,13 @@ fn names(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
     Ok(found)
 }
 
-/// What is said where nothing else stands in the way.
-#[must_use]
-pub fn not_yet(change: &Change) -> Finding {
-    Finding::new(
-        Severity::Error,
-        change.root.to_string(),
-        NOT_YET,
-        "create_shards() divides it if it is empty, or while it is restored.",
-    )
-}
-
-/// The same as an error.
+/// What is said of rows that are to stay, where nothing else stands in the way.
 #[must_use]
 pub fn unsupported(change: &Change) -> ErrorReport {
-    let finding = not_yet(change);
-    error::new(SqlState::FeatureNotSupported, finding.problem, None, Some(finding.remedy))
+    error::new(
+        SqlState::FeatureNotSupported,
+        format!("the rows of table \"{:#}\" cannot stay in it as its first shard yet", change.root),
+        None,
+        Some("Pass history => 'split', which copies each row into the shard that it belongs to.".to_owned()),
+    )
 }

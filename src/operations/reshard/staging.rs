@@ -16,6 +16,7 @@ use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
+use crate::operations::reshard::whole;
 use crate::pg::bound_check;
 use crate::pg::bound_check::Says;
 use crate::pg::error;
@@ -25,6 +26,9 @@ use crate::pg::error;
 /// # Errors
 /// If one cannot be made; errors of the statements are raised.
 pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport> {
+    if change.rebuilt.is_some() {
+        return whole::staging::create(change, operation_id);
+    }
     let mut made = change.clone();
     for at in 0..change.targets.len() {
         let leaf = leaves::of_target(change, at)?;
