@@ -137,13 +137,14 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
         add_key(change, rebuilt, new, key)?;
     }
     objects::run_as(*owner, "", &prepared.said)?;
+    // A publication takes a partitioned table with a condition only if it publishes it as one.
+    objects::run_above(&prepared.published)?;
     for act in &leaf.after {
         match act.role {
             Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
             None => objects::run_above([&act.text])?,
         }
     }
-    objects::run_above(&prepared.published)?;
     objects::run_as(*owner, "", &prepared.last)?;
     objects::run_above(prepared.views.iter().map(|view| &view.statement))?;
     for key in incoming {
