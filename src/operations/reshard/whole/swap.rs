@@ -136,7 +136,8 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     for key in &leaf.foreign_keys {
         add_key(change, rebuilt, new, key)?;
     }
-    objects::run_as(*owner, "", &prepared.said)?;
+    // Statistics are given to their owners.
+    objects::run_above(&prepared.said)?;
     // A publication takes a partitioned table with a condition only if it publishes it as one.
     objects::run_above(&prepared.published)?;
     for act in &leaf.after {
