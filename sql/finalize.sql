@@ -121,10 +121,10 @@ COMMENT ON FUNCTION move_shard_plan(regclass, name, boolean) IS
 
 REVOKE ALL ON FUNCTION shard_table(regclass, bigint, boolean, text) FROM PUBLIC;
 COMMENT ON FUNCTION shard_table(regclass, bigint, boolean, text) IS
-    'divides a table that has rows as a proposal says; in this release it only says what stands against it';
+    'divides a table that has rows as a proposal says, while people use it; returns the number of the operation';
 
 COMMENT ON FUNCTION shard_table_plan(regclass, bigint, boolean, text) IS
-    'the steps that shard_table() would take; in this release it only says what stands against it';
+    'the steps that shard_table() would take, with their locks and estimates; changes nothing';
 
 COMMENT ON FUNCTION check_operation(regclass, bigint) IS
     'everything that stands against replacing shards of a table, or the whole table by a proposal, at once and beforehand';

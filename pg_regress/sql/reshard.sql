@@ -230,9 +230,10 @@ SELECT tests.outcome('SELECT * FROM check_operation(NULL, NULL)');
 SELECT tests.outcome($$SELECT * FROM check_operation('re.plain', 99)$$);
 SELECT tests.outcome(format($$SELECT * FROM check_operation('re.plain', %s)$$, :one));
 
--- Whole tables: everything that stands against it at once, then that it is not there yet.
+-- Whole tables: everything that stands against it at once; nothing is begun here.
 CREATE TABLE re.whole (id int PRIMARY KEY, a int, b int);
 CREATE VIEW re.of_whole AS SELECT id FROM re.whole;
+CREATE MATERIALIZED VIEW re.kept_of_whole AS SELECT id FROM re.whole;
 CREATE TABLE re.ready (id int PRIMARY KEY, a int);
 CREATE TABLE re.unkeyed (id int);
 INSERT INTO re.ready VALUES (1, 1);
@@ -245,10 +246,10 @@ SELECT severity, object, problem, remedy FROM check_operation('re.whole', :whole
 SELECT severity, object, problem, remedy FROM check_operation('re.ready', :ready);
 SELECT tests.outcome(format($$SELECT shard_table('re.whole', %s)$$, :whole));
 SELECT tests.outcome(format($$SELECT * FROM shard_table_plan('re.whole', %s)$$, :whole));
-SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s)$$, :ready));
+SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s, history => 'keep')$$, :ready));
 SELECT tests.outcome(format($$SELECT * FROM shard_table_plan('re.ready', %s)$$, :ready));
 SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s)$$, :unkeyed));
-SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s, online => false)$$, :unkeyed));
+SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s, online => false, history => 'keep')$$, :unkeyed));
 SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s)$$, :whole));
 SELECT tests.outcome($$SELECT shard_table('re.ready', 99)$$);
 SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s, history => 'Keep')$$, :ready));

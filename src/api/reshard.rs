@@ -32,7 +32,7 @@ use crate::pg::moment;
 use crate::planning::reshard::steps;
 
 /// A row of a plan.
-type Row = (i32, String, String, bool, String, i32, i64, i64, Interval);
+pub type Row = (i32, String, String, bool, String, i32, i64, i64, Interval);
 
 /// A wish with the change that it comes to.
 type Planned = (Wish, Change);
@@ -93,7 +93,12 @@ fn begun((wish, change): Planned) -> Result<i64, ErrorReport> {
 
 fn told((wish, change): Planned) -> Result<TableIterator<'static, Row>, ErrorReport> {
     start::refuse(&change, wish.kind(), &check::findings(&change)?)?;
-    let steps = steps::steps(&change, &plan::facts(&change)?);
+    listed(&change)
+}
+
+/// The steps of a change that nothing stands against.
+pub fn listed(change: &Change) -> Result<TableIterator<'static, Row>, ErrorReport> {
+    let steps = steps::steps(change, &plan::facts(change)?);
     let row = |(at, step): (usize, steps::Step)| {
         (
             i32::try_from(at).unwrap_or(i32::MAX).saturating_add(1),

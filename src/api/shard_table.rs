@@ -9,6 +9,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::api::required;
+use crate::api::reshard::listed;
 use crate::api::writes;
 use crate::model::operation::Kind;
 use crate::model::report::SqlState;
@@ -98,11 +99,5 @@ fn shard_table_plan(
     >,
     ErrorReport,
 > {
-    let change = planned(relation, proposal_id, online, history)?;
-    Err(error::new(
-        SqlState::FeatureNotSupported,
-        format!("the steps of dividing table \"{:#}\" cannot be listed yet", change.root),
-        None,
-        Some("SELECT * FROM check_operation() lists what stands against it.".to_owned()),
-    ))
+    listed(&planned(relation, proposal_id, online, history)?)
 }
