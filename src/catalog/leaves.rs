@@ -108,8 +108,9 @@ fn pair(change: &Change, at: usize) -> Result<(&crate::model::reshard::Target, &
 }
 
 /// What a whole table gives to another that takes its name.
-pub fn of_whole(source: &Source) -> Result<Leaf, ErrorReport> {
-    read(source, &source.name, None, &[])
+pub fn of_whole(change: &Change) -> Result<Leaf, ErrorReport> {
+    let root = Source { oid: change.root_oid, name: change.root.clone(), bound: String::new() };
+    read(&root, &root.name, None, &[])
 }
 
 /// What is to be taken from a source that goes.

@@ -91,13 +91,16 @@ pub struct Found {
     pub schema: String,
     pub name: String,
     pub is_leaf: bool,
+    /// As PostgreSQL writes it.
+    pub bound: String,
 }
 
 /// All partitions of a table, each after the one that it is in.
 pub fn partitions(root: Oid) -> Result<Vec<Found>, ErrorReport> {
     with_pinned_texts(|| {
         spi::rows::<Found>(
-            "SELECT jsonb_build_object('oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'is_leaf', t.isleaf)::text
+            "SELECT jsonb_build_object('oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'is_leaf', t.isleaf,
+                 'bound', coalesce(pg_get_expr(c.relpartbound, c.oid), ''))::text
              FROM pg_partition_tree($1) AS t
              JOIN pg_class AS c ON c.oid = t.relid JOIN pg_namespace AS n ON n.oid = c.relnamespace
              WHERE t.level > 0 ORDER BY t.level, c.oid",
@@ -164,10 +167,15 @@ pub fn invalid_index(table: Oid) -> Result<Option<String>, ErrorReport> {
     })
 }
 
-/// From now on an operation is about the table that has taken the other's place.
-pub fn now_about(operation_id: i64, table: u32) -> Result<(), ErrorReport> {
+/// From now on an operation is about the table that has taken the old one's
+/// place, which is none of ours any more.
+pub fn now_about(operation_id: i64, old: u32, new: u32) -> Result<(), ErrorReport> {
     as_extension_owner(|| {
-        let arguments = [operation_id.into(), i64::from(table).into()];
+        spi::run(
+            "DELETE FROM presplit.sharded_tables WHERE relation = $1::bigint::oid::regclass",
+            &[i64::from(old).into()],
+        )?;
+        let arguments = [operation_id.into(), i64::from(new).into()];
         spi::run("UPDATE presplit.jobs SET root = $2::bigint::oid WHERE operation_id = $1", &arguments)?;
         spi::run(
             "UPDATE presplit.operation_log SET relation = $2::bigint::oid WHERE operation_id = $1",

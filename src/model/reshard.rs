@@ -78,9 +78,18 @@ pub struct Part {
     pub name: QualifiedName,
     /// Whether it holds rows itself.
     pub is_leaf: bool,
+    /// What it is called after the swap, if it is not yet.
+    #[serde(default)]
+    pub becomes: Option<String>,
 }
 
 impl Change {
+    /// Whether the rows that go over are in shards now.
+    #[must_use]
+    pub fn is_divided(&self) -> bool {
+        self.sources.iter().any(|source| source.oid != self.root_oid)
+    }
+
     /// Every table that was made for it: oid and name, each after the one that it is in.
     #[must_use]
     pub fn made(&self) -> Vec<(u32, &QualifiedName)> {
@@ -166,7 +175,12 @@ mod tests {
             staging: QualifiedName::new("s", "t_presplit_new"),
             aside: QualifiedName::new("s", "t_presplit_old"),
             history: History::Keep,
-            partitions: vec![Part { oid: 9, name: QualifiedName::new("s", "t_s0001"), is_leaf: true }],
+            partitions: vec![Part {
+                oid: 9,
+                name: QualifiedName::new("s", "t_s0001"),
+                is_leaf: true,
+                becomes: None,
+            }],
         };
         let mut change = Change { rebuilt: Some(rebuilt), ..change };
         let text = serde_json::to_string(&change).unwrap();

@@ -3,7 +3,46 @@
 WITH this AS (
     SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS own
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1::bigint::oid
+), parts AS (
+    SELECT c.*, format('%I.%I', n.nspname, c.relname) AS own
+    FROM this CROSS JOIN LATERAL pg_partition_tree(this.oid) AS t
+    JOIN pg_class AS c ON c.oid = t.relid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE t.level > 0
+), alone (what, part) AS (
+    -- What only a shard has: its table does not give it to others.
+    SELECT pg_describe_object('pg_class'::regclass, x.oid, 0), p.own
+    FROM parts AS p JOIN pg_index AS i ON i.indrelid = p.oid JOIN pg_class AS x ON x.oid = i.indexrelid WHERE NOT x.relispartition
+    UNION ALL
+    SELECT pg_describe_object('pg_constraint'::regclass, k.oid, 0), p.own
+    FROM parts AS p JOIN pg_constraint AS k ON k.conrelid = p.oid AND k.contype IN ('c', 'f') AND k.coninhcount = 0 AND k.conparentid = 0
+    UNION ALL
+    SELECT pg_describe_object('pg_constraint'::regclass, k.oid, 0), p.own
+    FROM parts AS p JOIN pg_constraint AS k ON k.confrelid = p.oid AND k.contype = 'f' AND k.conparentid = 0
+    UNION ALL
+    SELECT pg_describe_object('pg_trigger'::regclass, g.oid, 0), p.own
+    FROM parts AS p JOIN pg_trigger AS g ON g.tgrelid = p.oid AND NOT g.tgisinternal AND g.tgparentid = 0
+    UNION ALL
+    SELECT pg_describe_object('pg_policy'::regclass, y.oid, 0), p.own FROM parts AS p JOIN pg_policy AS y ON y.polrelid = p.oid
+    UNION ALL
+    SELECT pg_describe_object('pg_rewrite'::regclass, w.oid, 0), p.own FROM parts AS p JOIN pg_rewrite AS w ON w.ev_class = p.oid
+    UNION ALL
+    SELECT pg_describe_object('pg_statistic_ext'::regclass, s.oid, 0), p.own FROM parts AS p JOIN pg_statistic_ext AS s ON s.stxrelid = p.oid
+    UNION ALL
+    SELECT pg_describe_object('pg_publication_rel'::regclass, r.oid, 0), p.own FROM parts AS p JOIN pg_publication_rel AS r ON r.prrelid = p.oid
+    UNION ALL
+    SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0), p.own
+    FROM parts AS p JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = p.oid AND d.deptype = 'n'
+    WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)
+    UNION ALL
+    SELECT format('rights on %s', p.own), p.own
+    FROM parts AS p WHERE EXISTS (SELECT FROM aclexplode(p.relacl) AS a WHERE a.grantee <> p.relowner)
+    UNION ALL
+    SELECT format('owner of %s', p.own), p.own FROM this JOIN parts AS p ON p.relowner <> this.relowner
+    UNION ALL
+    SELECT format('foreign table %s', p.own), p.own FROM parts AS p WHERE p.relkind = 'f'
 ), findings (severity, object, problem, remedy) AS (
+    SELECT 'error', a.what, format('is of shard %s alone, and would be lost', a.part), 'Drop it first.' FROM alone AS a
+    UNION ALL
     SELECT 'error', pg_describe_object('pg_constraint'::regclass, k.oid, 0), 'does not hold for the rows that are there: on new shards it would',
            format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', this.own, k.conname)
     FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND k.contype IN ('c', 'f', 'n')

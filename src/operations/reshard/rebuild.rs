@@ -65,8 +65,9 @@ pub fn plan(
     let live = relations::find(&name)?;
     provision::check_own(live.as_ref(), &name, "shard")?;
     let layout = layout_of(&stored, &name)?;
-    if live.is_some_and(|live| live.is_partitioned()) {
-        return Err(of_sharded(&name, layout.as_ref())?);
+    let is_divided = live.is_some_and(|live| live.is_partitioned());
+    if is_divided {
+        refuse_same(&name, layout.as_ref())?;
     }
     let Some(layout) = layout else {
         return Err(error::new(
@@ -76,14 +77,16 @@ pub fn plan(
             None,
         ));
     };
-    let identities = partitions::identities(&[relation])?;
+    let sources = sources(relation, &name, is_divided)?;
+    let oids: Vec<u32> = sources.iter().map(|source| source.oid).collect();
+    let identities = partitions::identities(&oids)?;
     let staging = name.sibling(derived_name(&name.name, "presplit_new"));
     let change = Change {
         parent: name.clone(),
         parent_oid: relation,
         root: name.clone(),
         root_oid: relation,
-        sources: vec![Source { oid: relation, name: name.clone(), bound: String::new() }],
+        sources,
         targets: vec![Target {
             name: staging.clone(),
             bound: String::new(),
@@ -91,7 +94,7 @@ pub fn plan(
             like: 0,
             oid: None,
         }],
-        identity: plan::identity(&identities, &[relation]),
+        identity: plan::identity(&identities, &oids),
         online,
         rebuilt: Some(Rebuilt {
             proposal_id,
@@ -123,6 +126,27 @@ pub fn read(change: &Change) -> Result<Rebuilding, ErrorReport> {
 }
 
 impl Rebuilding {
+    /// The layout under the names that its shards are made with.
+    #[must_use]
+    pub fn staged_layout(&self) -> Layout {
+        if self.change.is_divided() { self.layout.named(staged::new_name) } else { self.layout.clone() }
+    }
+
+    /// Partitions of the new table by the names that they are made with, and what they are called in
+    /// the end, if that is something else.
+    #[must_use]
+    pub fn becomes(&self, made: &str) -> Option<String> {
+        let staged = self.staged_layout();
+        let pairs = staged.names().zip(self.layout.names());
+        pairs.filter(|(now, then)| *now == made && now != then).map(|(_, then)| then.clone()).next()
+    }
+
+    /// The same table as it is divided before the swap.
+    #[must_use]
+    pub fn armed_as<'a>(&'a self, layout: &'a Layout) -> Armed<'a> {
+        Armed { layout, ..self.armed() }
+    }
+
     /// The table as the rules of a restore see it.
     #[must_use]
     pub fn armed(&self) -> Armed<'_> {
@@ -163,24 +187,40 @@ fn layout_of(stored: &Stored, name: &QualifiedName) -> Result<Option<Layout>, Er
     })
 }
 
-/// Why a table that is partitioned stays as it is.
-fn of_sharded(name: &QualifiedName, layout: Option<&Layout>) -> Result<ErrorReport, ErrorReport> {
-    if let (Some(layout), Ok(present)) = (layout, layouts::of(name)?)
-        && present.divides_as(layout)
-    {
-        return Ok(error::new(
+/// The tables that have the rows.
+fn sources(relation: u32, name: &QualifiedName, is_divided: bool) -> Result<Vec<Source>, ErrorReport> {
+    if !is_divided {
+        return Ok(vec![Source { oid: relation, name: name.clone(), bound: String::new() }]);
+    }
+    let leaves = whole_table::partitions(Oid::from(relation))?.into_iter().filter(|part| part.is_leaf);
+    Ok(leaves
+        .map(|part| Source {
+            oid: part.oid,
+            name: QualifiedName::new(&part.schema, &part.name),
+            bound: part.bound,
+        })
+        .collect())
+}
+
+/// A table that is partitioned is divided otherwise, or not at all.
+fn refuse_same(name: &QualifiedName, layout: Option<&Layout>) -> Result<(), ErrorReport> {
+    let Some(layout) = layout else {
+        return Err(error::new(
+            SqlState::FeatureNotSupported,
+            format!("table \"{name:#}\" is partitioned: it cannot be made whole yet"),
+            None,
+            Some("Its shards can be made fewer by merge_shards().".to_owned()),
+        ));
+    };
+    match layouts::of(name)? {
+        Ok(present) if present.divides_as(layout) => Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,
             format!("table \"{name:#}\" has these shards already"),
             None,
             None,
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(error::new(
-        SqlState::FeatureNotSupported,
-        format!("table \"{name:#}\" is partitioned: it cannot be given another key, or made whole, yet"),
-        None,
-        Some("Shards can be split and merged by split_shard() and merge_shards().".to_owned()),
-    ))
 }
 
 /// Everything that stands in the way, at once.
@@ -251,13 +291,25 @@ fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, E
 /// Names that are taken, and the right to create tables under them.
 fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let name = &rebuilding.change.root;
-    let mut wanted: Vec<String> = rebuilding.layout.names().cloned().collect();
+    let oid = rebuilding.change.root_oid;
+    let old = whole_table::partitions(Oid::from(oid))?;
+    // Shards of the old table give their names away.
+    let is_free = |name: &String| !old.iter().any(|part| part.name == *name);
+    let mut wanted: Vec<String> = rebuilding.layout.names().filter(|name| is_free(name)).cloned().collect();
+    if !old.is_empty() {
+        wanted.extend(rebuilding.staged_layout().names().cloned());
+    }
+    for part in &old {
+        wanted.push(staged::old_name(&part.name));
+        let named = whole_table::named(part.oid)?;
+        wanted.extend(named.iter().map(|thing| staged::old_name(&thing.name)));
+    }
     for index in
         staged::indexes(&rebuilding.armed(), anatomy, &read_definitions(anatomy)?).unwrap_or_default()
     {
         wanted.push(staged::new_name(&index.name));
     }
-    for aside in whole_table::named(rebuilding.change.root_oid)? {
+    for aside in whole_table::named(oid)? {
         wanted.push(staged::old_name(&aside.name));
     }
     if let Some(rebuilt) = &rebuilding.change.rebuilt {

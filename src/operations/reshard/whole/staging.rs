@@ -23,7 +23,9 @@ use crate::planning::provision::staged;
 pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport> {
     let known = Known::read(change)?;
     let staging = &known.rebuilt.staging;
-    objects::run_as(known.owner, "", &staged::create(&known.rebuilding.armed(), staging, &known.anatomy))?;
+    let layout = known.rebuilding.staged_layout();
+    let armed = known.rebuilding.armed_as(&layout);
+    objects::run_as(known.owner, "", &staged::create(&armed, staging, &known.anatomy))?;
     let root = leaves::find(staging)?.ok_or_else(|| {
         error::new(SqlState::UndefinedTable, format!("table \"{staging:#}\" was not created"), None, None)
     })?;
@@ -38,6 +40,7 @@ pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport>
                 oid: part.oid,
                 name: QualifiedName::new(&part.schema, &part.name),
                 is_leaf: part.is_leaf,
+                becomes: known.rebuilding.becomes(&part.name),
             })
             .collect();
     }

@@ -23,9 +23,12 @@ use crate::catalog::retired::Retired;
 use crate::catalog::whole_table;
 use crate::catalog::whole_table::Named;
 use crate::catalog::whole_table::View;
+use crate::model::name::QualifiedName;
+use crate::model::name::names_on;
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_literal;
 use crate::model::reshard::Change;
+use crate::model::reshard::Part;
 use crate::model::reshard::Rebuilt;
 use crate::operations::reshard::guard;
 use crate::operations::reshard::objects;
@@ -48,6 +51,11 @@ pub struct Prepared {
     incoming: Vec<Incoming>,
     views: Vec<View>,
     named: Vec<Named>,
+    /// Give things of the old table's partitions other names, and then those of the new ones theirs.
+    parts_aside: Vec<String>,
+    parts_named: Vec<String>,
+    /// The old table's partitions, quoted.
+    old_parts: Vec<String>,
     /// Names of the indexes that the new table has.
     indexes: Vec<String>,
     /// For the owner, once the names are final: before foreign keys, and after rights.
@@ -98,16 +106,28 @@ pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
         .flat_map(|index| index.then.iter().cloned())
         .collect();
     said.extend(staged::said(&known.anatomy));
-    let source = change.sources.first().ok_or_else(|| altered(change, "It is gone.".to_owned()))?;
+    let old = whole_table::partitions(Oid::from(change.root_oid))?;
+    let mut parts_aside = Vec::new();
+    let mut old_parts = Vec::new();
+    for part in &old {
+        parts_aside.extend(whole_table::named(part.oid)?.iter().map(aside));
+        let name = QualifiedName::new(&part.schema, &part.name);
+        let aside = staged::old_name(&part.name);
+        parts_aside.push(format!("ALTER TABLE {name} RENAME TO {}", quote_identifier(&aside)));
+        old_parts.push(name.sibling(aside).to_string());
+    }
     let incoming = leaves::incoming(change.root_oid)?;
     Ok(Prepared {
         owner: known.owner,
         proposal_id: known.rebuilt.proposal_id,
-        leaf: leaves::of_whole(source)?,
+        leaf: leaves::of_whole(change)?,
         // Its own come with its other keys.
         incoming: incoming.into_iter().filter(|key| key.table != change.root_oid).collect(),
         views,
         named: whole_table::named(change.root_oid)?,
+        parts_aside,
+        parts_named: parts_named(known.rebuilt)?,
+        old_parts,
         indexes: of(false),
         identities: staged::identities(&known.anatomy),
         said,
@@ -151,22 +171,36 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     for key in incoming {
         add_foreign_key(key.table, &key.key)?;
     }
-    retire(change, rebuilt, new, operation_id)?;
+    retire(change, rebuilt, prepared, new, operation_id)?;
     arming::mark_sharded(&change.root, prepared.proposal_id)?;
-    whole_table::now_about(operation_id, new)
+    whole_table::now_about(operation_id, change.root_oid, new)
+}
+
+fn aside(thing: &Named) -> String {
+    let (schema, name) = (quote_identifier(&thing.schema), quote_identifier(&thing.name));
+    let aside = quote_identifier(&staged::old_name(&thing.name));
+    format!("ALTER {} {schema}.{name} RENAME TO {aside}", thing.kind)
+}
+
+/// Give the new table's partitions and their indexes the names that others have until then.
+fn parts_named(rebuilt: &Rebuilt) -> Result<Vec<String>, ErrorReport> {
+    let mut all = Vec::new();
+    for part in &rebuilt.partitions {
+        let Some(becomes) = &part.becomes else { continue };
+        let things: Vec<String> = whole_table::named(part.oid)?.into_iter().map(|thing| thing.name).collect();
+        for (thing, then) in things.iter().zip(names_on(&things, &part.name.name, becomes)) {
+            let thing = part.name.sibling(thing);
+            all.push(format!("ALTER INDEX {thing} RENAME TO {}", quote_identifier(&then)));
+        }
+        all.push(format!("ALTER TABLE {} RENAME TO {}", part.name, quote_identifier(becomes)));
+    }
+    Ok(all)
 }
 
 /// The old table and its things get other names.
 fn put_aside(change: &Change, rebuilt: &Rebuilt, prepared: &Prepared) -> Result<(), ErrorReport> {
-    let mut all: Vec<String> = prepared
-        .named
-        .iter()
-        .map(|thing| {
-            let (schema, name) = (quote_identifier(&thing.schema), quote_identifier(&thing.name));
-            let aside = quote_identifier(&staged::old_name(&thing.name));
-            format!("ALTER {} {schema}.{name} RENAME TO {aside}", thing.kind)
-        })
-        .collect();
+    let mut all: Vec<String> = prepared.named.iter().map(aside).collect();
+    all.extend(prepared.parts_aside.iter().cloned());
     all.push(format!("ALTER TABLE {} RENAME TO {}", change.root, quote_identifier(&rebuilt.aside.name)));
     objects::run_above(&all)
 }
@@ -192,6 +226,7 @@ fn take_name(
             format!("ALTER INDEX {new} RENAME TO {}", quote_identifier(index))
         })
         .collect();
+    all.extend(prepared.parts_named.iter().cloned());
     all.push(format!("ALTER TABLE {} RENAME TO {}", rebuilt.staging, quote_identifier(&change.root.name)));
     objects::run_above(&all)
 }
@@ -209,11 +244,15 @@ fn continued(prepared: &Prepared) -> Vec<String> {
         .collect()
 }
 
+fn final_name(part: &Part) -> QualifiedName {
+    part.becomes.as_ref().map_or_else(|| part.name.clone(), |name| part.name.sibling(name))
+}
+
 /// A foreign key on each shard, then on the table, which takes those over.
 fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
     for part in rebuilt.partitions.iter().filter(|part| part.is_leaf) {
         let on_part = ForeignKey {
-            statement: staged::key_on_part(&key.statement, &change.root, &part.name),
+            statement: staged::key_on_part(&key.statement, &change.root, &final_name(part)),
             comment: None,
             ..key.clone()
         };
@@ -224,9 +263,17 @@ fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -> Re
 }
 
 /// The old table is kept for a while.
-fn retire(change: &Change, rebuilt: &Rebuilt, new: u32, operation_id: i64) -> Result<(), ErrorReport> {
-    objects::run_above([&format!("ALTER EXTENSION pg_presplit ADD TABLE {}", rebuilt.aside)])?;
-    retired::block_writes(&rebuilt.aside.to_string(), new, operation_id)?;
+fn retire(
+    change: &Change,
+    rebuilt: &Rebuilt,
+    prepared: &Prepared,
+    new: u32,
+    operation_id: i64,
+) -> Result<(), ErrorReport> {
+    for table in std::iter::once(&rebuilt.aside.to_string()).chain(&prepared.old_parts) {
+        objects::run_above([&format!("ALTER EXTENSION pg_presplit ADD TABLE {table}")])?;
+        retired::block_writes(table, new, operation_id)?;
+    }
     retired::record(&Retired {
         shard: change.root_oid,
         root: new,
