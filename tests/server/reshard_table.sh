@@ -85,19 +85,21 @@ kill "${pids[@]}" 2>/dev/null || true
 wait "${pids[@]}" 2>/dev/null || true
 echo "# $(why "$one") $(why "$two")"
 same "no client was told an error" '' "$(grep -E 'ERROR|error:|FATAL' "$tmp/said" | head -n 3 || true)"
-for table in by_hash by_range; do
-    same "$table has every acknowledged row once, with every update" '0|0|0' "$(run <<SQL
+all_is_there() { # TABLE
+    same "$1 has every acknowledged row once, with every update" '0|0|0' "$(run <<SQL
 WITH wanted AS (
     SELECT id FROM generate_series(1, $rows) AS id
-    UNION ALL SELECT id FROM told WHERE tab = '$table' AND what = 'added'
-    EXCEPT ALL SELECT id FROM told WHERE tab = '$table' AND what = 'removed'
-), found AS (SELECT id, n FROM $table)
+    UNION ALL SELECT id FROM told WHERE tab = '$1' AND what = 'added'
+    EXCEPT ALL SELECT id FROM told WHERE tab = '$1' AND what = 'removed'
+), found AS (SELECT id, n FROM $1)
 SELECT (SELECT count(*) FROM (SELECT id FROM wanted EXCEPT ALL SELECT id FROM found) AS lost),
        (SELECT count(*) FROM (SELECT id FROM found EXCEPT ALL SELECT id FROM wanted) AS doubled),
-       (SELECT sum(n) FROM found) - (SELECT count(*) FROM told WHERE tab = '$table' AND what = 'updated')
+       (SELECT sum(n) FROM found) - (SELECT count(*) FROM told WHERE tab = '$1' AND what = 'updated')
 SQL
 )"
-done
+}
+all_is_there by_hash
+all_is_there by_range
 same "the hash table has its shards" 'p|16' "$(run -c "SELECT relkind, (SELECT count(*) FROM pg_inherits WHERE inhparent = c.oid)
     FROM pg_class AS c WHERE oid = 'by_hash'::regclass")"
 same "its indexes have their names, and are whole" "by_hash_n|t
@@ -212,7 +214,11 @@ id=$(run -c "SELECT shard_table('app.orders', $orders)")
 same "it is divided" done "$(wait_for "$id")"
 echo "# $(why "$id")"
 # Nothing needs the old table any more.
-run -c "ALTER EXTENSION pg_presplit DROP TABLE app.orders_presplit_old" -c "DROP TABLE app.orders_presplit_old"
+drop_old() { # TABLE
+    run -c "UPDATE presplit.retired_shards SET drop_after = retired_at WHERE shard = '$1_presplit_old'::regclass"
+    becomes "the old table is dropped" t reshard_table 30 -d tables -c "SELECT to_regclass('$1_presplit_old') IS NULL"
+}
+drop_old app.orders
 describe >"$tmp/after"
 if diff "$tmp/before" "$tmp/after" >"$tmp/diff"; then ok "it has everything that it had"; else not_ok "it has everything that it had" "$(head -n 40 "$tmp/diff")"; fi
 same "and every row" "$rows_before" "$(sums)"
@@ -225,6 +231,47 @@ fails_with "what refers to it must find it" 'items_of' run -c "INSERT INTO app.i
 same "foreign keys cascade" '0' "$(run -c "DELETE FROM app.orders WHERE id = 13";
     run -c "SELECT count(*) FROM app.items WHERE of_order = 13")"
 same "every foreign key is whole" '0' "$(run -c "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated")"
+
+# Another key --------------------------------------------------------------------------------------------------------------
+rows_before=$(sums)
+describe >"$tmp/before"
+orders=$(proposal app.orders range '{id}' '{"split_points": ["1000", "5000"]}')
+id=$(run -c "SELECT shard_table('app.orders', $orders)")
+same "a sharded table is divided otherwise" done "$(wait_for "$id")"
+echo "# $(why "$id")"
+drop_old app.orders
+describe >"$tmp/after"
+if diff "$tmp/before" "$tmp/after" >"$tmp/diff"; then ok "it has everything that it had"; else not_ok "it has everything that it had" "$(head -n 40 "$tmp/diff")"; fi
+same "and every row" "$rows_before" "$(sums)"
+same "its shards and their indexes have the names that they would have" "orders_default
+orders_s0001
+orders_s0002
+orders_s0003" "$(run -c "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'app.orders'::regclass ORDER BY 1" | sed 's/app\.//')"
+same "nothing has a name aside" '' "$(run -c "SELECT oid::regclass FROM pg_class WHERE relname ~ 'orders.*_presplit_' AND relkind <> 't'")"
+same "check_shards() finds nothing wrong" '' "$(run -c "SELECT * FROM check_shards('app.orders') WHERE severity = 'error'")"
+
+before=$(catalog)
+hash=$(proposal by_hash hash '{id}' '{"modulus": 3}')
+hold cutting_over.waited
+id=$(PGOPTIONS="-c presplit.pause_at=cutting_over.waited -c presplit.cutover_budget=1h" run -c "SELECT shard_table('by_hash', $hash)")
+becomes "another key: the worker waits" t reshard_table 30 -d tables -c "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+run -c "SELECT cancel_operation($id)" >/dev/null
+exec 7>&-
+wait "$holder" 2>/dev/null || true
+same "another key: it is cancelled" cancelled "$(wait_for "$id")"
+same "another key: the catalog is as it was" "$before" "$(catalog)"
+pgbench -n -c 2 -R 300 -T 600 -M prepared -f "$tmp/by_hash.sql" >/dev/null 2>>"$tmp/said" &
+writer=$!
+run -c "UPDATE presplit.retired_shards SET drop_after = retired_at WHERE shard = 'by_hash_presplit_old'::regclass"
+becomes "the first old table is dropped" t reshard_table 30 -d tables -c "SELECT to_regclass('by_hash_presplit_old') IS NULL"
+id=$(run -c "SELECT shard_table('by_hash', $hash)")
+same "a sharded table is divided otherwise under writes" done "$(wait_for "$id")"
+echo "# $(why "$id")"
+sleep 1
+kill "$writer" 2>/dev/null || true
+wait "$writer" 2>/dev/null || true
+same "no client was told an error" '' "$(grep -E 'ERROR|error:|FATAL' "$tmp/said" | head -n 3 || true)"
+all_is_there by_hash
 
 # Offline, and rows that no shard takes --------------------------------------------------------------------------------------
 run >/dev/null <<'SQL'

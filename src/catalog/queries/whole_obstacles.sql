@@ -52,7 +52,7 @@ WITH this AS (
            format('ALTER TABLE %s DROP CONSTRAINT %I;', k.conrelid::regclass, k.conname)
     FROM this JOIN pg_constraint AS k ON k.confrelid = this.oid AND k.contype = 'f' AND k.conparentid = 0
     JOIN pg_class AS c ON c.oid = k.conrelid AND c.relkind = 'p'
-    WHERE NOT $2
+    WHERE NOT $2 AND k.conrelid <> this.oid
     UNION ALL
     SELECT 'error', pg_describe_object('pg_publication'::regclass, p.oid, 0), 'publishes tables while they are filled, under names that subscribers do not know',
            'Publish tables by name while the operation runs, or set wal_level to replica.'

@@ -116,13 +116,19 @@ pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
         parts_aside.push(format!("ALTER TABLE {name} RENAME TO {}", quote_identifier(&aside)));
         old_parts.push(name.sibling(aside).to_string());
     }
-    let incoming = leaves::incoming(change.root_oid)?;
+    let mut leaf = leaves::of_whole(change)?;
+    let (own, incoming): (Vec<Incoming>, Vec<Incoming>) =
+        leaves::incoming(change.root_oid)?.into_iter().partition(|key| key.table == change.root_oid);
+    // Of a plain table they are among its other keys.
+    for key in own.into_iter().filter(|_| change.is_divided()) {
+        leaf.retire.insert(0, key.drop);
+        leaf.foreign_keys.push(key.key);
+    }
     Ok(Prepared {
         owner: known.owner,
         proposal_id: known.rebuilt.proposal_id,
-        leaf: leaves::of_whole(change)?,
-        // Its own come with its other keys.
-        incoming: incoming.into_iter().filter(|key| key.table != change.root_oid).collect(),
+        leaf,
+        incoming,
         views,
         named: whole_table::named(change.root_oid)?,
         parts_aside,
