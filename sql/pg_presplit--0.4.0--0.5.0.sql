@@ -74,6 +74,7 @@ COMMENT ON COLUMN presplit.jobs.owner IS 'owner of the table, with whose rights 
 COMMENT ON COLUMN presplit.jobs.database IS 'database that it belongs to; a copy of it does not go on';
 COMMENT ON COLUMN presplit.jobs.system_identifier IS 'server that it belongs to; a copy of it does not go on';
 COMMENT ON COLUMN presplit.jobs.fingerprint IS 'what the tables were like when it began';
+COMMENT ON COLUMN presplit.jobs.shape IS 'what the tables were like when it began, object by object';
 COMMENT ON COLUMN presplit.jobs.next_try_at IS 'when it is tried again after a failure';
 COMMENT ON COLUMN presplit.jobs.seconds_left IS 'time that the rest of the rows will take';
 COMMENT ON COLUMN presplit.jobs.waiting_for IS 'what it waits for';

@@ -168,8 +168,8 @@ regress() { # VERSION regress|isolation
 # A script prints "ok NAME" or "not ok NAME" per check. One that fails without saying so, or says nothing, is a
 # failure too. It is in a process group of its own, so that at the time limit it ends with all its clients; its
 # clusters are below $work, so that even a script that is killed leaves nothing behind.
-server_script() { # VERSION SCRIPT
-    local status=0 tmp=$work/s left
+server_script() { # VERSION SCRIPT LANE
+    local status=0 tmp=$work/s$3 left
     mkdir -p "$tmp"
     chmod 711 "$tmp"
     PRESPLIT_TMP=$tmp timeout -k 30 "${PRESPLIT_SCRIPT_TIMEOUT:-900}" bash "$2" "$1" || status=$?
@@ -186,8 +186,42 @@ server_script() { # VERSION SCRIPT
     return "$status"
 }
 
+# Each script has clusters of its own and waits much of its time, so two run at once: every lane takes the next one
+# that nobody has taken. What they say is kept and counted one after the other when all are through.
+lane() { # VERSION LANE
+    local script name status begin
+    for script in tests/server/*.sh; do
+        name=$(basename "$script" .sh)
+        mkdir "$work/taken.$1.$name" 2>/dev/null || continue
+        status=0 begin=$SECONDS
+        server_script "$1" "$script" "$2" >"$work/taken.$1.$name/said" 2>&1 || status=$?
+        echo "$status $((SECONDS - begin))" >"$work/taken.$1.$name/status"
+        printf '%s, PostgreSQL %s: %ss, exit status %s\n' "$script" "$1" $((SECONDS - begin)) "$status"
+    done
+}
+
+retold() { # VERSION SCRIPT
+    local folder=$work/taken.$1.$(basename "$2" .sh) status=1
+    cat "$folder/said"
+    read -r status _ <"$folder/status" || true
+    return "$status"
+}
+
+server_scripts() { # VERSION
+    local version=$1 script number lanes=()
+    printf '\n=== server scripts, PostgreSQL %s, two at once\n' "$version"
+    for number in 1 2; do
+        lane "$version" "$number" 9>&- &
+        lanes+=("$!")
+    done
+    wait "${lanes[@]}" || true
+    for script in tests/server/*.sh; do
+        step count_tap "$script, PostgreSQL $version" retold "$version" "$script" || true
+    done
+}
+
 server_face() { # VERSION
-    local version=$1 pg_config script
+    local version=$1 pg_config
     pg_config=$(pg_config_of "$version")
     step count_one "clippy, server face, PostgreSQL $version" checked cargo clippy --quiet \
         --no-default-features --features "pg$version pg_test" --all-targets -- -D warnings || true
@@ -202,10 +236,7 @@ server_face() { # VERSION
     if compgen -G 'pg_regress/specs/*.spec' >/dev/null || [[ -e pg_regress/isolation_schedule ]]; then
         step count_regress "isolation, PostgreSQL $version" regress "$version" isolation || true
     fi
-    for script in tests/server/*.sh; do
-        [[ -e $script ]] || continue
-        step count_tap "$script, PostgreSQL $version" server_script "$version" "$script" || true
-    done
+    ! compgen -G 'tests/server/*.sh' >/dev/null || server_scripts "$version"
 }
 
 # -----------------------------------------------------------------------------------------------------------------

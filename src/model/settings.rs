@@ -288,7 +288,7 @@ pub const SETTINGS: &[Setting] = &[
         unit: Unit::Seconds,
         context: Context::User,
         meaning: "How long a replaced shard is kept.",
-        effect: "Within it the operation can be undone; its disk space is not yet free.",
+        effect: "It takes no rows, and its disk space is not yet free.",
     },
     Setting {
         name: "sample_rate",

@@ -13,6 +13,7 @@ const MOMENTS: &CStr = c"2";
 
 /// What others may not do meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "as PostgreSQL names them")]
 pub enum Mode {
     /// Others may write too; they may not alter the table, nor give it triggers.
     RowExclusive,
@@ -90,7 +91,7 @@ pub fn try_lock(relation: Oid, mode: Mode) -> bool {
 /// Whether others hold a lock that a mode conflicts with; not whether they wait for one.
 fn is_held_by_others(relation: Oid, mode: Mode) -> bool {
     let mut count = 0;
-    // SAFETY: the server allocates the list, which a process without a prepared transaction's lock ends with a zero.
+    // SAFETY: outside of recovery the list is allocated for the caller.
     unsafe {
         let holders = pg_sys::GetLockConflicts(&tag(relation), mode.server(), &mut count);
         pg_sys::pfree(holders.cast());

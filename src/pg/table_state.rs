@@ -58,8 +58,8 @@ pub fn lock_and_look(relation: Oid, mode: Mode) -> Option<TableState> {
         let form = &*(*opened).rd_rel;
         let state = TableState {
             name: QualifiedName::new(
-                &text(pg_sys::get_namespace_name(form.relnamespace)),
-                &text(form.relname.data.as_ptr()),
+                text(pg_sys::get_namespace_name(form.relnamespace)),
+                text(form.relname.data.as_ptr()),
             ),
             owner: form.relowner,
             is_partition: form.relispartition,

@@ -119,7 +119,7 @@ SQL
 }
 shards() { run -c "SELECT string_agg(relid::regclass || ' ' || pg_get_expr(relpartbound, c.oid), E'\n' ORDER BY relid::regclass::text)
     FROM pg_partition_tree('$1') AS t JOIN pg_class AS c ON c.oid = t.relid WHERE isleaf"; }
-wait_for() { run -c "SELECT wait_operation($1, '90 s')" 2>&1; }
+wait_for() { run -c "SELECT wait_operation($1, '3 min')" 2>&1; }
 
 # With the library not preloaded -------------------------------------------------------------------------------------
 # (the cluster above has it; this one has a worker only because the operation starts it)

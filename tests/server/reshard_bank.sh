@@ -80,7 +80,7 @@ reshard() {
                 FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'accounts'::regclass" 2>&1)" \
             "$(run -c "SELECT CASE WHEN count(*) = 1 THEN split_shard(min(inhrelid::regclass::text)::regclass) ELSE merge_shards(array_agg(inhrelid::regclass)) END
                 FROM pg_inherits WHERE inhparent = 'entries'::regclass" 2>&1)"; do
-            phase=$(run -c "SELECT wait_operation($id, '60 s')" 2>&1) || true
+            phase=$(run -c "SELECT wait_operation($id, '3 min')" 2>&1) || true
             [[ $phase == 'done' ]] && echo "$id" >>"$tmp/done"
             [[ $phase == 'done' ]] || echo "$id $phase $(run -c "SELECT error FROM presplit.operations WHERE operation_id = $id" 2>&1)" >>"$tmp/trouble"
         done

@@ -86,7 +86,7 @@ ends_with() { # NAME
     local expected phase
     expected=$(run -c "$content")
     release
-    phase=$(run -c "SELECT wait_operation($id, '20 s')" 2>&1) || true
+    phase=$(run -c "SELECT wait_operation($id, '2 min')" 2>&1) || true
     [[ $phase == 'done' ]] || phase=$(run -c "SELECT phase || ': ' || coalesce(error, waiting_for, '') FROM presplit.operations WHERE operation_id = $id")
     same "$1" "done $expected" "$phase $(run -c "$content")"
     [[ $phase == 'done' ]] || run -c "SELECT cancel_operation($id)" >/dev/null 2>&1 || true

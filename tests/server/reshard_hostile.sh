@@ -55,7 +55,7 @@ begin_at() { # POINT STATEMENT [OPTIONS]
     becomes "the worker is at $1" t hostile 20 -d postgres -c "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     staging=$(run -c "SELECT min(object::regclass::text) FROM presplit.job_objects WHERE role = 'staging' AND operation_id = $id")
 }
-wait_for() { run -c "SELECT wait_operation($id, '60 s')" 2>&1; }
+wait_for() { run -c "SELECT wait_operation($id, '3 min')" 2>&1; }
 said() { run -c "SELECT error FROM presplit.operations WHERE operation_id = $id"; }
 split="SELECT split_shard('o.t_s0001', '{500}')"
 nothing_left() {
@@ -121,7 +121,7 @@ fails_with "nor writes" 'waits for this session, which waits for it' \
     run -c "WITH gone AS (DELETE FROM o.t WHERE id = 1 RETURNING 1) SELECT wait_operation($id)"
 echo 'COMMIT;' >&8
 exec 8>&-
-same "alone it may, prepared too" done "$(run -c "PREPARE w (bigint) AS SELECT wait_operation(\$1, '60 s')" -c "EXECUTE w ($id)" 2>&1)"
+same "alone it may, prepared too" done "$(run -c "PREPARE w (bigint) AS SELECT wait_operation(\$1, '3 min')" -c "EXECUTE w ($id)" 2>&1)"
 
 # A session that writes everything otherwise.
 odd="-c datestyle=German -c timezone=Asia/Tokyo -c intervalstyle=sql_standard -c bytea_output=escape -c extra_float_digits=-3

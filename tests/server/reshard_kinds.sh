@@ -61,7 +61,7 @@ SQL
 goes() { # NAME VERB
     local id found
     id=$(run -c "SELECT $2") || { not_ok "$1" "$id"; return; }
-    found=$(run -c "SELECT wait_operation($id, '60 s')" 2>&1)
+    found=$(run -c "SELECT wait_operation($id, '3 min')" 2>&1)
     [[ $found == 'done' ]] || found=$(run -c "SELECT phase, error, waiting_for FROM presplit.operations WHERE operation_id = $id")
     same "$1" "done $before" "$found $(rows)"
 }

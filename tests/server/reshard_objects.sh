@@ -48,7 +48,7 @@ before=$(run -c "$content")
 dump before
 run -c "INSERT INTO presplit.sharded_tables VALUES ('f.t', 1)"
 id=$(run -c "SELECT split_shard('f.t_s1', at => ARRAY['50'])")
-same "a split of a shard that has everything" done "$(run -c "SELECT wait_operation($id, '1 minute')")"
+same "a split of a shard that has everything" done "$(run -c "SELECT wait_operation($id, '3 min')")"
 same "its rows" "$before" "$(run -c "$content")"
 mapfile -t new < <(run -c "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'f.t'::regclass ORDER BY 1")
 same "new shards" 2 "${#new[@]}"
@@ -120,7 +120,7 @@ succeeds "break_glass.sql once more" psql -X -v ON_ERROR_STOP=1 -f "$(dirname "$
 # And the extension goes.
 run -c "DROP TABLE f.t_s1"
 id=$(run -c "SELECT move_shard('f.${new[0]}', 'spare')")
-same "an operation afterwards" done "$(run -c "SELECT wait_operation($id, '1 minute')")"
+same "an operation afterwards" done "$(run -c "SELECT wait_operation($id, '3 min')")"
 dump before_drop
 succeeds "DROP EXTENSION" run -c 'DROP EXTENSION pg_presplit'
 dump after_drop

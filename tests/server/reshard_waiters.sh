@@ -88,7 +88,7 @@ turn() {
             WHERE inhparent = 't'::regclass AND pg_get_expr(relpartbound, oid) NOT LIKE '%(20000)'))"
     fi
 }
-done_in_time() { same "$1: the operation is done" done "$(run -c "SELECT wait_operation($id, '30 s')")"; }
+done_in_time() { same "$1: the operation is done" done "$(run -c "SELECT wait_operation($id, '3 min')")"; }
 waits() { until_true "SELECT count(*) >= $1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'"; }
 count() { run -c 'SELECT count(*) FROM t WHERE id < 10000'; }
 
@@ -202,7 +202,7 @@ turn
 open_session waiter
 hold copying
 id=$(PGOPTIONS="-c presplit.pause_at=copying" run -c "SELECT $next")
-say waiter "SELECT wait_operation($id, '30 s')"
+say waiter "SELECT wait_operation($id, '3 min')"
 until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'SELECT wait_operation%' AND state = 'active'"
 release
 same "who waits for the operation does not hold it up" done "$(answer waiter)"

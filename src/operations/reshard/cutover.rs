@@ -37,7 +37,6 @@ use crate::operations::reshard::snapshots;
 use crate::operations::reshard::snapshots::Holder;
 use crate::operations::reshard::snapshots::Moment;
 use crate::operations::reshard::steps;
-use crate::operations::reshard::steps::Memory;
 use crate::operations::reshard::steps::Next;
 use crate::operations::reshard::swap;
 use crate::pg::clock::Clock;
@@ -88,7 +87,7 @@ enum Outcome {
 }
 
 /// One turn of the phase: catches up, and tries the cutover if nothing stands against it.
-pub fn turn(job: &Job, _memory: &mut Memory) -> Result<Next, Failed> {
+pub fn turn(job: &Job) -> Result<Next, Failed> {
     let ready = transaction::run(Isolation::ReadCommitted, || ready(job))?;
     let known = match ready {
         Ready::Yes(known) => known,

@@ -1,6 +1,7 @@
 //! Tests of the data's way: capture, copy, catching up and comparing, as the
 //! worker calls them, here inside one transaction. The functions are for
 //! scripts that do it from several sessions.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[pgrx::pg_schema]
 mod tests {

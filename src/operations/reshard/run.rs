@@ -20,6 +20,7 @@ use crate::operations::reshard::steps;
 use crate::operations::reshard::steps::Memory;
 use crate::operations::reshard::steps::Next;
 use crate::pg::advisory::Held;
+use crate::pg::clock::Clock;
 use crate::pg::context::as_extension_owner;
 use crate::pg::operation_worker;
 use crate::pg::operation_worker::WORKER_TYPE;
@@ -216,12 +217,11 @@ fn look(id: i64) -> Result<Option<(Job, JobWish)>, ErrorReport> {
 
 /// Rests, but not longer than until something else is wished.
 fn rest(id: i64, ms: u64) {
-    let mut left = ms;
-    while left > 0 {
-        let some = left.min(LOOK_MS);
-        operation_worker::sleep(some);
-        left -= some;
-        if left > 0
+    let clock = Clock::start();
+    // A sleep ends early whenever something happens to the process.
+    while let left @ 1.. = ms.saturating_sub(clock.ms() as u64) {
+        operation_worker::sleep(left.min(LOOK_MS));
+        if left > LOOK_MS
             && !matches!(
                 transaction::run(Isolation::ReadCommitted, || jobs::wish(id)),
                 Ok(JobWish::Run) | Err(_)

@@ -82,7 +82,7 @@ pub fn step(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
         Phase::Indexing => read_committed(|| index(job)),
         Phase::CatchingUp => catch_up_round(job),
         Phase::Verifying => verify_bucket(job),
-        Phase::CuttingOver => cutover::turn(job, memory),
+        Phase::CuttingOver => cutover::turn(job),
         Phase::Done | Phase::Paused | Phase::Failed | Phase::Cancelled => Ok(Next::Over),
     }
 }

@@ -345,7 +345,12 @@ mod tests {
             assert_eq!(touched(name), untouched, "{name}");
         }
         for name in ["f.t_s2", "f.t_s3"] {
-            let after = facets(name);
+            // A name that PostgreSQL has made of the shard's is made of the new one's.
+            let own = format!("{}_country_not_null", &name[2..]);
+            let after: Vec<_> = facets(name)
+                .into_iter()
+                .map(|(kind, text)| (kind, text.replace(&own, "t_s1_country_not_null")))
+                .collect();
             let lost: Vec<_> = before.iter().filter(|facet| !after.contains(facet)).collect();
             let new: Vec<_> = after.iter().filter(|facet| !before.contains(facet)).collect();
             assert!(lost.is_empty() && new.is_empty(), "{name}: lost {lost:#?}, new {new:#?}");
@@ -368,8 +373,13 @@ mod tests {
             assert_eq!(refused, Err(code.to_owned()), "{statement}");
         }
         assert_eq!(
-            text("SELECT string_agg(conname || convalidated, ', ' ORDER BY conname, oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'f.child'::regclass"),
-            "to_ttrue, to_t_1true, to_t_2true".replace("to_t_1true, to_t_2true", &text("SELECT string_agg(conname || convalidated, ', ' ORDER BY conname, oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'f.child'::regclass AND conparentid <> 0"))
+            text(
+                "SELECT string_agg(conname, ', ' ORDER BY conname) FILTER (WHERE conparentid = 0) || ' ' ||
+                        count(*) FILTER (WHERE conparentid <> 0) || ' ' || bool_and(convalidated)
+                 FROM pg_constraint WHERE contype = 'f' AND conrelid = 'f.child'::regclass"
+            ),
+            "to_t 2 true",
+            "the key of another table, with a part for each shard"
         );
         assert_eq!(
             text(
