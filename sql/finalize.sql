@@ -119,8 +119,15 @@ COMMENT ON FUNCTION move_shard(regclass, name, boolean) IS
 COMMENT ON FUNCTION move_shard_plan(regclass, name, boolean) IS
     'the steps that move_shard() would take, with their locks and estimates; changes nothing';
 
+REVOKE ALL ON FUNCTION shard_table(regclass, bigint, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION shard_table(regclass, bigint, boolean, text) IS
+    'divides a table that has rows as a proposal says, while people use it; returns the number of the operation';
+
+COMMENT ON FUNCTION shard_table_plan(regclass, bigint, boolean, text) IS
+    'the steps that shard_table() would take, with their locks and estimates; changes nothing';
+
 COMMENT ON FUNCTION check_operation(regclass, bigint) IS
-    'everything that stands against replacing shards of a table, at once and beforehand';
+    'everything that stands against replacing shards of a table, or the whole table by a proposal, at once and beforehand';
 
 COMMENT ON FUNCTION wait_operation(bigint, interval) IS
     'waits until an operation is over; returns its final phase';

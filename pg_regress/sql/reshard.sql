@@ -230,6 +230,45 @@ SELECT tests.outcome('SELECT * FROM check_operation(NULL, NULL)');
 SELECT tests.outcome($$SELECT * FROM check_operation('re.plain', 99)$$);
 SELECT tests.outcome(format($$SELECT * FROM check_operation('re.plain', %s)$$, :one));
 
+-- Whole tables: everything that stands against it at once; nothing is begun here.
+CREATE TABLE re.whole (id int PRIMARY KEY, a int, b int);
+CREATE VIEW re.of_whole AS SELECT id FROM re.whole;
+CREATE MATERIALIZED VIEW re.kept_of_whole AS SELECT id FROM re.whole;
+CREATE TABLE re.ready (id int PRIMARY KEY, a int);
+CREATE TABLE re.unkeyed (id int);
+INSERT INTO re.ready VALUES (1, 1);
+SELECT register_proposal('re.whole', 'hash', '{id}', '{"modulus": 2}') AS whole \gset
+-- What came after the proposal.
+ALTER TABLE re.whole ADD UNIQUE (b);
+SELECT register_proposal('re.ready', 'hash', '{id}', '{"modulus": 2}') AS ready \gset
+SELECT register_proposal('re.unkeyed', 'hash', '{id}', '{"modulus": 2}') AS unkeyed \gset
+SELECT severity, object, problem, remedy FROM check_operation('re.whole', :whole);
+SELECT severity, object, problem, remedy FROM check_operation('re.ready', :ready);
+SELECT tests.outcome(format($$SELECT shard_table('re.whole', %s)$$, :whole));
+SELECT tests.outcome(format($$SELECT * FROM shard_table_plan('re.whole', %s)$$, :whole));
+SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s, history => 'keep')$$, :ready));
+SELECT tests.outcome(format($$SELECT * FROM shard_table_plan('re.ready', %s)$$, :ready));
+SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s)$$, :unkeyed));
+SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s, online => false, history => 'keep')$$, :unkeyed));
+SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s)$$, :whole));
+SELECT tests.outcome($$SELECT shard_table('re.ready', 99)$$);
+SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s, history => 'Keep')$$, :ready));
+SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s, history => NULL)$$, :ready));
+SELECT tests.outcome(format($$SELECT shard_table(NULL, %s)$$, :ready));
+SELECT tests.outcome($$SELECT shard_table('re.ready', NULL)$$);
+SELECT tests.outcome(format($$SELECT shard_table('re.one', %s)$$, :one));
+SELECT tests.outcome(format($$SELECT shard_table('re.r', %s)$$, :one));
+SELECT tests.outcome(format($$SELECT shard_table('re.of_whole', %s)$$, :whole));
+SELECT tests.outcome(format($$SELECT shard_table('re.r_s0002', %s)$$, :whole));
+CREATE TEMPORARY TABLE passing (id int PRIMARY KEY);
+SELECT tests.outcome(format($$SELECT shard_table('passing', %s)$$, :whole));
+DROP TABLE passing;
+SET ROLE regress_re_other;
+SELECT tests.outcome(format($$SELECT * FROM check_operation('re.ready', %s)$$, :ready));
+RESET ROLE;
+SELECT count(*) FROM re.ready;
+SELECT count(*) FROM presplit.operations WHERE relation ~ 'whole|ready|unkeyed';
+
 -- Functions of the key run with the rights of the table's owner, whoever plans.
 SET ROLE regress_re_owner;
 CREATE FUNCTION re.spy(k text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$

@@ -12,6 +12,7 @@
 //! | evidence | `evidence` | `proposal_evidence` |
 //! | restore | `restore` | `check_restore`, `restore_script`, `create_shards`, `disarm`, `check_shards`, `configure_shards` |
 //! | resharding | `reshard` | `split_shard`, `merge_shards`, `move_shard`, their `_plan` twins, `check_operation`, `wait_operation`, `cancel_operation`, `pause_operation`, `resume_operation` |
+//! | converting | `shard_table` | `shard_table` and its `_plan` twin |
 //! | workloads | `workload` | `declare_workload`, `import_log` |
 //! | views | `views` | what the views and the event trigger of schema `presplit` ask |
 //!
@@ -25,6 +26,7 @@ pub mod facts;
 pub mod proposals;
 pub mod reshard;
 pub mod restore;
+pub mod shard_table;
 pub mod views;
 pub mod workload;
 

@@ -16,14 +16,14 @@ use crate::api::required;
 use crate::api::restore::rows;
 use crate::api::without_nulls;
 use crate::api::writes;
-use crate::catalog::arming::current_user;
-use crate::catalog::proposals;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::model::reshard::History;
 use crate::model::reshard::Wish;
 use crate::operations::reshard::check;
 use crate::operations::reshard::control;
 use crate::operations::reshard::plan;
+use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
 use crate::operations::reshard::undo;
 use crate::pg::array;
@@ -33,7 +33,7 @@ use crate::pg::moment;
 use crate::planning::reshard::steps;
 
 /// A row of a plan.
-type Row = (i32, String, String, bool, String, i32, i64, i64, Interval);
+pub type Row = (i32, String, String, bool, String, i32, i64, i64, Interval);
 
 /// A wish with the change that it comes to.
 type Planned = (Wish, Change);
@@ -94,7 +94,12 @@ fn begun((wish, change): Planned) -> Result<i64, ErrorReport> {
 
 fn told((wish, change): Planned) -> Result<TableIterator<'static, Row>, ErrorReport> {
     start::refuse(&change, wish.kind(), &check::findings(&change)?)?;
-    let steps = steps::steps(&change, &plan::facts(&change)?);
+    listed(&change)
+}
+
+/// The steps of a change that nothing stands against.
+pub fn listed(change: &Change) -> Result<TableIterator<'static, Row>, ErrorReport> {
+    let steps = steps::steps(change, &plan::facts(change)?);
     let row = |(at, step): (usize, steps::Step)| {
         (
             i32::try_from(at).unwrap_or(i32::MAX).saturating_add(1),
@@ -284,16 +289,8 @@ fn check_operation(
 > {
     let relation = required(relation, "relation")?;
     if let Some(id) = proposal_id {
-        proposals::load(id, &current_user()?)?;
-        return Err(error::new(
-            SqlState::FeatureNotSupported,
-            "tables that have rows cannot be converted yet",
-            None,
-            Some(
-                "With a proposal_id of NULL it says what stands against replacing shards of a table."
-                    .to_owned(),
-            ),
-        ));
+        let rebuilding = rebuild::plan(relation.to_u32(), id, true, History::Split)?;
+        return Ok(TableIterator::new(rows(rebuild::findings(&rebuilding)?)));
     }
     let mut found = Vec::new();
     for change in plan::all(relation.to_u32())? {

@@ -120,6 +120,12 @@ fn pair(change: &Change, at: usize) -> Result<(&crate::model::reshard::Target, &
     })
 }
 
+/// What a whole table gives to another that takes its name.
+pub fn of_whole(change: &Change) -> Result<Leaf, ErrorReport> {
+    let root = Source { oid: change.root_oid, name: change.root.clone(), bound: String::new() };
+    read(&root, &root.name, None, &[])
+}
+
 /// What is to be taken from a source that goes.
 pub fn of_source(source: &Source) -> Result<Leaf, ErrorReport> {
     read(source, &source.name, None, &[])
@@ -239,6 +245,7 @@ pub fn bound_by_keys(tables: &[u32]) -> Result<Vec<Oid>, ErrorReport> {
              SELECT n.relid AS oid FROM named AS n
              UNION ALL
              SELECT p.relid FROM named AS n CROSS JOIN LATERAL pg_partition_tree(n.relid) AS p) AS t
+         WHERE t.oid IS NOT NULL
          ORDER BY t.oid",
         &[tables.into()],
     )

@@ -27,3 +27,4 @@ pub mod samples;
 pub mod settings;
 pub mod staging;
 pub mod statistics;
+pub mod whole_table;

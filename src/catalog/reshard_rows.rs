@@ -147,7 +147,8 @@ pub fn bytes(change: &Change) -> Result<i64, ErrorReport> {
     let targets = oids(change.targets.iter().filter_map(|target| target.oid));
     let sum = with_pinned_search_path(|| {
         spi::one::<i64>(
-            "SELECT coalesce(sum(pg_table_size(t.oid)), 0)::bigint FROM unnest($1::oid[]) AS t (oid)",
+            "SELECT coalesce(sum(pg_table_size(coalesce(p.relid, t.oid))), 0)::bigint
+             FROM unnest($1::oid[]) AS t (oid) LEFT JOIN LATERAL pg_partition_tree(t.oid) AS p ON true",
             &[targets.into()],
         )
     })?;

@@ -44,7 +44,8 @@ pub struct Expired {
     pub shard: u32,
     /// Quoted; none if somebody has dropped it, or it is a shard again.
     pub table: Option<String>,
-    pub member: bool,
+    /// Those of it and its partitions that are members of the extension, quoted.
+    pub members: Vec<String>,
 }
 
 /// The shards whose time is over, the oldest first.
@@ -54,11 +55,13 @@ pub fn expired() -> Result<Vec<Expired>, ErrorReport> {
             "SELECT jsonb_build_object(
                  'shard', r.shard::bigint,
                  'table', CASE WHEN NOT c.relispartition THEN format('%I.%I', n.nspname, c.relname) END,
-                 'member', EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
-                                   WHERE e.extname = 'pg_presplit' AND d.classid = 'pg_class'::regclass AND d.objid = r.shard
-                                     AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))::text
+                 'members', (SELECT coalesce(jsonb_agg(m.oid::regclass::text ORDER BY m.oid DESC), '[]')
+                             FROM (SELECT r.shard AS oid UNION SELECT t.relid::oid FROM pg_partition_tree(c.oid) AS t) AS m
+                             WHERE EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
+                                   WHERE e.extname = 'pg_presplit' AND d.classid = 'pg_class'::regclass AND d.objid = m.oid
+                                     AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')))::text
              FROM presplit.retired_shards AS r
-             LEFT JOIN pg_class AS c ON c.oid = r.shard AND c.relkind = 'r'
+             LEFT JOIN pg_class AS c ON c.oid = r.shard AND c.relkind IN ('r', 'p')
              LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
              WHERE r.drop_after <= clock_timestamp()
                -- One that is being filled again.

@@ -273,6 +273,15 @@ impl Layout {
         bare
     }
 
+    /// The same under other names.
+    #[must_use]
+    pub fn named(&self, name: impl Fn(&str) -> String) -> Self {
+        let mut other = self.clone();
+        other.branches.iter_mut().for_each(|branch| branch.name = name(&branch.name));
+        other.shards.iter_mut().for_each(|shard| shard.name = name(&shard.name));
+        other
+    }
+
     /// The branch that a shard of this layout is in.
     #[must_use]
     pub fn branch_of(&self, shard: &Shard) -> Option<&Branch> {

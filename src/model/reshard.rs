@@ -67,6 +67,36 @@ pub struct Change {
     pub online: bool,
     #[serde(default)]
     pub undo: Option<Undo>,
+    /// None = leaves give way to leaves; otherwise the whole table to another one.
+    #[serde(default)]
+    pub rebuilt: Option<Rebuilt>,
+}
+
+/// What a whole table gives way to: a table that is divided as a proposal says,
+/// or not at all. The change's only target is that table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    pub proposal_id: i64,
+    /// What the new table is called until it takes the name of the old one.
+    pub staging: QualifiedName,
+    /// What the old table is called afterwards.
+    pub aside: QualifiedName,
+    pub history: History,
+    /// The partitions of the new table, once they are created: each after the one that it is in.
+    #[serde(default)]
+    pub partitions: Vec<Part>,
+}
+
+/// A partition of a new table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub oid: u32,
+    pub name: QualifiedName,
+    /// Whether it holds rows itself.
+    pub is_leaf: bool,
+    /// What it is called after the swap, if it is not yet.
+    #[serde(default)]
+    pub becomes: Option<String>,
 }
 
 impl Change {
@@ -81,6 +111,52 @@ impl Change {
     #[must_use]
     pub fn is_captured(&self) -> bool {
         self.undo.as_ref().is_some_and(|undo| undo.captured)
+    }
+
+    /// Whether the rows that go over are in shards now.
+    #[must_use]
+    pub fn is_divided(&self) -> bool {
+        self.sources.iter().any(|source| source.oid != self.root_oid)
+    }
+
+    /// Every table that was made for it: oid and name, each after the one that it is in.
+    #[must_use]
+    pub fn made(&self) -> Vec<(u32, &QualifiedName)> {
+        let targets = self.targets.iter().filter_map(|target| Some((target.oid?, &target.name)));
+        let parts = self.rebuilt.iter().flat_map(|rebuilt| &rebuilt.partitions);
+        targets.chain(parts.map(|part| (part.oid, &part.name))).collect()
+    }
+
+    /// Forgets what was made for it, which is gone.
+    pub fn unmake(&mut self) {
+        for target in &mut self.targets {
+            target.oid = None;
+        }
+        if let Some(rebuilt) = &mut self.rebuilt {
+            rebuilt.partitions.clear();
+        }
+    }
+}
+
+/// What becomes of the rows that a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum History {
+    /// Each is copied into the shard that it belongs to.
+    Split,
+    /// They stay where they are: the old table becomes the first shard.
+    Keep,
+}
+
+impl History {
+    /// From the word that the SQL surface has.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        match word {
+            "split" => Some(Self::Split),
+            "keep" => Some(Self::Keep),
+            _ => None,
+        }
     }
 }
 
@@ -105,6 +181,50 @@ impl Wish {
             Self::Split { .. } => Kind::Split,
             Self::Merge => Kind::Merge,
             Self::Move { .. } => Kind::Move,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Change;
+    use super::History;
+    use super::Part;
+    use super::QualifiedName;
+    use super::Rebuilt;
+
+    #[test]
+    fn changes_that_were_stored_before_there_were_rebuilt_tables_are_read() {
+        let stored = r#"{"parent": {"schema": "s", "name": "t"}, "parent_oid": 1, "root": {"schema": "s", "name": "t"},
+            "root_oid": 1, "sources": [], "targets": [], "identity": ["id"], "online": true}"#;
+        let change: Change = serde_json::from_str(stored).unwrap();
+        assert_eq!(change.rebuilt, None);
+        let rebuilt = Rebuilt {
+            proposal_id: 7,
+            staging: QualifiedName::new("s", "t_presplit_new"),
+            aside: QualifiedName::new("s", "t_presplit_old"),
+            history: History::Keep,
+            partitions: vec![Part {
+                oid: 9,
+                name: QualifiedName::new("s", "t_s0001"),
+                is_leaf: true,
+                becomes: None,
+            }],
+        };
+        let mut change = Change { rebuilt: Some(rebuilt), ..change };
+        let text = serde_json::to_string(&change).unwrap();
+        assert_eq!(serde_json::from_str::<Change>(&text).unwrap(), change);
+        assert_eq!(change.made(), [(9, &QualifiedName::new("s", "t_s0001"))]);
+        change.unmake();
+        assert!(change.made().is_empty());
+    }
+
+    #[test]
+    fn words_of_histories_are_exact() {
+        assert_eq!(History::of("split"), Some(History::Split));
+        assert_eq!(History::of("keep"), Some(History::Keep));
+        for word in ["", "Split", "keep ", "none"] {
+            assert_eq!(History::of(word), None, "{word}");
         }
     }
 }

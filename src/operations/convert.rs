@@ -119,7 +119,11 @@ fn statements(
     Ok(rebuild::statements(&armed, anatomy, &read)?)
 }
 
-fn dissect(name: &QualifiedName) -> Result<Anatomy, ErrorReport> {
+/// What a table has that would have to be rebuilt, and what could not be.
+///
+/// # Errors
+/// If it is gone.
+pub fn dissect(name: &QualifiedName) -> Result<Anatomy, ErrorReport> {
     let found = spi::rows::<Anatomy>(
         include_str!("../catalog/queries/anatomy.sql"),
         &[name.schema.as_str().into(), name.name.as_str().into()],

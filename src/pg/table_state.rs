@@ -3,12 +3,22 @@
 
 use std::ffi::CStr;
 use std::ffi::c_char;
+use std::ptr::null_mut;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 
 use crate::model::name::QualifiedName;
 use crate::pg::table_lock::Mode;
+
+unsafe extern "C-unwind" {
+    fn find_all_inheritors(
+        parent: Oid,
+        mode: pg_sys::LOCKMODE,
+        parents: *mut *mut pg_sys::List,
+    ) -> *mut pg_sys::List;
+}
 
 /// A table that is locked until the transaction ends.
 #[derive(Debug, Clone)]
@@ -16,6 +26,8 @@ pub struct TableState {
     pub name: QualifiedName,
     pub owner: Oid,
     pub is_partition: bool,
+    /// Whether its rows are in partitions.
+    pub is_partitioned: bool,
     pub has_rules: bool,
     pub has_row_security: bool,
     pub triggers: Vec<Trigger>,
@@ -51,6 +63,7 @@ pub fn lock_and_look(relation: Oid, mode: Mode) -> Option<TableState> {
             ),
             owner: form.relowner,
             is_partition: form.relispartition,
+            is_partitioned: form.relkind.cast_unsigned() == pg_sys::RELKIND_PARTITIONED_TABLE,
             // Whether pg_class says so is only put right by VACUUM.
             has_rules: !(*opened).rd_rules.is_null(),
             has_row_security: form.relrowsecurity,
@@ -58,6 +71,22 @@ pub fn lock_and_look(relation: Oid, mode: Mode) -> Option<TableState> {
         };
         pg_sys::relation_close(opened, pg_sys::NoLock as _);
         Some(state)
+    }
+}
+
+/// Locks the partitions of a table on all levels, which is locked itself, and says which they are.
+#[must_use]
+pub fn lock_partitions(root: Oid, mode: Mode) -> Vec<u32> {
+    // SAFETY: in a transaction. The list is the server's own, of as many oids as it says.
+    unsafe {
+        let list = pg_guard_ffi_boundary(|| find_all_inheritors(root, mode.server(), null_mut()));
+        let Some(found) = list.as_ref() else { return Vec::new() };
+        let count = usize::try_from(found.length).unwrap_or(0);
+        (0..count)
+            .map(|at| (*found.elements.add(at)).oid_value)
+            .filter(|oid| *oid != root)
+            .map(Oid::to_u32)
+            .collect()
     }
 }
 

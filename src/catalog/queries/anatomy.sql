@@ -3,9 +3,16 @@ WITH this AS (
     SELECT c.*, n.nspname
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2
+), carrier AS (
+    -- What has the storage: of a partitioned table its first shard.
+    SELECT x.*
+    FROM this
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT t.relid::oid FROM pg_partition_tree(this.oid) AS t WHERE t.isleaf AND this.relkind = 'p' ORDER BY t.relid::oid LIMIT 1),
+                                        this.oid) AS oid) AS o
+    JOIN pg_class AS x ON x.oid = o.oid
 ), obstacles AS (
     SELECT 'inheritance from or to ' || (CASE WHEN i.inhrelid = this.oid THEN i.inhparent ELSE i.inhrelid END)::regclass AS what
-    FROM this JOIN pg_inherits AS i ON this.oid IN (i.inhrelid, i.inhparent)
+    FROM this JOIN pg_inherits AS i ON this.oid IN (i.inhrelid, i.inhparent) AND this.relkind <> 'p'
     UNION ALL
     SELECT 'membership in ' || pg_describe_object(d.refclassid, d.refobjid, 0)
     FROM this JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = this.oid AND d.deptype = 'e'
@@ -61,9 +68,9 @@ WITH this AS (
                   UNION ALL SELECT x.step, x.text FROM constraint_comments AS x WHERE x.oid = k.oid) AS c) AS after
     FROM this CROSS JOIN unique_constraints AS k
     UNION ALL
-    SELECT 2, x.relname, pg_get_indexdef(x.indexrelid),
+    SELECT 2, x.relname, replace(pg_get_indexdef(x.indexrelid), format(' ON ONLY %I.%I ', this.nspname, this.relname), format(' ON %I.%I ', this.nspname, this.relname)),
            (SELECT jsonb_agg(c.text ORDER BY c.step, c.text) FROM index_comments AS c WHERE c.indexrelid = x.indexrelid)
-    FROM indexes AS x WHERE x.of_constraint IS NULL
+    FROM this CROSS JOIN indexes AS x WHERE x.of_constraint IS NULL
     UNION ALL
     SELECT 3, k.conname,
            format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', this.nspname, this.relname, k.conname,
@@ -208,13 +215,13 @@ WITH this AS (
 )
 SELECT jsonb_build_object(
     'owner', pg_get_userbyid(this.relowner),
-    'unlogged', this.relpersistence = 'u',
+    'unlogged', carrier.relpersistence = 'u',
     'options', (SELECT coalesce(jsonb_agg(format('%s = %L', o.option_name, o.option_value)), '[]')
-                FROM (SELECT r.option_name, r.option_value FROM pg_options_to_table(this.reloptions) AS r
+                FROM (SELECT r.option_name, r.option_value FROM pg_options_to_table(carrier.reloptions) AS r
                       UNION ALL
                       SELECT 'toast.' || r.option_name, r.option_value
                       FROM pg_class AS x CROSS JOIN LATERAL pg_options_to_table(x.reloptions) AS r
-                      WHERE x.oid = this.reltoastrelid) AS o),
+                      WHERE x.oid = carrier.reltoastrelid) AS o),
     'access_method', CASE WHEN m.amname <> 'heap' THEN m.amname END,
     'obstacles', (SELECT coalesce(jsonb_agg(DISTINCT what), '[]') FROM obstacles),
     'definitions', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'text', d.text, 'then', coalesce(d.after, '[]'))
@@ -226,7 +233,9 @@ SELECT jsonb_build_object(
     'replica_identity', CASE this.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' END,
     'identified_by', (SELECT x.relname FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
                       WHERE i.indrelid = this.oid AND i.indisreplident AND this.relreplident = 'i'),
-    'clustered', (SELECT x.relname FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
-                  WHERE i.indrelid = this.oid AND i.indisclustered)
+    'clustered', (SELECT min(x.relname) FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid
+                  WHERE i.indrelid = this.oid AND (i.indisclustered OR EXISTS (
+                      SELECT FROM pg_inherits AS h JOIN pg_index AS p ON p.indexrelid = h.inhrelid
+                      WHERE h.inhparent = i.indexrelid AND p.indisclustered)))
 )::text
-FROM this JOIN pg_am AS m ON m.oid = this.relam
+FROM this CROSS JOIN carrier JOIN pg_am AS m ON m.oid = carrier.relam

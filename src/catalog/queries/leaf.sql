@@ -194,7 +194,7 @@ SELECT jsonb_build_object(
     'owner', this.relowner::bigint,
     'create', format('CREATE %sTABLE %s (LIKE %s INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING CONSTRAINTS INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE) USING %I%s',
                      CASE this.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, this.there, this.own,
-                     (SELECT a.amname FROM pg_am AS a WHERE a.oid = this.relam),
+                     (SELECT coalesce(min(a.amname), 'heap') FROM pg_am AS a WHERE a.oid = this.relam),
                      (SELECT ' WITH (' || string_agg(format('%s = %L', o.option_name, o.option_value), ', ') || ')'
                       FROM (SELECT quote_ident(r.option_name) AS option_name, r.option_value FROM pg_options_to_table(this.reloptions) AS r
                             UNION ALL

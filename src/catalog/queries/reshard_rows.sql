@@ -9,7 +9,7 @@ SELECT jsonb_build_object(
                     JOIN pg_class AS c ON c.oid = s.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace),
         'targets', coalesce(
             (SELECT jsonb_agg(jsonb_build_object(
-                        'name', format('%I.%I', n.nspname, c.relname),
+                        'name', format('%I.%I', n.nspname, c.relname), 'divided', c.relkind = 'p',
                         -- Of checks that the sources have too, every row meets those of every target.
                         'conditions', CASE WHEN cardinality($2::oid[]) = 1 THEN '[]'::jsonb ELSE coalesce(
                             (SELECT jsonb_agg(pg_get_expr(k.conbin, k.conrelid) ORDER BY k.conname)

@@ -18,6 +18,7 @@ use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::Source;
 use crate::operations::provision::server_major;
+use crate::operations::reshard::rebuild;
 use crate::operations::reshard::staging::is_default;
 use crate::pg::disk;
 use crate::pg::error;
@@ -28,7 +29,7 @@ const FREE_BYTES_PER_BYTE: f64 = 2.2;
 
 /// The first version that adds a foreign key of a partitioned table without a
 /// look at its rows.
-const NOT_VALID_ON_PARTITIONED: u32 = 18;
+pub(super) const NOT_VALID_ON_PARTITIONED: u32 = 18;
 
 /// Everything that stands in the way, at once; nothing of severity error: it
 /// goes through.
@@ -36,6 +37,9 @@ const NOT_VALID_ON_PARTITIONED: u32 = 18;
 /// # Errors
 /// If the catalogs cannot be read.
 pub fn findings(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+    if change.rebuilt.is_some() {
+        return rebuild::findings(&rebuild::read(change)?);
+    }
     let mut found = Vec::new();
     if change.online && change.identity.is_empty() {
         found.push(Finding::new(
@@ -114,7 +118,7 @@ fn taken_names(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
 }
 
 /// Whether the tablespaces may be used and have room.
-fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+pub(super) fn room(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
     let mut found = Vec::new();
     let oids: Vec<u32> = change.sources.iter().map(|source| source.oid).collect();
     let bytes = facets::bytes(&oids)?;

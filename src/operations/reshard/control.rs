@@ -114,11 +114,9 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
 
 /// The tables that an operation replaces or makes.
 fn tables_of(change: &Change) -> Vec<u32> {
-    let (sources, targets) = (
-        change.sources.iter().map(|source| source.oid),
-        change.targets.iter().filter_map(|target| target.oid),
-    );
-    [change.root_oid, change.parent_oid].into_iter().chain(sources).chain(targets).collect()
+    let sources = change.sources.iter().map(|source| source.oid);
+    let made = change.made().into_iter().map(|(oid, _)| oid);
+    [change.root_oid, change.parent_oid].into_iter().chain(sources).chain(made).collect()
 }
 
 /// `apart`: nothing of this session holds the operation up.
@@ -212,7 +210,7 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
             match anew.undo {
                 // The shards that come back were there before.
                 Some(undo) => anew = undo::plan(undo.operation_id)?,
-                None => anew.targets.iter_mut().for_each(|target| target.oid = None),
+                None => anew.unmake(),
             }
             let kind = jobs::kind(id)?;
             let shape = with_pinned_search_path(|| {

@@ -241,7 +241,9 @@ impl Drop for WritersOut<'_> {
 
 /// The parent, then the sources by number.
 fn locked(job: &Job) -> Vec<Oid> {
-    let mut sources: Vec<u32> = job.change.sources.iter().map(|source| source.oid).collect();
+    let parent = job.change.parent_oid;
+    let mut sources: Vec<u32> =
+        job.change.sources.iter().map(|source| source.oid).filter(|oid| *oid != parent).collect();
     sources.sort_unstable();
     std::iter::once(job.change.parent_oid).chain(sources).map(Oid::from).collect()
 }
@@ -371,7 +373,9 @@ fn lock_unqueued(job: &Job, table: Oid, budget: &Budget) -> Result<bool, ErrorRe
 /// The swap and everything that is true with it.
 fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Outcome, ErrorReport> {
     let others = swap::tables(&job.change)?;
-    for table in tables {
+    // Whoever reads a view has locked it before he comes to the table.
+    let views = known.prepared.views();
+    for table in views.iter().chain(tables) {
         if !lock_unqueued(job, *table, budget)? {
             return Ok(Outcome::GaveWay(Hindrance::Readers, snapshots::lockers(job)?));
         }
@@ -389,7 +393,8 @@ fn swap(job: &Job, known: &Known, tables: &[Oid], budget: &Budget) -> Result<Out
     if let Some(blind) = blind_trigger(job)? {
         return Err(altered::error(job, format!("Trigger {blind} has not seen every change.")));
     }
-    if check::versions(&job.change)? != known.versions && check::fingerprint(&job.change)? != job.fingerprint
+    if check::versions(&job.change)? != known.versions
+        && (job.change.rebuilt.is_some() || check::fingerprint(&job.change)? != job.fingerprint)
     {
         return Ok(Outcome::GaveWay(Hindrance::Altered, Vec::new()));
     }

@@ -16,6 +16,7 @@ use crate::catalog::reshard_rows;
 use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::model::reshard::Part;
 use crate::model::reshard::Target;
 use crate::operations::reshard::objects;
 use crate::pg::error;
@@ -33,14 +34,13 @@ const PREFIX: &str = "presplit_staging_";
 /// # Errors
 /// Errors of the statements are raised.
 pub fn keep_out(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
-    for target in &change.targets {
+    for (table_oid, table) in change.made() {
         let name = format!("{PREFIX}{operation_id}");
-        let table = &target.name;
         objects::run_above([&format!(
             "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
              FOR EACH STATEMENT EXECUTE FUNCTION presplit.refuse_write({operation_id})"
         )])?;
-        let Some(oid) = reshard_rows::trigger(target.oid.unwrap_or_default(), &name)? else {
+        let Some(oid) = reshard_rows::trigger(table_oid, &name)? else {
             return Err(altered(table, "It is another table than the one that was made."));
         };
         spi::run("UPDATE pg_catalog.pg_trigger SET tgisinternal = true WHERE oid = $1", &[oid.into()])?;
@@ -54,10 +54,10 @@ pub fn keep_out(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
 ///
 /// # Errors
 /// Errors of the statement are raised.
-pub fn let_in(target: &Target, operation_id: i64) -> Result<(), ErrorReport> {
+pub fn let_in(table: u32, table_name: &QualifiedName, operation_id: i64) -> Result<(), ErrorReport> {
     let name = format!("{PREFIX}{operation_id}");
-    if let Some(oid) = reshard_rows::trigger(target.oid.unwrap_or_default(), &name)? {
-        objects::run_above([&format!("DROP TRIGGER {name} ON {}", target.name)])?;
+    if let Some(oid) = reshard_rows::trigger(table, &name)? {
+        objects::run_above([&format!("DROP TRIGGER {name} ON {table_name}")])?;
         jobs::forget_object(operation_id, oid)?;
     }
     Ok(())
@@ -69,7 +69,31 @@ pub fn let_in(target: &Target, operation_id: i64) -> Result<(), ErrorReport> {
 /// # Errors
 /// If one has been altered.
 pub fn check(change: &Change, mode: Mode) -> Result<Vec<TableState>, ErrorReport> {
-    change.targets.iter().map(|target| check_one(target, mode)).collect()
+    match &change.rebuilt {
+        None => change.targets.iter().map(|target| check_one(target, mode)).collect(),
+        Some(rebuilt) => check_whole(change, &rebuilt.partitions, mode),
+    }
+}
+
+/// The same of a whole new table: its partitions are those that were made, and no others.
+fn check_whole(change: &Change, parts: &[Part], mode: Mode) -> Result<Vec<TableState>, ErrorReport> {
+    // Nobody but the worker uses it; so nothing is attached to it, nor detached.
+    let of_root = if mode == Mode::RowExclusive { Mode::ShareRowExclusive } else { mode };
+    let mut states = Vec::new();
+    for target in &change.targets {
+        states.push(check_one(target, of_root)?);
+        let mut there = table_state::lock_partitions(Oid::from(target.oid.unwrap_or_default()), mode);
+        let mut made: Vec<u32> = parts.iter().map(|part| part.oid).collect();
+        there.sort_unstable();
+        made.sort_unstable();
+        if there != made {
+            return Err(altered(&target.name, "It has other partitions than those that were made."));
+        }
+    }
+    for part in parts {
+        states.push(check_table(part.oid, &part.name, true, mode)?);
+    }
+    Ok(states)
 }
 
 /// The same of one of them.
@@ -77,13 +101,16 @@ pub fn check(change: &Change, mode: Mode) -> Result<Vec<TableState>, ErrorReport
 /// # Errors
 /// If it has been altered.
 pub fn check_one(target: &Target, mode: Mode) -> Result<TableState, ErrorReport> {
-    let name = &target.name;
-    let Some(state) = table_state::lock_and_look(Oid::from(target.oid.unwrap_or_default()), mode) else {
+    check_table(target.oid.unwrap_or_default(), &target.name, false, mode)
+}
+
+fn check_table(oid: u32, name: &QualifiedName, is_part: bool, mode: Mode) -> Result<TableState, ErrorReport> {
+    let Some(state) = table_state::lock_and_look(Oid::from(oid), mode) else {
         return Err(altered(name, "It was dropped."));
     };
     let what = if state.name != *name {
         format!("It is called {} now.", state.name)
-    } else if state.is_partition {
+    } else if state.is_partition && !is_part {
         "It is a part of another table.".to_owned()
     } else if state.has_rules {
         "It has a rule.".to_owned()

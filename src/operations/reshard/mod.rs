@@ -32,6 +32,7 @@ mod offline;
 mod pace;
 pub mod plan;
 mod points;
+pub mod rebuild;
 pub mod retire;
 mod rollback;
 mod run;
@@ -45,6 +46,7 @@ mod tests;
 mod transfer;
 pub mod undo;
 pub mod verify;
+mod whole;
 
 pub use run::chore;
 pub use run::register;

@@ -14,6 +14,7 @@ use crate::catalog::jobs::Done;
 use crate::catalog::jobs::Job;
 use crate::catalog::jobs::JobWish;
 use crate::catalog::reshard_rows;
+use crate::catalog::whole_table;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
@@ -64,7 +65,12 @@ fn lock(job: &Job) -> Result<(), ErrorReport> {
     tables.sort_unstable();
     tables.insert(0, job.change.parent_oid);
     let others = swap::tables(&job.change)?;
-    for table in tables.into_iter().map(Oid::from).chain(others) {
+    let views: Vec<u32> = match &job.change.rebuilt {
+        Some(_) => whole_table::views(job.change.root_oid)?.iter().map(|view| view.oid).collect(),
+        None => Vec::new(),
+    };
+    // Whoever reads a view has locked it before he comes to the table.
+    for table in views.into_iter().chain(tables).map(Oid::from).chain(others) {
         pace::with_lock_timeout(job, None, || table_lock::lock(table, Mode::AccessExclusive));
     }
     Ok(())

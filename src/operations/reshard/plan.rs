@@ -312,13 +312,14 @@ impl Scene {
             identity: identity(&partitions::identities(&oids)?, &oids),
             online,
             undo: None,
+            rebuilt: None,
         })
     }
 }
 
 /// The columns by which all of some tables tell their rows apart; none if they
 /// do not.
-fn identity(found: &[partitions::Identity], tables: &[u32]) -> Vec<String> {
+pub(super) fn identity(found: &[partitions::Identity], tables: &[u32]) -> Vec<String> {
     let everywhere = |columns: &Vec<String>| {
         tables.iter().all(|oid| found.iter().any(|one| one.table == *oid && one.columns == *columns))
     };

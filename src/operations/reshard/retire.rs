@@ -34,9 +34,10 @@ pub fn expired() -> Result<(), ErrorReport> {
 
 fn drop_one(shard: &Expired) -> Result<(), ErrorReport> {
     if let Some(table) = &shard.table {
-        let leave = format!("ALTER EXTENSION pg_presplit DROP TABLE {table}");
-        let statements = [leave, format!("DROP TABLE {table}")];
-        objects::run_above(statements.iter().skip(usize::from(!shard.member)))?;
+        let leave =
+            shard.members.iter().map(|table| format!("ALTER EXTENSION pg_presplit DROP TABLE {table}"));
+        let statements: Vec<String> = leave.chain([format!("DROP TABLE {table}")]).collect();
+        objects::run_above(&statements)?;
     }
     retired::forget(shard.shard)
 }

@@ -17,6 +17,7 @@ use crate::model::reshard::Change;
 use crate::operations::reshard::adoption;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
+use crate::operations::reshard::whole;
 use crate::pg::bound_check;
 use crate::pg::bound_check::Says;
 use crate::pg::error;
@@ -29,6 +30,9 @@ pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport>
     if change.undo.is_some() {
         adoption::adopt(change, operation_id)?;
         return Ok(change.clone());
+    }
+    if change.rebuilt.is_some() {
+        return whole::staging::create(change, operation_id);
     }
     let mut made = change.clone();
     for at in 0..change.targets.len() {

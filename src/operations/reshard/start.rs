@@ -124,7 +124,12 @@ pub fn refuse(change: &Change, kind: Kind, findings: &[Finding]) -> Result<(), E
         .join("\n");
     Err(error::new(
         SqlState::ObjectNotInPrerequisiteState,
-        format!("cannot {} shards of table \"{}\" online: {}", verb(kind), change.root, first.problem),
+        match kind {
+            Kind::ShardTable => format!("cannot shard table \"{:#}\": {}", change.root, first.problem),
+            _ => {
+                format!("cannot {} shards of table \"{}\" online: {}", verb(kind), change.root, first.problem)
+            }
+        },
         Some(detail),
         Some(first.remedy.clone()).filter(|remedy| !remedy.is_empty()),
     ))

@@ -129,6 +129,10 @@ fn totals(change: &Change) -> Result<Done, ErrorReport> {
 
 /// What becomes what.
 pub fn detail(change: &Change) -> String {
+    if let Some(rebuilt) = &change.rebuilt {
+        let shards = rebuilt.partitions.iter().filter(|part| part.is_leaf).count();
+        return format!("{} into {shards} shards", change.root.name);
+    }
     let names = |names: Vec<&str>| names.join(", ");
     let way = match &change.undo {
         None => String::new(),
@@ -210,7 +214,7 @@ fn say_copied(job: &Job, memory: &Memory, rows: i64, bytes: i64) -> Result<(), E
 pub fn begin_anew(job: &Job) -> Result<(), ErrorReport> {
     pace::with_lock_timeout(job, None, || {
         let tables = guard::check(&job.change, Mode::AccessExclusive)?;
-        tables.iter().try_for_each(|table| {
+        tables.iter().filter(|table| !table.is_partitioned).try_for_each(|table| {
             objects::run_as(table.owner, "", [&format!("TRUNCATE TABLE ONLY {}", table.name)])
         })
     })?;

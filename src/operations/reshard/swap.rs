@@ -33,6 +33,7 @@ use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
 use crate::operations::reshard::objects::PROOF;
 use crate::operations::reshard::staging::is_default;
+use crate::operations::reshard::whole;
 use crate::pg::bound_check;
 use crate::pg::bound_check::Says;
 use crate::pg::spi;
@@ -43,7 +44,24 @@ const GRACE_SECONDS: i64 = 86_400;
 
 /// What a swap needs to know of the tables: read before anybody is kept out,
 /// and true as long as their fingerprint is the same.
-pub struct Prepared {
+pub enum Prepared {
+    Leaves(Leaves),
+    Whole(Box<whole::swap::Prepared>),
+}
+
+impl Prepared {
+    /// Views that are made anew: whoever reads one has locked it before the table.
+    #[must_use]
+    pub fn views(&self) -> Vec<Oid> {
+        match self {
+            Self::Leaves(_) => Vec::new(),
+            Self::Whole(whole) => whole.views(),
+        }
+    }
+}
+
+/// What the swap of leaves needs to know.
+pub struct Leaves {
     parent_owner: Oid,
     coming: Vec<Leaf>,
     going: Vec<Leaf>,
@@ -55,13 +73,16 @@ pub struct Prepared {
 /// # Errors
 /// If the catalogs cannot be read.
 pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
+    if change.rebuilt.is_some() {
+        return whole::swap::prepare(change).map(|prepared| Prepared::Whole(Box::new(prepared)));
+    }
     let targets = 0..change.targets.len();
-    Ok(Prepared {
+    Ok(Prepared::Leaves(Leaves {
         parent_owner: leaves::owner(change.parent_oid)?,
         coming: targets.map(|at| leaves::of_target(change, at)).collect::<Result<_, _>>()?,
         going: change.sources.iter().map(leaves::of_source).collect::<Result<_, _>>()?,
         incoming: leaves::incoming(change.parent_oid)?,
-    })
+    }))
 }
 
 /// Swaps. The parent, the sources and [`tables`] are locked against everybody,
@@ -70,7 +91,14 @@ pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
 /// # Errors
 /// Errors of the statements are raised.
 pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(), ErrorReport> {
-    let Prepared { parent_owner, coming, going, incoming } = prepared;
+    match prepared {
+        Prepared::Leaves(prepared) => run_leaves(change, operation_id, prepared),
+        Prepared::Whole(prepared) => whole::swap::run(change, operation_id, prepared),
+    }
+}
+
+fn run_leaves(change: &Change, operation_id: i64, prepared: &Leaves) -> Result<(), ErrorReport> {
+    let Leaves { parent_owner, coming, going, incoming } = prepared;
     let parent_owner = *parent_owner;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
     if let Some(undo) = &change.undo {
@@ -154,7 +182,7 @@ fn retire(
 fn hand_over(change: &Change, target: &Target, leaf: &Leaf, operation_id: i64) -> Result<(), ErrorReport> {
     let oid = target.oid.unwrap_or_default();
     guard::check_one(target, Mode::AccessExclusive)?;
-    guard::let_in(target, operation_id)?;
+    guard::let_in(oid, &target.name, operation_id)?;
     objects::run_above([&format!("ALTER EXTENSION pg_presplit DROP TABLE {}", target.name)])?;
     jobs::forget_object(operation_id, Oid::from(oid))?;
     if change.undo.is_some() {
@@ -169,7 +197,11 @@ fn hand_over(change: &Change, target: &Target, leaf: &Leaf, operation_id: i64) -
     Ok(())
 }
 
-fn add_foreign_key(table: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
+/// Adds a foreign key without a look at rows: they are known to meet it.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub(super) fn add_foreign_key(table: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
     objects::run_above([&key.statement])?;
     if key.holds {
         leaves::mark_valid(table, &key.name)?;
@@ -207,7 +239,7 @@ fn attach(change: &Change, owner: Oid) -> Result<(), ErrorReport> {
 }
 
 /// How long this operation's replaced shards are kept.
-fn grace_seconds(operation_id: i64) -> Result<i64, ErrorReport> {
+pub(super) fn grace_seconds(operation_id: i64) -> Result<i64, ErrorReport> {
     let settings = jobs::settings(operation_id)?;
     let value = settings.get("retired_shard_grace");
     Ok(value

@@ -62,6 +62,7 @@ mod tests {
             identity: identity.iter().map(|name| (*name).to_owned()).collect(),
             online: true,
             undo: None,
+            rebuilt: None,
         }
     }
 

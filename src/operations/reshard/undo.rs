@@ -46,6 +46,11 @@ pub fn plan(id: i64) -> Result<Change, ErrorReport> {
     let Some(change) = known.change.filter(|_| phase == Phase::Done) else {
         return Err(not_done(id, phase));
     };
+    if change.rebuilt.is_some() {
+        let detail = "It replaced the whole table by another.".to_owned();
+        let hint = "Use shard_table() again.".to_owned();
+        return Err(refused(id, "only replaced shards come back", detail, Some(hint)));
+    }
     let targets: Vec<u32> = change.targets.iter().filter_map(|target| target.oid).collect();
     let found = partitions::candidates(&targets)?;
     let sources = change.targets.iter().map(|target| there(id, &change, target, &found));
@@ -72,6 +77,7 @@ pub fn plan(id: i64) -> Result<Change, ErrorReport> {
         online: !change.identity.is_empty(),
         identity: change.identity,
         sources,
+        rebuilt: None,
         undo: Some(Undo { operation_id: id, captured, emptied: false }),
     })
 }

@@ -3,7 +3,7 @@
 //! `ddl` writes the statements that create a sharded table's shards; `rewrite`
 //! decides what becomes of each statement of a restore that concerns an armed
 //! table; `rebuild` makes an empty table that is here anew, `blank` one that is
-//! known from a profile only; `rephrase` writes down what the hook would run,
+//! known from a profile only, `staged` one that has rows and is in use; `rephrase` writes down what the hook would run,
 //! on the text that `token` takes apart. All only decide: `operations` and `pg::hook`
 //! carry out.
 
@@ -21,4 +21,5 @@ mod rephrase_tests;
 pub mod rewrite;
 #[cfg(test)]
 mod rewrite_tests;
+pub mod staged;
 pub mod token;

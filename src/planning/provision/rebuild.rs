@@ -220,7 +220,7 @@ fn define(
 }
 
 /// Definitions come from the server's own deparser without `ONLY`.
-fn edited(text: &str, edits: &[Edit]) -> String {
+pub(super) fn edited(text: &str, edits: &[Edit]) -> String {
     let mut text = text.to_owned();
     for edit in edits {
         match edit {
@@ -240,7 +240,7 @@ pub fn shards_by_name(armed: &Armed<'_>) -> Vec<QualifiedName> {
     names.into_iter().map(|name| armed.relation.sibling(name)).collect()
 }
 
-fn own_name(statement: &Utility) -> Option<&str> {
+pub(super) fn own_name(statement: &Utility) -> Option<&str> {
     match statement {
         Utility::CreateIndex(index) => index.name.as_deref(),
         Utility::AlterTable { commands, .. } => match commands.first()? {
@@ -251,12 +251,12 @@ fn own_name(statement: &Utility) -> Option<&str> {
     }
 }
 
-fn part_name(own: &str, number: usize) -> String {
+pub(super) fn part_name(own: &str, number: usize) -> String {
     quote_identifier(&derived_name(own, &format!("s{number:04}")))
 }
 
 /// The definition on one shard, with a name of its own.
-fn on_shard(
+pub(super) fn on_shard(
     text: &str,
     own: Option<&str>,
     root: &QualifiedName,
@@ -274,7 +274,8 @@ fn on_shard(
 }
 
 /// The replica identity of the table and of every partition.
-fn identify(armed: &Armed<'_>, anatomy: &Anatomy, on_shards: &[&str]) -> Vec<String> {
+#[must_use]
+pub fn identify(armed: &Armed<'_>, anatomy: &Anatomy, on_shards: &[&str]) -> Vec<String> {
     let root = armed.relation;
     if let Some(word) = &anatomy.replica_identity {
         let partitions = armed.layout.names().map(|name| root.sibling(name));

@@ -41,9 +41,17 @@ pub struct Target {
     pub name: String,
     /// Conditions that its rows meet and those of the others do not; none if it takes all.
     pub conditions: Vec<String>,
+    /// Whether its rows are in partitions of its own, to which the server routes them.
+    #[serde(default)]
+    pub divided: bool,
 }
 
 impl Target {
+    /// The table, as it is read and deleted from.
+    fn rows(&self) -> String {
+        if self.divided { self.name.clone() } else { format!("ONLY {}", self.name) }
+    }
+
     fn condition(&self) -> String {
         match self.conditions.as_slice() {
             [] => String::new(),
@@ -150,7 +158,7 @@ impl Tables {
     /// Removes the rows of some keys from a target.
     #[must_use]
     pub fn remove(&self, target: usize, keys: &str) -> String {
-        format!("DELETE FROM ONLY {} AS r WHERE {}", self.targets[target].name, self.is_among("r", keys))
+        format!("DELETE FROM {} AS r WHERE {}", self.targets[target].rows(), self.is_among("r", keys))
     }
 
     /// Copies the rows of some keys, as far as they are there, and returns them.
@@ -188,7 +196,7 @@ impl Tables {
         let each: Vec<String> = self
             .targets
             .iter()
-            .map(|target| format!("SELECT {row} FROM ONLY {} AS r{condition}", target.name))
+            .map(|target| format!("SELECT {row} FROM {} AS r{condition}", target.rows()))
             .collect();
         each.join(" UNION ALL ")
     }
@@ -275,6 +283,7 @@ mod tests {
         let target = |name: &str, condition: &str| Target {
             name: name.to_owned(),
             conditions: vec![condition.to_owned()],
+            divided: false,
         };
         Tables {
             sources: vec!["s.t".to_owned()],
@@ -352,6 +361,16 @@ mod tests {
             mixed.copied(Some(&key(&["1", "x"])), None)
         );
         assert!(mixed.copied(None, Some(&key(&["1", "x"]))).contains("r.b OPERATOR(s.<=) 'x'::s.citext)"));
+    }
+
+    #[test]
+    fn the_server_routes_rows_of_a_divided_target() {
+        let mut tables = tables(vec![column("id", "int8", "pg_catalog")]);
+        tables.targets.truncate(1);
+        tables.targets[0] = Target { name: "s.new".to_owned(), conditions: Vec::new(), divided: true };
+        assert!(tables.remove(0, "keys").starts_with("DELETE FROM s.new AS r WHERE EXISTS"));
+        assert!(tables.copied(None, None).ends_with(" FROM s.new AS r"));
+        assert!(tables.copy(None, 3).contains("INSERT INTO s.new (id, \"V\") OVERRIDING SYSTEM VALUE"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::model::name::QualifiedName;
 use crate::model::name::quote_identifier;
 use crate::model::name::quote_identifiers;
 use crate::model::reshard::Change;
+use crate::model::reshard::Rebuilt;
 use crate::model::reshard::Target;
 
 /// Bytes that rows are copied at in a second where no limit is set; assumed.
@@ -91,14 +92,22 @@ pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
         steps.extend([plan.catch_up(), plan.verify(), plan.block_writers(), plan.block_all()]);
     }
     steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, "DROP CONSTRAINT …")));
-    steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
-    steps.extend(change.targets.iter().map(|target| plan.attach(target)));
+    match &change.rebuilt {
+        Some(rebuilt) => steps.extend(plan.renames(rebuilt)),
+        None => {
+            steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
+            steps.extend(change.targets.iter().map(|target| plan.attach(target)));
+        }
+    }
     let back = "ADD CONSTRAINT … FOREIGN KEY … NOT VALID, and mark as valid what held before";
     steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, back)));
     if facts.undo && facts.grace_seconds > 0 && !change.identity.is_empty() {
         steps.extend(change.targets.iter().map(|target| plan.capture_for_undo(&target.name)));
     }
-    steps.extend(change.sources.iter().map(|source| plan.drop(&source.name)));
+    match &change.rebuilt {
+        Some(rebuilt) => steps.push(plan.drop(&rebuilt.aside)),
+        None => steps.extend(change.sources.iter().map(|source| plan.drop(&source.name))),
+    }
     steps
 }
 
@@ -156,7 +165,9 @@ impl Plan<'_> {
         let like = like.map(|source| source.name.to_string()).unwrap_or_default();
         let tablespace = target.tablespace.as_deref().map(quote_identifier);
         let tablespace = tablespace.map(|name| format!(" TABLESPACE {name}")).unwrap_or_default();
-        let statement = format!("CREATE TABLE {} (LIKE {like} INCLUDING ALL){tablespace}", target.name);
+        let divided = if self.change.rebuilt.is_some() { " PARTITION BY …, and its shards" } else { "" };
+        let statement =
+            format!("CREATE TABLE {} (LIKE {like} INCLUDING ALL){tablespace}{divided}", target.name);
         self.step(statement, "ACCESS SHARE", like)
     }
 
@@ -253,6 +264,21 @@ impl Plan<'_> {
         }
     }
 
+    /// The old table goes aside, and the new one takes its name.
+    fn renames(&self, rebuilt: &Rebuilt) -> Vec<Step> {
+        let root = &self.change.root;
+        let rename = |from: &QualifiedName, to: &QualifiedName, and: &str| {
+            let statement = format!("ALTER TABLE {from} RENAME TO {}{and}", quote_identifier(&to.name));
+            Step {
+                reversible: self.facts.undo,
+                max_lock_ms: self.facts.budget_ms,
+                ..self.step(statement, "ACCESS EXCLUSIVE", from.to_string())
+            }
+        };
+        let and = ", with its indexes; then its foreign keys, triggers, rules, policies, rights and views";
+        vec![rename(root, &rebuilt.aside, ", with its indexes"), rename(&rebuilt.staging, root, and)]
+    }
+
     /// A foreign key of another table is gone while the shards are swapped.
     fn foreign_key(&self, table: &QualifiedName, what: &str) -> Step {
         let locked = format!("{table}, {} and its partitions", self.change.parent);
@@ -306,6 +332,7 @@ fn milliseconds(seconds: f64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::reshard::History;
     use crate::model::reshard::Source;
 
     fn name(name: &str) -> QualifiedName {
@@ -334,6 +361,7 @@ mod tests {
             identity: vec!["id".to_owned(), "Day".to_owned()],
             online,
             undo: None,
+            rebuilt: None,
         }
     }
 
@@ -440,6 +468,47 @@ mod tests {
         assert!(
             steps[0].statement.starts_with("LOCK TABLE ONLY app.orders, ") && steps[0].max_lock_ms == 7_000
         );
+    }
+
+    #[test]
+    fn a_whole_table_changes_names_with_the_new_one() {
+        let staging = name("t_presplit_new");
+        let rebuilt = Rebuilt {
+            proposal_id: 1,
+            staging: staging.clone(),
+            aside: name("t_presplit_old"),
+            history: History::Split,
+            partitions: Vec::new(),
+        };
+        let change = Change {
+            parent: name("t"),
+            parent_oid: 1,
+            root: name("t"),
+            root_oid: 1,
+            sources: vec![Source { oid: 1, name: name("t"), bound: String::new() }],
+            targets: vec![Target {
+                name: staging,
+                bound: String::new(),
+                tablespace: None,
+                like: 0,
+                oid: None,
+            }],
+            identity: vec!["id".to_owned()],
+            online: true,
+            undo: None,
+            rebuilt: Some(rebuilt),
+        };
+        let told: Vec<String> =
+            steps(&change, &Facts::default()).into_iter().map(|step| step.statement).collect();
+        let told = told.join("\n");
+        for part in [
+            "CREATE TABLE app.t_presplit_new (LIKE app.t INCLUDING ALL) PARTITION BY …, and its shards",
+            "ALTER TABLE app.t RENAME TO t_presplit_old, with its indexes\nALTER TABLE app.t_presplit_new RENAME TO t,",
+            "DROP TABLE app.t_presplit_old, 0 seconds after the swap",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        assert!(!told.contains("DETACH") && !told.contains("ATTACH"), "{told}");
     }
 
     #[test]
