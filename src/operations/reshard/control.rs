@@ -143,6 +143,9 @@ fn until_over(id: i64, timeout_micros: i64, apart: bool) -> Result<String, Error
             operation_worker::start();
         }
         looks = looks.wrapping_add(1);
+        if apart {
+            lone_call::release_horizon();
+        }
         operation_worker::wait(LOOK_MS);
     }
 }
