@@ -13,6 +13,7 @@ pub mod facets;
 pub mod history;
 pub mod job_objects;
 pub mod jobs;
+pub mod kept_table;
 pub mod layouts;
 pub mod leaves;
 pub mod operations;

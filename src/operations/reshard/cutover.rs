@@ -280,7 +280,9 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     let Some(last) = consume(job, &budget)? else { return Ok(Outcome::Anew) };
     budget.lap("changes");
     pace::pause_at(job, "cutting_over.committed")?;
-    let strict = job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
+    // Who has an older snapshot sees rows that stay where they are as before.
+    let strict = !job.change.keeps_rows()
+        && job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
     let patience = Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any };
     if strict && let Some(holders) = wait_for_snapshots(last.transaction, caught_up, &budget, patience)? {
         let pids = holders.iter().map(|holder| holder.pid).collect();

@@ -127,6 +127,12 @@ pub fn read(change: &Change) -> Result<Rebuilding, ErrorReport> {
 }
 
 impl Rebuilding {
+    /// How the proposal divides the table.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The layout under the names that its shards are made with.
     #[must_use]
     pub fn staged_layout(&self) -> Layout {
@@ -264,7 +270,7 @@ pub fn lost<'a>(anatomy: &'a Anatomy, views: &'a [View]) -> impl Iterator<Item =
 }
 
 /// What the rules of a restore into shards refuse, and columns that are missing.
-fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
+pub(super) fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let (name, layout) = (&rebuilding.change.root, &rebuilding.layout);
     let columns = relations::columns(name)?;
     let missing = layout.key_columns().into_iter().filter(|column| !columns.contains(column));
@@ -339,15 +345,4 @@ fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, Err
         ));
     }
     Ok(found)
-}
-
-/// What is said of rows that are to stay, where nothing else stands in the way.
-#[must_use]
-pub fn unsupported(change: &Change) -> ErrorReport {
-    error::new(
-        SqlState::FeatureNotSupported,
-        format!("the rows of table \"{:#}\" cannot stay in it as its first shard yet", change.root),
-        None,
-        Some("Pass history => 'split', which copies each row into the shard that it belongs to.".to_owned()),
-    )
 }

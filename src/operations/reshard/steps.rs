@@ -102,9 +102,11 @@ fn prepare(job: &Job) -> Result<Next, ErrorReport> {
     let change = pace::with_lock_timeout(job, None, || staging::create(&job.change, job.id))?;
     guard::keep_out(&change, job.id)?;
     jobs::set_change(job.id, &change)?;
-    let done = Done { ..totals(&change)? };
+    let done = if change.keeps_rows() { Done::default() } else { totals(&change)? };
     jobs::set_done(job.id, &done, &detail(&change))?;
-    if change.is_captured() {
+    if change.keeps_rows() {
+        jobs::set_phase(job.id, Phase::Indexing, "the new table and the shards ahead are there")?;
+    } else if change.is_captured() {
         jobs::set_phase(job.id, Phase::CatchingUp, "the old shards are ready for what has changed since")?;
     } else {
         jobs::set_phase(job.id, Phase::Capturing, "staging tables are there")?;
@@ -131,6 +133,9 @@ fn totals(change: &Change) -> Result<Done, ErrorReport> {
 pub fn detail(change: &Change) -> String {
     if let Some(rebuilt) = &change.rebuilt {
         let shards = rebuilt.partitions.iter().filter(|part| part.is_leaf).count();
+        if change.keeps_rows() {
+            return format!("{} as shard {}, {shards} more beside it", change.root.name, rebuilt.aside.name);
+        }
         return format!("{} into {shards} shards", change.root.name);
     }
     let names = |names: Vec<&str>| names.join(", ");
@@ -227,7 +232,8 @@ pub fn begin_anew(job: &Job) -> Result<(), ErrorReport> {
 
 fn index(job: &Job) -> Result<Next, ErrorReport> {
     if !indexing::next(&job.change, job.id)? {
-        jobs::set_phase(job.id, Phase::CatchingUp, "indexes and constraints are there")?;
+        let then = if job.change.keeps_rows() { Phase::CuttingOver } else { Phase::CatchingUp };
+        jobs::set_phase(job.id, then, "indexes and constraints are there")?;
     }
     Ok(Next::Again)
 }

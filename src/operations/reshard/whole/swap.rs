@@ -45,10 +45,10 @@ use crate::planning::provision::staged;
 /// What the swap needs to know: read before anybody is kept out, and true as
 /// long as the versions of the table are the same.
 pub struct Prepared {
-    owner: Oid,
-    proposal_id: i64,
-    leaf: Leaf,
-    incoming: Vec<Incoming>,
+    pub owner: Oid,
+    pub proposal_id: i64,
+    pub leaf: Leaf,
+    pub incoming: Vec<Incoming>,
     views: Vec<View>,
     named: Vec<Named>,
     /// Give things of the old table's partitions other names, and then those of the new ones theirs.
@@ -59,9 +59,9 @@ pub struct Prepared {
     /// Names of the indexes that the new table has.
     indexes: Vec<String>,
     /// For the owner, once the names are final: before foreign keys, and after rights.
-    identities: Vec<String>,
+    pub identities: Vec<String>,
     said: Vec<String>,
-    last: Vec<String>,
+    pub last: Vec<String>,
     published: Vec<String>,
 }
 
@@ -162,24 +162,32 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     for key in &leaf.foreign_keys {
         add_key(change, rebuilt, new, key)?;
     }
-    // Statistics are given to their owners.
-    objects::run_above(&prepared.said)?;
-    // A publication takes a partitioned table with a condition only if it publishes it as one.
-    objects::run_above(&prepared.published)?;
-    for act in &leaf.after {
-        match act.role {
-            Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
-            None => objects::run_above([&act.text])?,
-        }
-    }
-    objects::run_as(*owner, "", &prepared.last)?;
-    objects::run_above(prepared.views.iter().map(|view| &view.statement))?;
+    put_on(prepared)?;
     for key in incoming {
         add_foreign_key(key.table, &key.key)?;
     }
     retire(change, rebuilt, prepared, new, operation_id)?;
     arming::mark_sharded(&change.root, prepared.proposal_id)?;
     whole_table::now_about(operation_id, change.root_oid, new)
+}
+
+/// Puts on the new table, under its final name, what acts on rows and is said of it.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub fn put_on(prepared: &Prepared) -> Result<(), ErrorReport> {
+    // Statistics are given to their owners.
+    objects::run_above(&prepared.said)?;
+    // A publication takes a partitioned table with a condition only if it publishes it as one.
+    objects::run_above(&prepared.published)?;
+    for act in &prepared.leaf.after {
+        match act.role {
+            Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
+            None => objects::run_above([&act.text])?,
+        }
+    }
+    objects::run_as(prepared.owner, "", &prepared.last)?;
+    objects::run_above(prepared.views.iter().map(|view| &view.statement))
 }
 
 fn aside(thing: &Named) -> String {
@@ -213,7 +221,7 @@ fn put_aside(change: &Change, rebuilt: &Rebuilt, prepared: &Prepared) -> Result<
 
 /// The new table and its indexes get the names that are free now, and are the
 /// owner's alone.
-fn take_name(
+pub fn take_name(
     change: &Change,
     rebuilt: &Rebuilt,
     prepared: &Prepared,
@@ -238,7 +246,7 @@ fn take_name(
 }
 
 /// Identity columns go on where the old ones were.
-fn continued(prepared: &Prepared) -> Vec<String> {
+pub fn continued(prepared: &Prepared) -> Vec<String> {
     let sequences = prepared.named.iter().filter(|thing| thing.kind == "SEQUENCE");
     sequences
         .map(|thing| {
@@ -255,7 +263,7 @@ fn final_name(part: &Part) -> QualifiedName {
 }
 
 /// A foreign key on each shard, then on the table, which takes those over.
-fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
+pub fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
     for part in rebuilt.partitions.iter().filter(|part| part.is_leaf) {
         let on_part = ForeignKey {
             statement: staged::key_on_part(&key.statement, &change.root, &final_name(part)),
