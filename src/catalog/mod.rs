@@ -17,6 +17,7 @@ pub mod layouts;
 pub mod leaves;
 pub mod operations;
 pub mod partitions;
+pub mod places;
 pub mod profiles;
 pub mod proposals;
 pub mod readings;
