@@ -101,6 +101,9 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
     if is_over(phase_of(&known)) {
         return Ok(known.phase);
     }
+    if !known.is_given_up {
+        refuse_copied(id, &known)?;
+    }
     let tables = known.change.as_ref().map(tables_of).unwrap_or_default();
     let apart = lone_call::is_apart(call, &tables)?;
     // Cutovers leave the snapshot of who holds this lock out of account.
@@ -173,7 +176,21 @@ fn timed_out(id: i64, phase: Phase) -> ErrorReport {
     )
 }
 
-/// Has an operation undo what it has made; false if it is over.
+/// Nobody goes on with what was begun in a database of which this one is a copy:
+/// what changes here is not written down.
+fn refuse_copied(id: i64, known: &Known) -> Result<(), ErrorReport> {
+    if !known.is_copied {
+        return Ok(());
+    }
+    Err(error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("operation {id} belongs to another database, of which this one is a copy"),
+        Some("Changes of its table are not written down here.".to_owned()),
+        Some(format!("SELECT cancel_operation({id}) takes away here what it has made; then begin it anew.")),
+    ))
+}
+
+/// Has an operation undo what it has made, also in a copy of its database; false if it is over.
 pub fn cancel(id: i64) -> Result<bool, ErrorReport> {
     wish(id, "cancel", JobWish::Cancel)
 }
@@ -187,6 +204,9 @@ fn wish(id: i64, verb: &str, wish: JobWish) -> Result<bool, ErrorReport> {
     let known = find_own(id, verb)?;
     if is_over(phase_of(&known)) {
         return Ok(false);
+    }
+    if wish != JobWish::Cancel {
+        refuse_copied(id, &known)?;
     }
     jobs::set_wish(id, wish, &current_user()?)?;
     operation_worker::start_at_commit(id);
@@ -203,6 +223,7 @@ fn wish(id: i64, verb: &str, wish: JobWish) -> Result<bool, ErrorReport> {
 /// beginning then. False if there is nothing to resume.
 pub fn resume(id: i64) -> Result<bool, ErrorReport> {
     let known = find_own(id, "resume")?;
+    refuse_copied(id, &known)?;
     match phase_of(&known) {
         Phase::Done | Phase::Cancelled => return Ok(false),
         Phase::Failed => {

@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::catalog::jobs;
 use crate::catalog::jobs::Done;
 use crate::catalog::jobs::Job;
+use crate::catalog::places;
+use crate::catalog::places::Place;
 use crate::model::job::next_rows;
 use crate::model::job::rest_ms;
 use crate::model::operation::Phase;
@@ -58,12 +60,26 @@ pub struct Memory {
     since: Option<(Clock, i64, i64)>,
     /// Changed rows that the last round has left.
     left: i64,
+    /// Where files are written to in a phase.
+    places: Option<(Phase, Vec<Place>)>,
 }
 
 impl Memory {
     /// Whether a phase is entered just now.
     pub fn enter(&mut self, phase: Phase) -> bool {
         self.entered.replace(phase) != Some(phase)
+    }
+
+    /// Where the job writes files in its phase.
+    ///
+    /// # Errors
+    /// If the catalogs cannot be read.
+    pub fn places(&mut self, job: &Job) -> Result<&[Place], ErrorReport> {
+        // Each turn of the indexing may have made an index in a tablespace of its own.
+        if self.places.as_ref().is_none_or(|(phase, _)| *phase != job.phase || *phase == Phase::Indexing) {
+            self.places = Some((job.phase, places::of(&job.change)?));
+        }
+        Ok(self.places.as_ref().map(|(_, places)| places.as_slice()).unwrap_or_default())
     }
 }
 
@@ -156,8 +172,9 @@ pub fn detail(change: &Change) -> String {
 }
 
 fn install(job: &Job) -> Result<Next, ErrorReport> {
-    pace::with_lock_timeout(job, None, || capture::install(&job.change, job.id))?;
-    jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    if !pace::with_lock_timeout(job, None, || capture::install_next(&job.change, job.id))? {
+        jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    }
     Ok(Next::Again)
 }
 
