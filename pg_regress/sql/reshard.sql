@@ -246,7 +246,7 @@ SELECT severity, object, problem, remedy FROM check_operation('re.whole', :whole
 SELECT severity, object, problem, remedy FROM check_operation('re.ready', :ready);
 SELECT tests.outcome(format($$SELECT shard_table('re.whole', %s)$$, :whole));
 SELECT tests.outcome(format($$SELECT * FROM shard_table_plan('re.whole', %s)$$, :whole));
-SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s, history => 'keep')$$, :ready));
+SELECT statement FROM shard_table_plan('re.ready', :ready, history => 'keep');
 SELECT tests.outcome(format($$SELECT * FROM shard_table_plan('re.ready', %s)$$, :ready));
 SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s)$$, :unkeyed));
 SELECT tests.outcome(format($$SELECT shard_table('re.unkeyed', %s, online => false, history => 'keep')$$, :unkeyed));
@@ -269,6 +269,41 @@ RESET ROLE;
 SELECT count(*) FROM re.ready;
 SELECT count(*) FROM presplit.operations WHERE relation ~ 'whole|ready|unkeyed';
 
+-- A table that becomes the first shard of itself.
+CREATE TABLE re.kept (id int PRIMARY KEY, at date, a int);
+CREATE INDEX kept_at ON re.kept (at);
+INSERT INTO re.kept VALUES (1, '2024-01-01', 1), (9, '2024-06-01', 2);
+SELECT register_proposal('re.kept', 'range', '{id}', '{"split_points": ["5", "10", "20"]}') AS kept \gset
+SET presplit.unique_policy = per_shard;
+SELECT register_proposal('re.kept', 'range', '{at}', '{"interval": "1 month", "from": "2024-01-01", "to": "2024-08-01", "default": false}') AS by_day \gset
+SELECT register_proposal('re.kept', 'range', '{a}', '{"split_points": ["10"]}') AS unindexed \gset
+SELECT register_proposal('re.kept', 'list', '{at}', '{"lists": [["2024-01-01"], ["2025-01-01", null]]}') AS lists \gset
+SELECT register_proposal('re.kept', 'range_hash', '{at,id}', '{"split_points": ["2025-01-01"], "modulus": 2}') AS levels \gset
+SET presplit.unique_policy = extend;
+SELECT register_proposal('re.kept', 'range', '{at}', '{"split_points": ["2025-01-01"]}') AS extended \gset
+RESET presplit.unique_policy;
+CREATE TABLE re.of_kept (id int REFERENCES re.kept);
+SELECT statement, lock_mode, reversible, locked, max_lock_ms, bytes_needed, estimated FROM shard_table_plan('re.kept', :kept, history => 'keep');
+DROP TABLE re.of_kept;
+SELECT statement FROM shard_table_plan('re.kept', :by_day, history => 'keep') WHERE statement ~ 'ATTACH|CREATE TABLE';
+SELECT statement FROM shard_table_plan('re.kept', :lists, history => 'keep') WHERE statement ~ 'ATTACH|CREATE TABLE|SELECT';
+SELECT * FROM check_operation('re.kept', :kept);
+SELECT * FROM check_operation('re.kept', :unindexed);
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :unindexed));
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :levels));
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :extended));
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, online => false, history => 'keep')$$, :kept));
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :ready));
+SELECT tests.outcome(format($$SELECT shard_table('re.one', %s, history => 'keep')$$, :one));
+CREATE TABLE re.kept_s0003 ();
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :kept));
+DROP TABLE re.kept_s0003;
+INSERT INTO re.kept VALUES (15, NULL, 3), (20, '2023-01-01', 3);
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :kept));
+SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep')$$, :by_day));
+SELECT * FROM check_operation('re.kept', :by_day);
+SELECT statement FROM shard_table_plan('re.kept', :lists, history => 'keep') WHERE statement ~ 'ATTACH|CREATE TABLE';
+SELECT count(*) FROM presplit.operations WHERE relation ~ 'kept';
 -- What a sharded table becomes: divided otherwise, or plain.
 CREATE TABLE re.cut (id int PRIMARY KEY, a int);
 CREATE TABLE re.to_cut (id int REFERENCES re.cut);

@@ -22,6 +22,7 @@ use crate::model::reshard::History;
 use crate::model::reshard::Wish;
 use crate::operations::reshard::check;
 use crate::operations::reshard::control;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::plan;
 use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
@@ -99,7 +100,11 @@ fn told((wish, change): Planned) -> Result<TableIterator<'static, Row>, ErrorRep
 
 /// The steps of a change that nothing stands against.
 pub fn listed(change: &Change) -> Result<TableIterator<'static, Row>, ErrorReport> {
-    let steps = steps::steps(change, &plan::facts(change)?);
+    Ok(rows_of(steps::steps(change, &plan::facts(change)?)))
+}
+
+/// Steps as rows, numbered.
+pub fn rows_of(steps: Vec<steps::Step>) -> TableIterator<'static, Row> {
     let row = |(at, step): (usize, steps::Step)| {
         (
             i32::try_from(at).unwrap_or(i32::MAX).saturating_add(1),
@@ -113,7 +118,7 @@ pub fn listed(change: &Change) -> Result<TableIterator<'static, Row>, ErrorRepor
             Interval::from_seconds(step.seconds),
         )
     };
-    Ok(TableIterator::new(steps.into_iter().enumerate().map(row)))
+    TableIterator::new(steps.into_iter().enumerate().map(row))
 }
 
 #[pg_extern(
@@ -290,7 +295,9 @@ fn check_operation(
     let relation = required(relation, "relation")?;
     if let Some(id) = proposal_id {
         let rebuilding = rebuild::plan(relation.to_u32(), id, true, History::Split)?;
-        return Ok(TableIterator::new(rows(rebuild::findings(&rebuilding)?)));
+        let mut found = rebuild::findings(&rebuilding)?;
+        found.extend(keep::remarks(relation.to_u32(), id, &found)?);
+        return Ok(TableIterator::new(rows(found)));
     }
     let mut found = Vec::new();
     for change in plan::all(relation.to_u32())? {

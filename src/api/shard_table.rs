@@ -10,17 +10,19 @@ use pgrx::prelude::*;
 
 use crate::api::required;
 use crate::api::reshard::listed;
+use crate::api::reshard::rows_of;
 use crate::api::writes;
 use crate::model::operation::Kind;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::History;
+use crate::operations::reshard::check;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
 use crate::pg::error;
 
-/// The change that is asked for. Refuses with what stands in the way first, then
-/// with what is not there yet.
+/// The change that is asked for, if nothing stands in its way.
 fn planned(
     relation: Option<Oid>,
     proposal_id: Option<i64>,
@@ -39,11 +41,11 @@ fn planned(
             Some("It is \"split\" or \"keep\".".to_owned()),
         )
     })?;
-    let rebuilding = rebuild::plan(relation.to_u32(), proposal_id, online, history)?;
-    start::refuse(&rebuilding.change, Kind::ShardTable, &rebuild::findings(&rebuilding)?)?;
-    if history == History::Keep {
-        return Err(rebuild::unsupported(&rebuilding.change));
-    }
+    let rebuilding = match history {
+        History::Split => rebuild::plan(relation.to_u32(), proposal_id, online, history)?,
+        History::Keep => keep::plan(relation.to_u32(), proposal_id, online)?,
+    };
+    start::refuse(&rebuilding.change, Kind::ShardTable, &check::findings(&rebuilding.change)?)?;
     Ok(rebuilding.change)
 }
 
@@ -99,5 +101,6 @@ fn shard_table_plan(
     >,
     ErrorReport,
 > {
-    listed(&planned(relation, proposal_id, online, history)?)
+    let change = planned(relation, proposal_id, online, history)?;
+    if change.keeps_rows() { Ok(rows_of(keep::steps(&change)?)) } else { listed(&change) }
 }

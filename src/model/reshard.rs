@@ -79,7 +79,7 @@ pub struct Rebuilt {
     pub proposal_id: i64,
     /// What the new table is called until it takes the name of the old one.
     pub staging: QualifiedName,
-    /// What the old table is called afterwards.
+    /// What the old table is called afterwards: as a shard, if its rows stay in it.
     pub aside: QualifiedName,
     pub history: History,
     /// Whether the new table is a plain one.
@@ -114,6 +114,12 @@ impl Change {
     #[must_use]
     pub fn is_captured(&self) -> bool {
         self.undo.as_ref().is_some_and(|undo| undo.captured)
+    }
+
+    /// Whether the rows stay where they are, in the table that becomes a shard.
+    #[must_use]
+    pub fn keeps_rows(&self) -> bool {
+        self.rebuilt.as_ref().is_some_and(|rebuilt| rebuilt.history == History::Keep)
     }
 
     /// Whether the rows that go over are in shards now.

@@ -40,5 +40,6 @@ pub mod table_state;
 pub mod threads;
 pub mod transaction;
 pub mod utility;
+pub mod vacuum;
 pub mod what_if;
 pub mod worker;

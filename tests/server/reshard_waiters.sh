@@ -204,6 +204,8 @@ hold copying
 id=$(PGOPTIONS="-c presplit.pause_at=copying" run -c "SELECT $next")
 say waiter "SELECT wait_operation($id, '3 min')"
 until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'SELECT wait_operation%' AND state = 'active'"
+# Nor does it keep VACUUM from any row for as long as it waits.
+until_true "SELECT bool_and(backend_xmin IS NULL) FROM pg_stat_activity WHERE query LIKE 'SELECT wait_operation%' AND state = 'active'"
 release
 same "who waits for the operation does not hold it up" done "$(answer waiter)"
 close_session waiter

@@ -22,6 +22,10 @@ pub struct Round {
 /// # Errors
 /// If what was brought over is not what the sources have.
 pub fn round(change: &Change, operation_id: i64, limit: i64) -> Result<Round, ErrorReport> {
+    // Rows that stay where they are change there.
+    if change.keeps_rows() {
+        return Ok(Round { keys: 0, left: 0, restart: false });
+    }
     let transfer = Transfer::begin(change, operation_id)?;
     Ok(match transfer.bring_changes(None, limit.max(1))? {
         Some(keys) => Round { keys: keys.count, left: keys.left, restart: false },

@@ -18,6 +18,7 @@ use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::Source;
 use crate::operations::provision::server_major;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::rebuild;
 use crate::operations::reshard::staging::is_default;
 use crate::pg::disk;
@@ -37,6 +38,9 @@ pub(super) const NOT_VALID_ON_PARTITIONED: u32 = 18;
 /// # Errors
 /// If the catalogs cannot be read.
 pub fn findings(change: &Change) -> Result<Vec<Finding>, ErrorReport> {
+    if change.keeps_rows() {
+        return keep::findings(&rebuild::read(change)?);
+    }
     if change.rebuilt.is_some() {
         return rebuild::findings(&rebuild::read(change)?);
     }

@@ -22,6 +22,7 @@ use crate::catalog::job_objects;
 use crate::catalog::jobs;
 use crate::catalog::jobs::Job;
 use crate::catalog::jobs::JobWish;
+use crate::catalog::reshard_rows;
 use crate::model::job::Failure;
 use crate::model::job::Hindrance;
 use crate::model::job::TRIES_MAX;
@@ -47,6 +48,7 @@ use crate::pg::table_lock::Mode;
 use crate::pg::transaction;
 use crate::pg::transaction::Failed;
 use crate::pg::transaction::Isolation;
+use crate::pg::vacuum::vacuum;
 
 /// Changed rows that may be left before writers are kept out.
 const RESIDUAL_MAX: i64 = 1_000;
@@ -58,7 +60,11 @@ const ROUND_KEYS: i64 = 5_000;
 const ROUNDS_MAX: u32 = 50;
 
 /// Milliseconds that the last changes are to take while writers are kept out.
-const RESIDUAL_MS: f64 = 100.0;
+const RESIDUAL_MS: f64 = 50.0;
+
+/// Pages of a log from which on the places of changes that are brought over are made free before a
+/// try: the log is read twice while writers are kept out, dead rows and all.
+const LOG_PAGES_MAX: i64 = 128;
 
 /// Rounds after which it is content with few changes, however long they take.
 const SHORT_ROUNDS: u32 = 10;
@@ -97,7 +103,7 @@ pub fn turn(job: &Job) -> Result<Next, Failed> {
             return Ok(Next::Rest(1000));
         }
     };
-    if !catch_up(job)? {
+    if !catch_up(job)? || tidy_log(job)? && !catch_up(job)? {
         return Ok(Next::Again);
     }
     let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
@@ -199,6 +205,14 @@ fn catch_up(job: &Job) -> Result<bool, Failed> {
     Ok(false)
 }
 
+/// Vacuums the log if it has grown; whether it had.
+fn tidy_log(job: &Job) -> Result<bool, Failed> {
+    let log = transaction::run(Isolation::ReadCommitted, || {
+        reshard_rows::log_larger_than(job.change.log_of(job.id), LOG_PAGES_MAX)
+    })?;
+    log.map_or(Ok(false), |log| vacuum(log).map(|()| true))
+}
+
 /// What is left of the time that anybody may be made to wait.
 struct Budget {
     clock: Clock,
@@ -266,7 +280,9 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     let Some(last) = consume(job, &budget)? else { return Ok(Outcome::Anew) };
     budget.lap("changes");
     pace::pause_at(job, "cutting_over.committed")?;
-    let strict = job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
+    // Who has an older snapshot sees rows that stay where they are as before.
+    let strict = !job.change.keeps_rows()
+        && job.settings.get("cutover_snapshots").and_then(serde_json::Value::as_str) != Some("relaxed");
     let patience = Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any };
     if strict && let Some(holders) = wait_for_snapshots(last.transaction, caught_up, &budget, patience)? {
         let pids = holders.iter().map(|holder| holder.pid).collect();

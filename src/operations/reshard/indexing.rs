@@ -32,6 +32,10 @@ pub fn next(change: &Change, operation_id: i64) -> Result<bool, ErrorReport> {
     if change.rebuilt.is_some() && whole::indexing::next(change)? {
         return Ok(true);
     }
+    // What was made is empty.
+    if change.keeps_rows() {
+        return Ok(false);
+    }
     for (at, target) in change.targets.iter().enumerate() {
         let leaf = leaves::of_target(change, at)?;
         let owner = Oid::from(leaf.owner);

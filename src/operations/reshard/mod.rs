@@ -26,6 +26,7 @@ mod cutover;
 mod data_tests;
 mod guard;
 pub mod indexing;
+pub mod keep;
 mod liveness;
 mod objects;
 mod offline;

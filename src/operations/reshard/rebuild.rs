@@ -135,6 +135,21 @@ pub fn read(change: &Change) -> Result<Rebuilding, ErrorReport> {
 }
 
 impl Rebuilding {
+    /// How the proposal divides the table.
+    ///
+    /// # Errors
+    /// If it is to be plain.
+    pub fn layout(&self) -> Result<&Layout, ErrorReport> {
+        self.layout.as_ref().ok_or_else(|| {
+            error::new(
+                SqlState::DataCorrupted,
+                format!("the proposal does not say how to divide table \"{:#}\"", self.change.root),
+                None,
+                None,
+            )
+        })
+    }
+
     /// The layout under the names that its shards are made with; none for a plain table.
     #[must_use]
     pub fn staged_layout(&self) -> Option<Layout> {
@@ -152,12 +167,17 @@ impl Rebuilding {
         Some(then.clone())
     }
 
+    /// The same table as it is divided before the swap.
+    #[must_use]
+    pub fn armed_as<'a>(&'a self, layout: &'a Layout) -> Armed<'a> {
+        let policy = self.stored.proposal.settings.unique_policy;
+        Armed::empty(&self.change.root, layout, policy, provision::server_major())
+    }
+
     /// The table as the rules of a restore see it; none if it is to be plain: then everything stays as it is.
     #[must_use]
     pub fn armed(&self) -> Option<Armed<'_>> {
-        let policy = self.stored.proposal.settings.unique_policy;
-        let layout = self.layout.as_ref()?;
-        Some(Armed::empty(&self.change.root, layout, policy, provision::server_major()))
+        self.layout.as_ref().map(|layout| self.armed_as(layout))
     }
 }
 
@@ -244,7 +264,7 @@ pub fn findings(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
         Finding::new(Severity::Error, what, format!("would be lost with table {name}"), "Drop it first.")
     }));
     let without_scan = provision::server_major() >= check::NOT_VALID_ON_PARTITIONED;
-    found.extend(whole_table::obstacles(change.root_oid, without_scan)?);
+    found.extend(whole_table::obstacles(change.root_oid, without_scan, false)?);
     found.extend(refused(rebuilding, &anatomy)?);
     // Those that were made have their names by now.
     if change.made().is_empty() {
@@ -282,7 +302,7 @@ pub fn lost<'a>(anatomy: &'a Anatomy, readers: &'a [View]) -> impl Iterator<Item
 }
 
 /// What the rules of a restore into shards refuse, and columns that are missing.
-fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
+pub(super) fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let name = &rebuilding.change.root;
     let (Some(layout), Some(armed)) = (&rebuilding.layout, rebuilding.armed()) else {
         return Ok(Vec::new());
@@ -352,15 +372,4 @@ fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, Err
         ));
     }
     Ok(found)
-}
-
-/// What is said of rows that are to stay, where nothing else stands in the way.
-#[must_use]
-pub fn unsupported(change: &Change) -> ErrorReport {
-    error::new(
-        SqlState::FeatureNotSupported,
-        format!("the rows of table \"{:#}\" cannot stay in it as its first shard yet", change.root),
-        None,
-        Some("Pass history => 'split', which copies each row into the shard that it belongs to.".to_owned()),
-    )
 }

@@ -15,6 +15,7 @@ use crate::catalog::leaves::Leaf;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::operations::reshard::adoption;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
 use crate::operations::reshard::whole;
@@ -30,6 +31,9 @@ pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport>
     if change.undo.is_some() {
         adoption::adopt(change, operation_id)?;
         return Ok(change.clone());
+    }
+    if change.keeps_rows() {
+        return keep::staging::create(change, operation_id);
     }
     if change.rebuilt.is_some() {
         return whole::staging::create(change, operation_id);

@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::catalog::jobs;
 use crate::catalog::jobs::Done;
 use crate::catalog::jobs::Job;
+use crate::catalog::places;
+use crate::catalog::places::Place;
 use crate::model::job::next_rows;
 use crate::model::job::rest_ms;
 use crate::model::operation::Phase;
@@ -58,12 +60,26 @@ pub struct Memory {
     since: Option<(Clock, i64, i64)>,
     /// Changed rows that the last round has left.
     left: i64,
+    /// Where files are written to in a phase.
+    places: Option<(Phase, Vec<Place>)>,
 }
 
 impl Memory {
     /// Whether a phase is entered just now.
     pub fn enter(&mut self, phase: Phase) -> bool {
         self.entered.replace(phase) != Some(phase)
+    }
+
+    /// Where the job writes files in its phase.
+    ///
+    /// # Errors
+    /// If the catalogs cannot be read.
+    pub fn places(&mut self, job: &Job) -> Result<&[Place], ErrorReport> {
+        // Each turn of the indexing may have made an index in a tablespace of its own.
+        if self.places.as_ref().is_none_or(|(phase, _)| *phase != job.phase || *phase == Phase::Indexing) {
+            self.places = Some((job.phase, places::of(&job.change)?));
+        }
+        Ok(self.places.as_ref().map(|(_, places)| places.as_slice()).unwrap_or_default())
     }
 }
 
@@ -102,9 +118,11 @@ fn prepare(job: &Job) -> Result<Next, ErrorReport> {
     let change = pace::with_lock_timeout(job, None, || staging::create(&job.change, job.id))?;
     guard::keep_out(&change, job.id)?;
     jobs::set_change(job.id, &change)?;
-    let done = Done { ..totals(&change)? };
+    let done = if change.keeps_rows() { Done::default() } else { totals(&change)? };
     jobs::set_done(job.id, &done, &detail(&change))?;
-    if change.is_captured() {
+    if change.keeps_rows() {
+        jobs::set_phase(job.id, Phase::Indexing, "the new table and the shards ahead are there")?;
+    } else if change.is_captured() {
         jobs::set_phase(job.id, Phase::CatchingUp, "the old shards are ready for what has changed since")?;
     } else {
         jobs::set_phase(job.id, Phase::Capturing, "staging tables are there")?;
@@ -134,6 +152,9 @@ pub fn detail(change: &Change) -> String {
     }
     if let Some(rebuilt) = &change.rebuilt {
         let shards = rebuilt.partitions.iter().filter(|part| part.is_leaf).count();
+        if change.keeps_rows() {
+            return format!("{} as shard {}, {shards} more beside it", change.root.name, rebuilt.aside.name);
+        }
         return format!("{} into {shards} shards", change.root.name);
     }
     let names = |names: Vec<&str>| names.join(", ");
@@ -154,8 +175,9 @@ pub fn detail(change: &Change) -> String {
 }
 
 fn install(job: &Job) -> Result<Next, ErrorReport> {
-    pace::with_lock_timeout(job, None, || capture::install(&job.change, job.id))?;
-    jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    if !pace::with_lock_timeout(job, None, || capture::install_next(&job.change, job.id))? {
+        jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    }
     Ok(Next::Again)
 }
 
@@ -230,7 +252,8 @@ pub fn begin_anew(job: &Job) -> Result<(), ErrorReport> {
 
 fn index(job: &Job) -> Result<Next, ErrorReport> {
     if !indexing::next(&job.change, job.id)? {
-        jobs::set_phase(job.id, Phase::CatchingUp, "indexes and constraints are there")?;
+        let then = if job.change.keeps_rows() { Phase::CuttingOver } else { Phase::CatchingUp };
+        jobs::set_phase(job.id, then, "indexes and constraints are there")?;
     }
     Ok(Next::Again)
 }

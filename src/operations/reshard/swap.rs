@@ -30,6 +30,7 @@ use crate::model::reshard::Target;
 use crate::operations::reshard::adoption;
 use crate::operations::reshard::capture;
 use crate::operations::reshard::guard;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::objects::BOUND;
 use crate::operations::reshard::objects::PROOF;
@@ -48,6 +49,7 @@ const GRACE_SECONDS: i64 = 86_400;
 pub enum Prepared {
     Leaves(Leaves),
     Whole(Box<whole::swap::Prepared>),
+    Kept(Box<keep::swap::Prepared>),
 }
 
 impl Prepared {
@@ -57,6 +59,7 @@ impl Prepared {
         match self {
             Self::Leaves(_) => Vec::new(),
             Self::Whole(whole) => whole.views(),
+            Self::Kept(kept) => kept.views(),
         }
     }
 }
@@ -74,6 +77,9 @@ pub struct Leaves {
 /// # Errors
 /// If the catalogs cannot be read.
 pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
+    if change.keeps_rows() {
+        return keep::swap::prepare(change).map(|prepared| Prepared::Kept(Box::new(prepared)));
+    }
     if change.rebuilt.is_some() {
         return whole::swap::prepare(change).map(|prepared| Prepared::Whole(Box::new(prepared)));
     }
@@ -95,6 +101,7 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     match prepared {
         Prepared::Leaves(prepared) => run_leaves(change, operation_id, prepared),
         Prepared::Whole(prepared) => whole::swap::run(change, operation_id, prepared),
+        Prepared::Kept(prepared) => keep::swap::run(change, operation_id, prepared),
     }
 }
 

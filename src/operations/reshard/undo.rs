@@ -47,8 +47,12 @@ pub fn plan(id: i64) -> Result<Change, ErrorReport> {
         return Err(not_done(id, phase));
     };
     if change.rebuilt.is_some() {
-        let detail = "It replaced the whole table by another.".to_owned();
-        let hint = "Use shard_table() again.".to_owned();
+        let (detail, hint) = if change.keeps_rows() {
+            ("It made the table the first shard of itself.", "Use merge_shards() to have fewer shards.")
+        } else {
+            ("It replaced the whole table by another.", "Use shard_table() again.")
+        };
+        let (detail, hint) = (detail.to_owned(), hint.to_owned());
         return Err(refused(id, "only replaced shards come back", detail, Some(hint)));
     }
     let targets: Vec<u32> = change.targets.iter().filter_map(|target| target.oid).collect();

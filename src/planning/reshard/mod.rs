@@ -14,6 +14,7 @@
 //! ([`order::KeyOrder`]).
 
 pub mod error;
+pub mod kept_steps;
 pub mod literal;
 pub mod merge;
 pub mod naming;

@@ -65,7 +65,7 @@ impl<'a> Known<'a> {
 }
 
 /// The error of a table that is no more what it was.
-fn altered(change: &Change, detail: String) -> ErrorReport {
+pub fn altered(change: &Change, detail: String) -> ErrorReport {
     error::new(
         SqlState::ObjectNotInPrerequisiteState,
         format!("table \"{:#}\" was altered while the operation was under way", change.root),

@@ -54,10 +54,10 @@ use crate::planning::provision::staged;
 /// What the swap needs to know: read before anybody is kept out. It is true as
 /// long as the versions of the table are the same, and what is outside of it.
 pub struct Prepared {
-    owner: Oid,
-    proposal_id: i64,
-    leaf: Leaf,
-    incoming: Vec<Incoming>,
+    pub owner: Oid,
+    pub proposal_id: i64,
+    pub leaf: Leaf,
+    pub incoming: Vec<Incoming>,
     views: Vec<View>,
     routines: Vec<View>,
     aside: Aside,
@@ -69,7 +69,7 @@ pub struct Prepared {
     indexes: Vec<String>,
     /// For the owner, once the names are final: before foreign keys, and after rights.
     said: Vec<String>,
-    last: Vec<String>,
+    pub last: Vec<String>,
     published: Vec<String>,
     /// What definitions are written with, and who has rights.
     outside: Vec<String>,
@@ -161,7 +161,7 @@ fn refuse_others(known: &Known<'_>, readers: &[View]) -> Result<(), ErrorReport>
         return Err(altered(change, format!("It has now {what}, which would be lost.")));
     }
     let without_scan = server_major() >= check::NOT_VALID_ON_PARTITIONED;
-    let obstacles = whole_table::obstacles(change.root_oid, without_scan)?;
+    let obstacles = whole_table::obstacles(change.root_oid, without_scan, change.keeps_rows())?;
     if let Some(against) = obstacles.iter().find(|finding| finding.severity == Severity::Error) {
         let problem = against.problem.trim_end_matches('.');
         return Err(altered(change, format!("Now {}: {problem}.", against.object)));
@@ -206,28 +206,17 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     objects::run_above(&aside.renames())?;
     take_name(change, rebuilt, prepared, operation_id)?;
     objects::run_above(&leaf.sequences)?;
-    objects::run_as(*owner, "", &aside.identities(&change.root))?;
-    succession::exchange_identities(change.root_oid, new)?;
+    take_identities(change, prepared, new)?;
     objects::run_as(*owner, "", &leaf.before)?;
     for key in &leaf.foreign_keys {
         add_key(change, rebuilt, new, key)?;
     }
-    // Statistics are given to their owners.
-    objects::run_above(&prepared.said)?;
-    // A publication takes a partitioned table with a condition only if it publishes it as one.
-    objects::run_above(&prepared.published)?;
-    for act in &leaf.after {
-        match act.role {
-            Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
-            None => objects::run_above([&act.text])?,
-        }
-    }
-    objects::run_as(*owner, "", &prepared.last)?;
-    objects::run_above(prepared.views.iter().chain(&prepared.routines).map(|reader| &reader.statement))?;
+    put_on(prepared)?;
     for key in incoming {
         add_foreign_key(key.table, &key.key)?;
     }
     bound_as_before(change, prepared, new)?;
+    rights_as_before(change, prepared)?;
     retire(change, aside, new, operation_id)?;
     if rebuilt.plain {
         arming::mark_whole(&change.root, prepared.proposal_id)?;
@@ -241,8 +230,21 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     whole_table::now_about(operation_id, change.root_oid, new)
 }
 
+/// Identity columns of the new table have the sequences of the old one's, which
+/// gets others.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub fn take_identities(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    objects::run_as(prepared.owner, "", &prepared.aside.identities(&change.root))?;
+    succession::exchange_identities(change.root_oid, new)
+}
+
 /// What may have been altered without a lock of the table, or before it was locked.
-fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+///
+/// # Errors
+/// If it was.
+pub fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
     let root = change.root_oid;
     let parts = whole_table::partitions(Oid::from(root))?.into_iter().map(|part| part.oid);
     if !parts.eq(prepared.parts.iter().copied()) {
@@ -254,21 +256,29 @@ fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<(), 
     if whole_table::routines(root, true)? != prepared.routines {
         return Err(altered_now(change, "a function that reads it was altered"));
     }
+    rights_as_before(change, prepared)?;
     bound_as_before(change, prepared, new)
 }
 
-/// Whether everything outside that matters to the tables is what it was, and
-/// nobody was given a right, or lost one. Whoever renames a function is not kept
+/// Nobody was given a right to the old table, or lost one.
+fn rights_as_before(change: &Change, prepared: &Prepared) -> Result<(), ErrorReport> {
+    if succession::rights(change.root_oid)? != prepared.rights {
+        return Err(altered_now(change, "rights were given or revoked"));
+    }
+    Ok(())
+}
+
+/// Whether everything outside that matters to the tables is what it was. Whoever renames a function is not kept
 /// out by a lock: his new name, or what has the old one now, is seen here.
-fn bound_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+///
+/// # Errors
+/// If it is not.
+pub fn bound_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
     let before: BTreeSet<&String> = prepared.outside.iter().collect();
     let now = succession::outside(&[change.root_oid, new])?;
     if let Some(other) = now.iter().find(|line| !before.contains(line)) {
         let kind = other.split_once(' ').map_or(other.as_str(), |(kind, _)| kind);
         return Err(altered_now(change, &format!("a {kind} that its definitions name was altered")));
-    }
-    if succession::rights(change.root_oid)? != prepared.rights {
-        return Err(altered_now(change, "rights were given or revoked"));
     }
     Ok(())
 }
@@ -281,6 +291,25 @@ fn altered_now(change: &Change, what: &str) -> ErrorReport {
         None,
         None,
     )
+}
+
+/// Puts on the new table, under its final name, what acts on rows and is said of it.
+///
+/// # Errors
+/// Errors of the statements are raised.
+pub fn put_on(prepared: &Prepared) -> Result<(), ErrorReport> {
+    // Statistics are given to their owners.
+    objects::run_above(&prepared.said)?;
+    // A publication takes a partitioned table with a condition only if it publishes it as one.
+    objects::run_above(&prepared.published)?;
+    for act in &prepared.leaf.after {
+        match act.role {
+            Some(role) => objects::run_as(Oid::from(role), "", [&act.text])?,
+            None => objects::run_above([&act.text])?,
+        }
+    }
+    objects::run_as(prepared.owner, "", &prepared.last)?;
+    objects::run_above(prepared.views.iter().chain(&prepared.routines).map(|reader| &reader.statement))
 }
 
 /// Give the new table's partitions and their indexes the names that others have until then.
@@ -300,7 +329,7 @@ fn parts_named(rebuilt: &Rebuilt) -> Result<Vec<String>, ErrorReport> {
 
 /// The new table and its indexes get the names that are free now, and are the
 /// owner's alone.
-fn take_name(
+pub fn take_name(
     change: &Change,
     rebuilt: &Rebuilt,
     prepared: &Prepared,
@@ -329,7 +358,7 @@ fn final_name(part: &Part) -> QualifiedName {
 }
 
 /// A foreign key on each shard, then on the table, which takes those over.
-fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
+pub fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -> Result<(), ErrorReport> {
     for part in rebuilt.partitions.iter().filter(|part| part.is_leaf) {
         let on_part = ForeignKey {
             statement: staged::key_on_part(&key.statement, &change.root, &final_name(part)),
