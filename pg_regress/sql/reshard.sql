@@ -322,7 +322,6 @@ SELECT count(*) FILTER (WHERE bytes_needed > 0), sum(wal_bytes) > 0 AS logged, b
 SELECT tests.outcome(format($$SELECT shard_table('re.cut', %s)$$, :cut));
 -- One of tables that share their bounds.
 SELECT severity, object, problem, remedy FROM check_operation('re.one', register_proposal('re.one', 'hash', '{id}', '{"modulus": 3}'));
-SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s)$$, register_proposal('re.ready', 'none', '{}', '{}')));
 
 -- Functions of the key run with the rights of the table's owner, whoever plans.
 SET ROLE regress_re_owner;
