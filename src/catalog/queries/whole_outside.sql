@@ -33,14 +33,12 @@ WITH this AS (
         AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
     UNION
     SELECT 'pg_publication'::regclass, r.prpubid FROM this JOIN pg_publication_rel AS r ON r.prrelid = this.oid
-), parts AS (
-    SELECT t.relid::oid AS oid FROM this CROSS JOIN LATERAL pg_partition_tree(this.oid) AS t
-), inside (class, oid) AS (
-    SELECT own.class, own.oid FROM own
-    UNION SELECT 'pg_class'::regclass, p.oid FROM parts AS p
-    UNION SELECT 'pg_class'::regclass, i.indexrelid FROM parts AS p JOIN pg_index AS i ON i.indrelid = p.oid
 ), outside AS (
-    SELECT n.* FROM named AS n WHERE n.oid <> 0 AND NOT EXISTS (SELECT FROM inside AS i WHERE i.class = n.class AND i.oid = n.oid)
+    SELECT n.* FROM named AS n
+    WHERE n.oid <> 0 AND NOT EXISTS (SELECT FROM own WHERE own.class = n.class AND own.oid = n.oid)
+      -- Nor parts of them, which keys of a table to itself name.
+      AND NOT (n.class = 'pg_class'::regclass AND EXISTS (
+               SELECT FROM pg_partition_ancestors(n.oid) AS a JOIN own ON own.class = n.class AND own.oid = a.relid))
 ), relations AS (
     SELECT c.oid, c.relnamespace, c.relkind, c.xmin FROM outside AS o JOIN pg_class AS c ON c.oid = o.oid WHERE o.class = 'pg_class'::regclass
 ), routines AS (

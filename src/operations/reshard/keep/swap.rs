@@ -122,7 +122,7 @@ fn last(known: &Known<'_>) -> Result<Vec<String>, ErrorReport> {
 pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(), ErrorReport> {
     guard::check(change, Mode::AccessExclusive)?;
     let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
-    whole::swap::still_the_same(change, &prepared.whole, new)?;
+    whole::swap::still_the_same(change, &prepared.whole)?;
     let (change, kept) = settle(change, operation_id, prepared)?;
     let Some(rebuilt) = &change.rebuilt else { return Ok(()) };
     let Prepared { whole, own, .. } = prepared;

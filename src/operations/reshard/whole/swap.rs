@@ -200,7 +200,7 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     let Prepared { owner, leaf, incoming, aside, .. } = prepared;
     let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
     guard::check(change, Mode::AccessExclusive)?;
-    still_the_same(change, prepared, new)?;
+    still_the_same(change, prepared)?;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
     objects::run_above(&leaf.retire)?;
     objects::run_above(&aside.renames())?;
@@ -244,7 +244,7 @@ pub fn take_identities(change: &Change, prepared: &Prepared, new: u32) -> Result
 ///
 /// # Errors
 /// If it was.
-pub fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+pub fn still_the_same(change: &Change, prepared: &Prepared) -> Result<(), ErrorReport> {
     let root = change.root_oid;
     let parts = whole_table::partitions(Oid::from(root))?.into_iter().map(|part| part.oid);
     if !parts.eq(prepared.parts.iter().copied()) {
@@ -256,8 +256,7 @@ pub fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<
     if whole_table::routines(root, true)? != prepared.routines {
         return Err(altered_now(change, "a function that reads it was altered"));
     }
-    rights_as_before(change, prepared)?;
-    bound_as_before(change, prepared, new)
+    rights_as_before(change, prepared)
 }
 
 /// Nobody was given a right to the old table, or lost one.
