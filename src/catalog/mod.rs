@@ -28,4 +28,5 @@ pub mod samples;
 pub mod settings;
 pub mod staging;
 pub mod statistics;
+pub mod succession;
 pub mod whole_table;

@@ -18,6 +18,7 @@ use crate::catalog::jobs;
 use crate::catalog::kept_table;
 use crate::catalog::leaves;
 use crate::catalog::leaves::Incoming;
+use crate::catalog::succession;
 use crate::catalog::whole_table;
 use crate::catalog::whole_table::Named;
 use crate::model::bound::Bound;
@@ -47,6 +48,7 @@ use crate::planning::provision::kept;
 use crate::planning::provision::kept::Kept;
 use crate::planning::provision::rebuild::identify;
 use crate::planning::provision::rebuild::with_parts;
+use crate::planning::provision::rewrite::Armed;
 
 /// What the swap needs to know: read before anybody is kept out.
 pub struct Prepared {
@@ -99,12 +101,14 @@ pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
 /// What the owner says of indexes at the end, of the table and of all shards
 /// that were made, which are numbered as then: the old one has it.
 fn last(known: &Known<'_>) -> Result<Vec<String>, ErrorReport> {
-    let layout = known.rebuilding.layout();
+    let layout = keep::layout(&known.rebuilding)?;
     let made = known.change.made();
     let is_made = |shard: &Shard| made.iter().any(|(_, name)| name.name == shard.name);
     let Some(kept) = kept::kept(layout, &known.change.root.name, is_made) else { return Ok(Vec::new()) };
     let ahead = kept.layout(layout)?;
-    let armed = known.rebuilding.armed_as(&ahead);
+    let Some(armed) = known.rebuilding.armed().map(|armed| Armed { layout: &ahead, ..armed }) else {
+        return Ok(Vec::new());
+    };
     let on_shards = known.indexes.iter().filter(|index| index.on_shards);
     let on_shards: Vec<&str> = on_shards.map(|index| index.name.as_str()).collect();
     // Where there are no others there is nobody to say it of.
@@ -126,18 +130,21 @@ fn last(known: &Known<'_>) -> Result<Vec<String>, ErrorReport> {
 /// If a row has no place in a shard; errors of the statements are raised.
 pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(), ErrorReport> {
     guard::check(change, Mode::AccessExclusive)?;
+    let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
+    whole::swap::still_the_same(change, &prepared.whole, new)?;
     let (change, reached, kept) = settle(change, operation_id, prepared)?;
     let Some(rebuilt) = &change.rebuilt else { return Ok(()) };
     let Prepared { whole, own, .. } = prepared;
-    let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
     objects::run_above(whole.incoming.iter().chain(own).map(|key| &key.drop))?;
     objects::run_above(&prepared.strip)?;
     put_aside(&change, rebuilt, prepared)?;
     whole::swap::take_name(&change, rebuilt, whole, operation_id)?;
     objects::run_above(&whole.leaf.sequences)?;
-    objects::run_as(whole.owner, "", &whole.identities)?;
-    objects::run_above(&whole::swap::continued(whole))?;
+    // The new table gets the very sequences of identity columns; those of the old one go with its columns' marks.
+    objects::run_as(whole.owner, "", &whole.aside.identities(&change.root))?;
+    succession::exchange_identities(change.root_oid, new)?;
     attach(&change, rebuilt, prepared, &kept.bound)?;
+    objects::run_as(whole.owner, "", &whole.leaf.before)?;
     for key in &whole.leaf.foreign_keys {
         // Those to other tables the old one has.
         let is_own = own.iter().any(|own| own.key.name == key.name);
@@ -153,6 +160,7 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     if let Some(index) = whole_table::invalid_index(Oid::from(new))? {
         return Err(altered(&change, format!("Index {index} is not complete.")));
     }
+    whole::swap::outside_as_before(&change, whole, new)?;
     arming::mark_sharded(&change.root, whole.proposal_id)?;
     whole_table::now_about(operation_id, change.root_oid, new)
 }
@@ -164,7 +172,7 @@ fn settle(
     operation_id: i64,
     prepared: &Prepared,
 ) -> Result<(Change, Vec<Part>, Kept), ErrorReport> {
-    let layout = prepared.rebuilding.layout();
+    let layout = keep::layout(&prepared.rebuilding)?;
     let rows = Rows::read(change, layout)?;
     let kept =
         rows.kept(change, layout).ok_or_else(|| ErrorReport::from(rows.nothing_ahead(change, layout)))?;
