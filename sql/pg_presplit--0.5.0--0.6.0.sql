@@ -26,7 +26,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'shard_table_plan_wrapper';
 
 REVOKE ALL ON FUNCTION shard_table(regclass, bigint, boolean, text) FROM PUBLIC;
 COMMENT ON FUNCTION shard_table(regclass, bigint, boolean, text) IS
-    'divides a table that has rows as a proposal says, while people use it; returns the number of the operation';
+    'divides a table that has rows as a proposal says, or makes it plain, while people use it; returns the number of the operation';
 
 COMMENT ON FUNCTION shard_table_plan(regclass, bigint, boolean, text) IS
     'the steps that shard_table() would take, with their locks and estimates; changes nothing';

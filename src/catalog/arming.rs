@@ -198,13 +198,22 @@ pub fn mark_sharded(relation: &QualifiedName, proposal_id: i64) -> Result<(), Er
              ON CONFLICT (relation) DO UPDATE SET proposal_id = EXCLUDED.proposal_id, created_at = clock_timestamp()",
             &[schema.into(), name.into(), proposal_id.into()],
         )?;
-        spi::run(
-            "UPDATE presplit.proposal_relations SET state = 'applied'
-             WHERE proposal_id = $3 AND schema_name = $1 AND table_name = $2 AND state <> 'applied'",
-            &[schema.into(), name.into(), proposal_id.into()],
-        )?;
-        Ok(())
+        mark_applied(relation, proposal_id)
     })
+}
+
+/// Remembers that a table was made whole, as a proposal says.
+pub fn mark_whole(relation: &QualifiedName, proposal_id: i64) -> Result<(), ErrorReport> {
+    as_extension_owner(|| mark_applied(relation, proposal_id))
+}
+
+fn mark_applied(relation: &QualifiedName, proposal_id: i64) -> Result<(), ErrorReport> {
+    spi::run(
+        "UPDATE presplit.proposal_relations SET state = 'applied'
+         WHERE proposal_id = $3 AND schema_name = $1 AND table_name = $2 AND state <> 'applied'",
+        &[relation.schema.as_str().into(), relation.name.as_str().into(), proposal_id.into()],
+    )
+    .map(|_| ())
 }
 
 /// Whether a table was created in shards.

@@ -99,13 +99,31 @@ pub fn drop_statements(object: &Object) -> Result<Vec<String>, ErrorReport> {
                    AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
                  UNION ALL
                  -- One that somebody has made a part of a table is his.
-                 SELECT 2, format('DROP TABLE %s', c.oid::regclass) WHERE NOT c.relispartition) AS s
+                 SELECT 2, format('DROP TABLE %s', c.oid::regclass)
+                 WHERE NOT c.relispartition OR EXISTS (
+                     SELECT FROM pg_inherits AS i JOIN presplit.job_objects AS o ON o.object = i.inhparent AND o.role = 'staging'
+                     WHERE i.inhrelid = c.oid)) AS s
              WHERE c.oid = $1::oid
              ORDER BY s.step",
             &[oid.into()],
         ),
         Role::Retired => Ok(Vec::new()),
     }
+    })
+}
+
+/// The statements that take partitions out of a table that was made for a job,
+/// which others have put there: they must not be dropped together with it.
+pub fn release_statements(operation_id: i64, object: &Object) -> Result<Vec<String>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::column::<String>(
+            "SELECT format('ALTER TABLE %s DETACH PARTITION %s', i.inhparent::regclass, i.inhrelid::regclass)
+             FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent AND c.relkind = 'p'
+             WHERE i.inhparent = $2::bigint::oid AND NOT EXISTS (
+                 SELECT FROM presplit.job_objects AS o WHERE o.operation_id = $1 AND o.object = i.inhrelid)
+             ORDER BY i.inhrelid",
+            &[operation_id.into(), i64::from(object.object).into()],
+        )
     })
 }
 

@@ -29,4 +29,5 @@ pub mod samples;
 pub mod settings;
 pub mod staging;
 pub mod statistics;
+pub mod succession;
 pub mod whole_table;

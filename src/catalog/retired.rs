@@ -72,6 +72,26 @@ pub fn expired() -> Result<Vec<Expired>, ErrorReport> {
     })
 }
 
+/// The statements that take partitions out of a table that was replaced, which
+/// others have put there since: they must not be dropped together with it.
+pub fn release_statements(table: u32) -> Result<Vec<String>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::column::<String>(
+            "WITH tree AS (
+                 SELECT $1::bigint::oid AS oid UNION SELECT t.relid::oid FROM pg_partition_tree($1::bigint::oid) AS t
+             ), members AS (
+                 SELECT d.objid AS oid FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'pg_presplit'
+                 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
+             SELECT format('ALTER TABLE %s DETACH PARTITION %s', i.inhparent::regclass, i.inhrelid::regclass)
+             FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent AND c.relkind = 'p'
+             WHERE i.inhparent IN (SELECT oid FROM tree) AND i.inhparent IN (SELECT oid FROM members)
+               AND i.inhrelid NOT IN (SELECT oid FROM members)
+             ORDER BY i.inhrelid",
+            &[i64::from(table).into()],
+        )
+    })
+}
+
 /// A shard that an operation has replaced, as it is now.
 #[derive(Debug, Deserialize)]
 pub struct Kept {
@@ -106,6 +126,19 @@ pub fn of_operation(operation_id: i64) -> Result<Vec<Kept>, ErrorReport> {
              LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
              WHERE r.operation_id = $1",
             &[operation_id.into()],
+        )
+    })
+}
+
+/// The shards of a table that were replaced and are kept, each a table of its own.
+pub fn of_table(root: u32) -> Result<Vec<(u32, QualifiedName)>, ErrorReport> {
+    as_extension_owner(|| {
+        spi::rows::<(u32, QualifiedName)>(
+            "SELECT jsonb_build_array(c.oid::bigint, jsonb_build_object('schema', n.nspname, 'name', c.relname))::text
+             FROM presplit.retired_shards AS r JOIN pg_class AS c ON c.oid = r.shard AND NOT c.relispartition
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE r.relation = $1::bigint::oid ORDER BY c.oid",
+            &[i64::from(root).into()],
         )
     })
 }

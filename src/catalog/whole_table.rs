@@ -6,6 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use serde::Deserialize;
 
 use crate::model::finding::Finding;
+use crate::model::name::QualifiedName;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_pinned_texts;
 use crate::pg::spi;
@@ -41,7 +42,7 @@ pub fn named(table: u32) -> Result<Vec<Named>, ErrorReport> {
     })
 }
 
-/// A view that reads a table.
+/// A view that reads a table, or a function that does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct View {
     pub oid: u32,
@@ -73,6 +74,32 @@ pub fn views(table: u32) -> Result<Vec<View>, ErrorReport> {
     })
 }
 
+/// The functions and procedures whose bodies are bound to a table, as `BEGIN
+/// ATOMIC` makes them; not those that have its row type in their signatures or
+/// bodies, which is another type afterwards. `locked`: nobody replaces one until
+/// the transaction ends.
+pub fn routines(table: u32, locked: bool) -> Result<Vec<View>, ErrorReport> {
+    let lock = if locked { "FOR UPDATE OF f" } else { "" };
+    with_pinned_texts(|| {
+        spi::rows::<View>(
+            &format!(
+                "SELECT jsonb_build_object('oid', f.oid::bigint,
+                     'described', pg_describe_object('pg_proc'::regclass, f.oid, 0),
+                     'statement', pg_get_functiondef(f.oid))::text
+                 FROM pg_proc AS f
+                 WHERE f.prosqlbody IS NOT NULL
+                   AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid
+                                 AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1::bigint::oid)
+                   AND NOT EXISTS (SELECT FROM pg_depend AS d JOIN pg_type AS t ON t.typrelid = $1::bigint::oid
+                                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid
+                                     AND d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray))
+                 ORDER BY f.oid {lock}"
+            ),
+            &[i64::from(table).into()],
+        )
+    })
+}
+
 /// What stands in the way of another table taking a table's name, besides what
 /// would be lost. `without_scan` as for shards.
 pub fn obstacles(table: u32, without_scan: bool) -> Result<Vec<Finding>, ErrorReport> {
@@ -80,6 +107,21 @@ pub fn obstacles(table: u32, without_scan: bool) -> Result<Vec<Finding>, ErrorRe
         spi::rows::<Finding>(
             include_str!("queries/whole_obstacles.sql"),
             &[i64::from(table).into(), without_scan.into()],
+        )
+    })
+}
+
+/// The statements that take from a table which was made like another the
+/// constraints that do not hold for all of its rows.
+pub fn unproven(table: u32, made: &QualifiedName) -> Result<Vec<String>, ErrorReport> {
+    with_pinned_texts(|| {
+        spi::column::<String>(
+            "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', $2::text, k.conname)
+             FROM pg_constraint AS k
+             WHERE k.conrelid = $1::bigint::oid AND k.contype IN ('c', 'n')
+               AND NOT (k.convalidated AND coalesce((to_jsonb(k)->>'conenforced')::bool, true))
+             ORDER BY k.conname",
+            &[i64::from(table).into(), made.to_string().into()],
         )
     })
 }
@@ -177,6 +219,10 @@ pub fn now_about(operation_id: i64, old: u32, new: u32) -> Result<(), ErrorRepor
         )?;
         let arguments = [operation_id.into(), i64::from(new).into()];
         spi::run("UPDATE presplit.jobs SET root = $2::bigint::oid WHERE operation_id = $1", &arguments)?;
+        spi::run(
+            "UPDATE presplit.retired_shards SET relation = $2::bigint::oid WHERE relation = $1::bigint::oid",
+            &[i64::from(old).into(), i64::from(new).into()],
+        )?;
         spi::run(
             "UPDATE presplit.operation_log SET relation = $2::bigint::oid WHERE operation_id = $1",
             &arguments,

@@ -389,15 +389,28 @@ pub fn names_on(objects: &[String], from: &str, to: &str) -> Vec<String> {
     all
 }
 
+/// `<name>_<suffix>`; one that is too long is cut and made different from
+/// others that are cut alike.
+#[must_use]
+pub fn marked_name(name: &str, suffix: &str) -> String {
+    let room = IDENTIFIER_BYTES_MAX.saturating_sub(suffix.len() + 1);
+    if name.len() <= room {
+        return format!("{name}_{suffix}");
+    }
+    format!("{}_{:08x}_{suffix}", cut(name, room.saturating_sub(9)), hash(name))
+}
+
 /// A name that is too long, cut and made different from others that are cut alike.
 fn fitting(name: String) -> String {
     if name.len() <= IDENTIFIER_BYTES_MAX {
         return name;
     }
-    // Fowler, Noll, Vo: 32 bits.
-    let hash =
-        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{}_{hash:08x}", cut(&name, IDENTIFIER_BYTES_MAX - 9))
+    format!("{}_{:08x}", cut(&name, IDENTIFIER_BYTES_MAX - 9), hash(&name))
+}
+
+/// Fowler, Noll, Vo: 32 bits.
+fn hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The name of the `number`th shard of a table: `orders_s0003`.
@@ -428,6 +441,14 @@ mod tests {
         let expected = expected
             .map(|(schema, name)| WrittenName { schema: schema.map(str::to_owned), name: name.to_owned() });
         assert_eq!(found, expected, "{text:?}");
+    }
+
+    #[test]
+    fn marked_names_differ_however_long() {
+        assert_eq!(marked_name("t", "presplit_old"), "t_presplit_old");
+        let long = |number: u32| format!("{}_s{number:04}", "é".repeat(28));
+        let (one, two) = (marked_name(&long(1), "presplit_new"), marked_name(&long(2), "presplit_new"));
+        assert!(one != two && one.len() <= 63 && one.ends_with("_presplit_new"), "{one} {two}");
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct Rebuilt {
     /// What the old table is called afterwards: as a shard, if its rows stay in it.
     pub aside: QualifiedName,
     pub history: History,
+    /// Whether the new table is a plain one.
+    #[serde(default)]
+    pub plain: bool,
     /// The partitions of the new table, once they are created: each after the one that it is in.
     #[serde(default)]
     pub partitions: Vec<Part>,
@@ -210,6 +213,7 @@ mod tests {
             staging: QualifiedName::new("s", "t_presplit_new"),
             aside: QualifiedName::new("s", "t_presplit_old"),
             history: History::Keep,
+            plain: false,
             partitions: vec![Part {
                 oid: 9,
                 name: QualifiedName::new("s", "t_s0001"),

@@ -216,6 +216,11 @@ WITH this AS (
 SELECT jsonb_build_object(
     'owner', pg_get_userbyid(this.relowner),
     'unlogged', carrier.relpersistence = 'u',
+    -- That of all shards, where the table itself says nothing.
+    'tablespace', (SELECT e.spcname FROM pg_tablespace AS e
+                   WHERE e.oid = CASE WHEN this.reltablespace <> 0 OR this.relkind <> 'p' THEN this.reltablespace
+                                      ELSE (SELECT min(x.reltablespace) FROM pg_partition_tree(this.oid) AS t JOIN pg_class AS x ON x.oid = t.relid
+                                            WHERE t.isleaf HAVING min(x.reltablespace) = max(x.reltablespace)) END),
     'options', (SELECT coalesce(jsonb_agg(format('%s = %L', o.option_name, o.option_value)), '[]')
                 FROM (SELECT r.option_name, r.option_value FROM pg_options_to_table(carrier.reloptions) AS r
                       UNION ALL
@@ -224,7 +229,9 @@ SELECT jsonb_build_object(
                       WHERE x.oid = carrier.reltoastrelid) AS o),
     'access_method', CASE WHEN m.amname <> 'heap' THEN m.amname END,
     'obstacles', (SELECT coalesce(jsonb_agg(DISTINCT what), '[]') FROM obstacles),
-    'definitions', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'text', d.text, 'then', coalesce(d.after, '[]'))
+    'definitions', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'text', d.text, 'then', coalesce(d.after, '[]'),
+                                              'tablespace', (SELECT e.spcname FROM indexes AS i JOIN pg_class AS x ON x.oid = i.indexrelid JOIN pg_tablespace AS e ON e.oid = x.reltablespace
+                                                             WHERE d.step < 3 AND x.relname = d.name))
                                               ORDER BY d.step, d.name), '[]') FROM definitions AS d),
     'references', (SELECT coalesce(jsonb_agg(p ORDER BY p.table, p.name), '[]') FROM pointing AS p),
     'afterwards', (SELECT coalesce(jsonb_agg(text ORDER BY step, text), '[]') FROM afterwards),

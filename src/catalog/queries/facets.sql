@@ -17,8 +17,11 @@ WITH this AS (
     UNION ALL
     SELECT 'privilege', this.own, a.ordinality || ' ' || a::text FROM this CROSS JOIN LATERAL aclexplode(this.relacl) WITH ORDINALITY AS a
     UNION ALL
+    SELECT 'privilege', format('%s.%I', this.own, t.attname), t.attname || ' ' || a.ordinality || ' ' || a::text
+    FROM this JOIN pg_attribute AS t ON t.attrelid = this.oid AND t.attnum > 0 AND NOT t.attisdropped CROSS JOIN LATERAL aclexplode(t.attacl) WITH ORDINALITY AS a
+    UNION ALL
     SELECT 'column', format('%s.%I', this.own, t.attname), concat_ws(' ', t.attname, format_type(t.atttypid, t.atttypmod), t.attcollation, t.attnotnull,
-           t.attgenerated, t.attstorage, t.attcompression, CASE WHEN t.attstattarget >= 0 THEN t.attstattarget END, t.attacl,
+           t.attgenerated, t.attstorage, t.attcompression, CASE WHEN t.attstattarget >= 0 THEN t.attstattarget END,
            pg_get_expr(d.adbin, d.adrelid), col_description(this.oid, t.attnum),
            (SELECT string_agg(o.option_name || '=' || o.option_value, ',' ORDER BY o.option_name) FROM pg_options_to_table(t.attoptions) AS o
             WHERE o.option_name IN ('n_distinct', 'n_distinct_inherited')))

@@ -45,7 +45,7 @@ WITH this AS (
     UNION ALL
     SELECT 'error', pg_describe_object('pg_constraint'::regclass, k.oid, 0), 'does not hold for the rows that are there: on new shards it would',
            format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', this.own, k.conname)
-    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND k.contype IN ('c', 'f', 'n')
+    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND k.contype = 'f'
     WHERE NOT (k.convalidated AND coalesce((to_jsonb(k)->>'conenforced')::bool, true))
     UNION ALL
     SELECT 'error', pg_describe_object('pg_constraint'::regclass, k.oid, 0), 'PostgreSQL can add a foreign key of a partitioned table only by reading all of its rows before version 18',
@@ -65,6 +65,11 @@ WITH this AS (
     UNION ALL
     SELECT 'error', this.own, 'row security is forced on its owner, who could not copy all of its rows', format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY;', this.own)
     FROM this JOIN pg_roles AS r ON r.oid = this.relowner WHERE this.relrowsecurity AND this.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+    UNION ALL
+    SELECT 'error', format('%I.%I', n.nspname, c.relname), 'partition is being detached: its rows are neither in the table nor out of it',
+           format('ALTER TABLE %s DETACH PARTITION %I.%I FINALIZE;', i.inhparent::regclass, n.nspname, c.relname)
+    FROM (SELECT this.oid FROM this UNION SELECT p.oid FROM parts AS p) AS t JOIN pg_inherits AS i ON i.inhparent = t.oid AND i.inhdetachpending
+    JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
     UNION ALL
     SELECT 'error', i.indexrelid::regclass::text, 'index is invalid', format('REINDEX INDEX %s;', i.indexrelid::regclass)
     FROM this JOIN pg_index AS i ON i.indrelid = this.oid AND NOT i.indisvalid

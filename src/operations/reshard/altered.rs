@@ -20,6 +20,10 @@ use crate::pg::error;
 const CARRIED: &[&str] =
     &["foreign key of another table", "policy", "privilege", "publication", "rule", "trigger"];
 
+/// Kinds of things that shards have by their table: where that is replaced too,
+/// the new shards get them from the new one.
+const CARRIED_BY_TABLE: &[&str] = &["trigger of the table"];
+
 /// Things that are named at most.
 const NAMED_MAX: usize = 5;
 
@@ -35,7 +39,9 @@ pub fn look(job: &Job) -> Result<bool, ErrorReport> {
     }
     let changed = differences(&jobs::shape(job.id)?, &shape.lines);
     let said = said(&changed);
-    if changed.is_empty() || !changed.iter().all(|(kind, ..)| CARRIED.contains(&kind.as_str())) {
+    let whole = job.change.rebuilt.is_some();
+    let carried = |kind: &str| CARRIED.contains(&kind) || whole && CARRIED_BY_TABLE.contains(&kind);
+    if changed.is_empty() || !changed.iter().all(|(kind, ..)| carried(kind)) {
         return Err(error(job, said));
     }
     let found = check::findings(&job.change)?;

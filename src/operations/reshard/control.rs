@@ -16,6 +16,7 @@ use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::operations::reshard::check;
 use crate::operations::reshard::liveness;
+use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
 use crate::operations::reshard::undo;
 use crate::pg::announced;
@@ -231,10 +232,15 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
             start::refuse_second(&change)?;
             // Tables that the first attempt had made are gone.
             let mut anew = change;
-            match anew.undo {
+            match (&anew.undo, &anew.rebuilt) {
                 // The shards that come back were there before.
-                Some(undo) => anew = undo::plan(undo.operation_id)?,
-                None => anew.unmake(),
+                (Some(undo), _) => anew = undo::plan(undo.operation_id)?,
+                // Its shards may be others by now.
+                (None, Some(rebuilt)) => {
+                    let (proposal, history) = (rebuilt.proposal_id, rebuilt.history);
+                    anew = rebuild::plan(anew.root_oid, proposal, anew.online, history)?.change;
+                }
+                (None, None) => anew.unmake(),
             }
             let kind = jobs::kind(id)?;
             let shape = with_pinned_search_path(|| {

@@ -7,13 +7,16 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::partitions;
 use crate::catalog::partitions::Candidate;
 use crate::catalog::partitions::KeyColumn;
 use crate::catalog::partitions::Parent;
+use crate::catalog::relations;
 use crate::catalog::settings;
+use crate::catalog::whole_table;
 use crate::model::bound::Bound;
 use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
@@ -129,7 +132,16 @@ pub fn facts(change: &Change) -> Result<Facts, ErrorReport> {
         default: found.default,
         referencing: found.referencing,
         referenced: found.referenced,
+        views: views(change)?,
     })
+}
+
+/// The views that read a table which is replaced whole.
+fn views(change: &Change) -> Result<Vec<QualifiedName>, ErrorReport> {
+    if change.rebuilt.is_none() {
+        return Ok(Vec::new());
+    }
+    whole_table::views(change.root_oid)?.iter().map(|view| relations::name_of(Oid::from(view.oid))).collect()
 }
 
 /// The shards of a wish and their table.

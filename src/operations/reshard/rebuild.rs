@@ -4,6 +4,8 @@
 //! Decided by the same rules as in `create_shards`: what a restore into shards
 //! would refuse is refused here. Not here: carrying it out (`whole`).
 
+use std::collections::BTreeSet;
+
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -14,13 +16,13 @@ use crate::catalog::partitions;
 use crate::catalog::proposals;
 use crate::catalog::proposals::Stored;
 use crate::catalog::relations;
+use crate::catalog::retired;
 use crate::catalog::whole_table;
 use crate::catalog::whole_table::View;
 use crate::model::finding::Finding;
 use crate::model::finding::Severity;
 use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
-use crate::model::name::derived_name;
 use crate::model::name::quote_identifier;
 use crate::model::report::Report;
 use crate::model::report::SqlState;
@@ -34,6 +36,7 @@ use crate::operations::convert;
 use crate::operations::provision;
 use crate::operations::reshard::check;
 use crate::operations::reshard::plan;
+use crate::operations::reshard::whole::aside::Aside;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::error;
 use crate::pg::utility;
@@ -46,7 +49,8 @@ use crate::planning::provision::staged;
 pub struct Rebuilding {
     pub change: Change,
     stored: Stored,
-    layout: Layout,
+    /// None = a plain table.
+    layout: Option<Layout>,
 }
 
 /// The change that a proposal comes to for a table; nothing is changed.
@@ -66,21 +70,22 @@ pub fn plan(
     provision::check_own(live.as_ref(), &name, "shard")?;
     let layout = layout_of(&stored, &name)?;
     let is_divided = live.is_some_and(|live| live.is_partitioned());
-    if is_divided {
-        refuse_same(&name, layout.as_ref())?;
+    match &layout {
+        Some(layout) if is_divided => refuse_same(&name, layout)?,
+        None if !is_divided => {
+            return Err(error::new(
+                SqlState::ObjectNotInPrerequisiteState,
+                format!("table \"{name:#}\" is not sharded"),
+                Some(format!("Proposal {proposal_id} is to leave it whole, as it is.")),
+                None,
+            ));
+        }
+        _ => {}
     }
-    let Some(layout) = layout else {
-        return Err(error::new(
-            SqlState::ObjectNotInPrerequisiteState,
-            format!("table \"{name:#}\" is not sharded"),
-            Some(format!("Proposal {proposal_id} is to leave it whole, as it is.")),
-            None,
-        ));
-    };
     let sources = sources(relation, &name, is_divided)?;
     let oids: Vec<u32> = sources.iter().map(|source| source.oid).collect();
     let identities = partitions::identities(&oids)?;
-    let staging = name.sibling(derived_name(&name.name, "presplit_new"));
+    let staging = name.sibling(staged::new_name(&name.name));
     let change = Change {
         parent: name.clone(),
         parent_oid: relation,
@@ -100,8 +105,9 @@ pub fn plan(
         rebuilt: Some(Rebuilt {
             proposal_id,
             staging,
-            aside: name.sibling(derived_name(&name.name, "presplit_old")),
+            aside: Aside::find(&name, relation)?.table,
             history,
+            plain: layout.is_none(),
             partitions: Vec::new(),
         }),
     };
@@ -113,52 +119,51 @@ pub fn plan(
 /// # Errors
 /// If its proposal is gone.
 pub fn read(change: &Change) -> Result<Rebuilding, ErrorReport> {
-    let id = change.rebuilt.as_ref().map_or(0, |rebuilt| rebuilt.proposal_id);
+    let (id, plain) =
+        change.rebuilt.as_ref().map_or((0, false), |rebuilt| (rebuilt.proposal_id, rebuilt.plain));
     let stored = proposals::load(id, &current_user()?)?;
-    let layout = layout_of(&stored, &change.root)?.ok_or_else(|| {
-        error::new(
+    let layout = layout_of(&stored, &change.root)?;
+    if layout.is_none() != plain {
+        return Err(error::new(
             SqlState::DataCorrupted,
-            format!("proposal {id} does not say how to divide table \"{:#}\"", change.root),
+            format!("proposal {id} does not say what it said of table \"{:#}\"", change.root),
             None,
             None,
-        )
-    })?;
+        ));
+    }
     Ok(Rebuilding { change: change.clone(), stored, layout })
 }
 
 impl Rebuilding {
-    /// How the proposal divides the table.
+    /// How the proposal divides the table; none if it is to be plain.
     #[must_use]
-    pub const fn layout(&self) -> &Layout {
-        &self.layout
+    pub const fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
     }
 
-    /// The layout under the names that its shards are made with.
+    /// The layout under the names that its shards are made with; none for a plain table.
     #[must_use]
-    pub fn staged_layout(&self) -> Layout {
-        if self.change.is_divided() { self.layout.named(staged::new_name) } else { self.layout.clone() }
+    pub fn staged_layout(&self) -> Option<Layout> {
+        let layout = self.layout.as_ref()?;
+        Some(if self.change.is_divided() { layout.named(staged::new_name) } else { layout.clone() })
     }
 
     /// Partitions of the new table by the names that they are made with, and what they are called in
     /// the end, if that is something else.
     #[must_use]
     pub fn becomes(&self, made: &str) -> Option<String> {
-        let staged = self.staged_layout();
-        let pairs = staged.names().zip(self.layout.names());
-        pairs.filter(|(now, then)| *now == made && now != then).map(|(_, then)| then.clone()).next()
+        let (staged, layout) = self.staged_layout().zip(self.layout.as_ref())?;
+        let mut pairs = staged.names().zip(layout.names());
+        let (_, then) = pairs.find(|(now, then)| *now == made && now != then)?;
+        Some(then.clone())
     }
 
-    /// The same table as it is divided before the swap.
+    /// The table as the rules of a restore see it; none if it is to be plain: then everything stays as it is.
     #[must_use]
-    pub fn armed_as<'a>(&'a self, layout: &'a Layout) -> Armed<'a> {
-        Armed { layout, ..self.armed() }
-    }
-
-    /// The table as the rules of a restore see it.
-    #[must_use]
-    pub fn armed(&self) -> Armed<'_> {
+    pub fn armed(&self) -> Option<Armed<'_>> {
         let policy = self.stored.proposal.settings.unique_policy;
-        Armed::empty(&self.change.root, &self.layout, policy, provision::server_major())
+        let layout = self.layout.as_ref()?;
+        Some(Armed::empty(&self.change.root, layout, policy, provision::server_major()))
     }
 }
 
@@ -210,15 +215,7 @@ fn sources(relation: u32, name: &QualifiedName, is_divided: bool) -> Result<Vec<
 }
 
 /// A table that is partitioned is divided otherwise, or not at all.
-fn refuse_same(name: &QualifiedName, layout: Option<&Layout>) -> Result<(), ErrorReport> {
-    let Some(layout) = layout else {
-        return Err(error::new(
-            SqlState::FeatureNotSupported,
-            format!("table \"{name:#}\" is partitioned: it cannot be made whole yet"),
-            None,
-            Some("Its shards can be made fewer by merge_shards().".to_owned()),
-        ));
-    };
+fn refuse_same(name: &QualifiedName, layout: &Layout) -> Result<(), ErrorReport> {
     match layouts::of(name)? {
         Ok(present) if present.divides_as(layout) => Err(error::new(
             SqlState::ObjectNotInPrerequisiteState,
@@ -247,8 +244,9 @@ pub fn findings(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
         ));
     }
     let anatomy = with_pinned_search_path(|| convert::dissect(name))?;
-    let views = whole_table::views(change.root_oid)?;
-    found.extend(lost(&anatomy, &views).map(|what| {
+    let mut readers = whole_table::views(change.root_oid)?;
+    readers.extend(whole_table::routines(change.root_oid, false)?);
+    found.extend(lost(&anatomy, &readers).map(|what| {
         Finding::new(Severity::Error, what, format!("would be lost with table {name}"), "Drop it first.")
     }));
     let without_scan = provision::server_major() >= check::NOT_VALID_ON_PARTITIONED;
@@ -259,19 +257,42 @@ pub fn findings(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
         found.extend(names(rebuilding, &anatomy)?);
     }
     found.extend(check::room(change)?);
+    found.extend(apart(change)?);
     found.sort_by(|a, b| (a.severity, &a.object, &a.problem).cmp(&(b.severity, &b.object, &b.problem)));
     found.dedup();
     Ok(found)
 }
 
-/// What would be lost with the table: views are made anew.
-pub fn lost<'a>(anatomy: &'a Anatomy, views: &'a [View]) -> impl Iterator<Item = &'a String> {
-    anatomy.obstacles.iter().filter(|what| !views.iter().any(|view| view.described == **what))
+/// A table that shares its bounds with others has none in common with them afterwards.
+fn apart(change: &Change) -> Result<Option<Finding>, ErrorReport> {
+    let others = partitions::group(change.root_oid)?;
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    Ok((!others.is_empty()).then(|| {
+        Finding::new(
+            Severity::Warning,
+            change.root.to_string(),
+            format!(
+                "its shards have the bounds of those of {}: joins will not be shard by shard",
+                others.join(", ")
+            ),
+            "Divide the other tables alike.",
+        )
+    }))
+}
+
+/// What would be lost with the table: what reads it is made anew, and a tablespace is asked for.
+pub fn lost<'a>(anatomy: &'a Anatomy, readers: &'a [View]) -> impl Iterator<Item = &'a String> {
+    anatomy.obstacles.iter().filter(|what| {
+        !what.starts_with("tablespace ") && !readers.iter().any(|reader| reader.described == **what)
+    })
 }
 
 /// What the rules of a restore into shards refuse, and columns that are missing.
 pub(super) fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
-    let (name, layout) = (&rebuilding.change.root, &rebuilding.layout);
+    let name = &rebuilding.change.root;
+    let (Some(layout), Some(armed)) = (&rebuilding.layout, rebuilding.armed()) else {
+        return Ok(Vec::new());
+    };
     let columns = relations::columns(name)?;
     let missing = layout.key_columns().into_iter().filter(|column| !columns.contains(column));
     let mut found: Vec<Finding> = missing
@@ -285,7 +306,6 @@ pub(super) fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<
             )
         })
         .collect();
-    let armed = rebuilding.armed();
     for statement in read_definitions(anatomy)?.into_iter().flatten() {
         if let Err(refusal) = rewrite::decide(&statement, &armed) {
             let hint = refusal.hint().unwrap_or_default();
@@ -299,29 +319,22 @@ pub(super) fn refused(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<
 fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let name = &rebuilding.change.root;
     let oid = rebuilding.change.root_oid;
-    let old = whole_table::partitions(Oid::from(oid))?;
-    // Shards of the old table give their names away.
-    let is_free = |name: &String| !old.iter().any(|part| part.name == *name);
-    let mut wanted: Vec<String> = rebuilding.layout.names().filter(|name| is_free(name)).cloned().collect();
-    if !old.is_empty() {
-        wanted.extend(rebuilding.staged_layout().names().cloned());
+    // Shards of the old table give their names away, and so do those that were replaced before.
+    let mut given: BTreeSet<String> =
+        whole_table::partitions(Oid::from(oid))?.into_iter().map(|part| part.name).collect();
+    given.extend(retired::of_table(oid)?.into_iter().map(|(_, name)| name.name));
+    let is_divided = rebuilding.change.is_divided();
+    let mut wanted: Vec<String> = Vec::new();
+    if let Some(layout) = &rebuilding.layout {
+        let later = |name: &&String| !(is_divided && given.contains(*name));
+        wanted.extend(layout.names().filter(later).cloned());
     }
-    for part in &old {
-        wanted.push(staged::old_name(&part.name));
-        let named = whole_table::named(part.oid)?;
-        wanted.extend(named.iter().map(|thing| staged::old_name(&thing.name)));
-    }
-    for index in
-        staged::indexes(&rebuilding.armed(), anatomy, &read_definitions(anatomy)?).unwrap_or_default()
-    {
+    wanted.extend(rebuilding.staged_layout().iter().filter(|_| is_divided).flat_map(Layout::names).cloned());
+    let read = read_definitions(anatomy)?;
+    for index in staged::indexes(rebuilding.armed().as_ref(), anatomy, &read).unwrap_or_default() {
         wanted.push(staged::new_name(&index.name));
     }
-    for aside in whole_table::named(oid)? {
-        wanted.push(staged::old_name(&aside.name));
-    }
-    if let Some(rebuilt) = &rebuilding.change.rebuilt {
-        wanted.extend([rebuilt.staging.name.clone(), rebuilt.aside.name.clone()]);
-    }
+    wanted.extend(rebuilding.change.rebuilt.iter().map(|rebuilt| rebuilt.staging.name.clone()));
     let taken = facets::taken(&name.schema, &wanted)?;
     let mut found: Vec<Finding> = taken
         .into_iter()

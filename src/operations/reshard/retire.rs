@@ -1,6 +1,8 @@
-//! Shards that were replaced: dropped when their time is over.
+//! Shards that were replaced: dropped when their time is over, but nothing of
+//! others with them.
 
 use pgrx::log;
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::retired;
@@ -8,6 +10,8 @@ use crate::catalog::retired::Expired;
 use crate::operations::reshard::objects;
 use crate::pg::context::in_subtransaction;
 use crate::pg::error;
+use crate::pg::table_lock;
+use crate::pg::table_lock::Mode;
 
 /// Shards that are dropped in one turn: each keeps its lock until the turn ends.
 const AT_ONCE: usize = 8;
@@ -34,6 +38,9 @@ pub fn expired() -> Result<(), ErrorReport> {
 
 fn drop_one(shard: &Expired) -> Result<(), ErrorReport> {
     if let Some(table) = &shard.table {
+        // From now on nobody puts a table of his own into it.
+        table_lock::lock(Oid::from(shard.shard), Mode::AccessExclusive);
+        objects::run_above(&retired::release_statements(shard.shard)?)?;
         let leave =
             shard.members.iter().map(|table| format!("ALTER EXTENSION pg_presplit DROP TABLE {table}"));
         let statements: Vec<String> = leave.chain([format!("DROP TABLE {table}")]).collect();

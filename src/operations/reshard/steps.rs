@@ -147,6 +147,9 @@ fn totals(change: &Change) -> Result<Done, ErrorReport> {
 
 /// What becomes what.
 pub fn detail(change: &Change) -> String {
+    if change.rebuilt.as_ref().is_some_and(|rebuilt| rebuilt.plain) {
+        return format!("{} into a plain table", change.root.name);
+    }
     if let Some(rebuilt) = &change.rebuilt {
         let shards = rebuilt.partitions.iter().filter(|part| part.is_leaf).count();
         if change.keeps_rows() {

@@ -24,6 +24,7 @@ use crate::catalog::leaves::Incoming;
 use crate::catalog::leaves::Leaf;
 use crate::catalog::retired;
 use crate::catalog::retired::Retired;
+use crate::catalog::succession;
 use crate::model::reshard::Change;
 use crate::model::reshard::Target;
 use crate::operations::reshard::adoption;
@@ -142,7 +143,9 @@ fn run_leaves(change: &Change, operation_id: i64, prepared: &Leaves) -> Result<(
 /// The tables that the swap locks against everybody besides the parent and the
 /// sources, in the order in which they are to be locked: the DEFAULT, then
 /// those that refer to the table or that its shards refer to, for foreign keys
-/// come and go with triggers on both sides.
+/// come and go with triggers on both sides. Where the whole table is replaced
+/// also its branches, which could get shards, and its indexes, which could get
+/// comments, without a lock of the table itself.
 ///
 /// # Errors
 /// If the catalogs cannot be read.
@@ -150,7 +153,9 @@ pub fn tables(change: &Change) -> Result<Vec<Oid>, ErrorReport> {
     let own: Vec<u32> =
         std::iter::once(change.parent_oid).chain(change.sources.iter().map(|source| source.oid)).collect();
     let mut all: Vec<Oid> = leaves::default_partition(change.parent_oid)?.into_iter().collect();
-    for table in leaves::bound_by_keys(&own)? {
+    let more =
+        if change.rebuilt.is_some() { succession::own_relations(change.root_oid)? } else { Vec::new() };
+    for table in leaves::bound_by_keys(&own)?.into_iter().chain(more) {
         if !all.contains(&table) {
             all.push(table);
         }

@@ -20,6 +20,21 @@ pub struct ShardStorage {
     pub access_method: Option<String>,
 }
 
+impl ShardStorage {
+    /// What a statement that makes a table says of it, besides `UNLOGGED`.
+    #[must_use]
+    pub fn clauses(&self) -> String {
+        let mut text = String::new();
+        if let Some(method) = &self.access_method {
+            text.push_str(&format!(" USING {}", quote_identifier(method)));
+        }
+        if !self.options.is_empty() {
+            text.push_str(&format!(" WITH ({})", self.options.join(", ")));
+        }
+        text
+    }
+}
+
 /// The clause that makes a table partitioned: `PARTITION BY RANGE (a)`.
 #[must_use]
 pub fn partition_by(layout: &Layout) -> String {
@@ -100,12 +115,7 @@ fn create_shard(parent: &QualifiedName, shard: &Shard, storage: &ShardStorage) -
         parent.sibling(&shard.name),
         shard.bound.sql(),
     );
-    if let Some(method) = &storage.access_method {
-        text.push_str(&format!(" USING {}", quote_identifier(method)));
-    }
-    if !storage.options.is_empty() {
-        text.push_str(&format!(" WITH ({})", storage.options.join(", ")));
-    }
+    text.push_str(&storage.clauses());
     if let Some(tablespace) = &shard.tablespace {
         text.push_str(&format!(" TABLESPACE {}", quote_identifier(tablespace)));
     }

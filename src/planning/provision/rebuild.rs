@@ -30,6 +30,9 @@ use crate::planning::provision::rewrite::Refusal;
 pub struct Anatomy {
     pub owner: String,
     pub unlogged: bool,
+    /// None = the database's own.
+    #[serde(default)]
+    pub tablespace: Option<String>,
     pub options: Vec<String>,
     pub access_method: Option<String>,
     /// Descriptions of objects that would be lost.
@@ -58,6 +61,9 @@ pub struct Definition {
     /// Of the index or constraint; none of what has no parts on the shards.
     pub name: Option<String>,
     pub text: String,
+    /// Of an index; none = the database's own.
+    #[serde(default)]
+    pub tablespace: Option<String>,
     /// What is said of it afterwards, where it is on the table itself.
     #[serde(default)]
     pub then: Vec<String>,

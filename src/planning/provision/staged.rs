@@ -10,10 +10,13 @@
 //!
 //! The same rules as in a restore decide what becomes of each definition, and
 //! the server chooses the names of indexes on shards, as it does where the table
-//! is created in shards.
+//! is created in shards. Where the new table is a plain one, every definition
+//! stays as it is.
 
+use crate::model::layout::Layout;
 use crate::model::name::QualifiedName;
 use crate::model::name::derived_name;
+use crate::model::name::marked_name;
 use crate::model::name::quote_identifier;
 use crate::model::utility::AlterCommand;
 use crate::model::utility::Utility;
@@ -36,6 +39,8 @@ pub struct Index {
     unique: Vec<String>,
     /// Whether only the shards have it.
     pub on_shards: bool,
+    /// Empty = the database's own.
+    pub tablespace: String,
     /// What is said of it once it has its final name.
     pub then: Vec<String>,
 }
@@ -43,40 +48,60 @@ pub struct Index {
 /// What something of the table is called before the swap.
 #[must_use]
 pub fn new_name(name: &str) -> String {
-    derived_name(name, "presplit_new")
+    marked_name(name, "presplit_new")
 }
 
-/// What something of the old table is called after the swap.
+/// What something of the old table is called after the swap: the so many-th that
+/// is called so, from 1, for those before may be kept still.
 #[must_use]
-pub fn old_name(name: &str) -> String {
-    derived_name(name, "presplit_old")
+pub fn old_name(name: &str, number: u32) -> String {
+    match number {
+        0 | 1 => marked_name(name, OLD),
+        number => marked_name(name, &format!("{OLD}{number}")),
+    }
 }
 
-/// The statements that make the new table with its shards, for its owner to run.
+/// In the names of everything that was replaced together with its table.
+pub const OLD: &str = "presplit_old";
+
+/// The statements that make the new table with its shards, for its owner to run;
+/// without a layout a plain one.
 #[must_use]
-pub fn create(armed: &Armed<'_>, staging: &QualifiedName, anatomy: &Anatomy) -> Vec<String> {
-    let mut all = vec![format!(
-        "CREATE TABLE {staging} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
-         INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS) {}",
-        armed.relation,
-        ddl::partition_by(armed.layout)
-    )];
+pub fn create(
+    root: &QualifiedName,
+    layout: Option<&Layout>,
+    staging: &QualifiedName,
+    anatomy: &Anatomy,
+) -> Vec<String> {
+    let like = format!(
+        "(LIKE {root} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
+         INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS)"
+    );
     let storage = ShardStorage {
         unlogged: anatomy.unlogged,
         options: anatomy.options.clone(),
         access_method: anatomy.access_method.clone(),
     };
-    all.extend(ddl::create_shards(staging, armed.layout, &storage));
+    let Some(layout) = layout else {
+        return vec![format!(
+            "CREATE {}TABLE {staging} {like}{}",
+            if storage.unlogged { "UNLOGGED " } else { "" },
+            storage.clauses()
+        )];
+    };
+    let mut all = vec![format!("CREATE TABLE {staging} {like} {}", ddl::partition_by(layout))];
+    all.extend(ddl::create_shards(staging, layout, &storage));
     all
 }
 
-/// What becomes of the definitions that are indexes. `read` are the definitions
-/// as PostgreSQL's grammar reads them.
+/// What becomes of the definitions that are indexes, of a table that is to be
+/// divided, or else plain. `read` are the definitions as PostgreSQL's grammar
+/// reads them.
 ///
 /// # Errors
 /// [`Refusal`] if one cannot be made right.
 pub fn indexes(
-    armed: &Armed<'_>,
+    armed: Option<&Armed<'_>>,
     anatomy: &Anatomy,
     read: &[Option<Utility>],
 ) -> Result<Vec<Index>, Refusal> {
@@ -89,9 +114,10 @@ pub fn indexes(
             text: definition.text.clone(),
             unique,
             on_shards: false,
+            tablespace: definition.tablespace.clone().unwrap_or_default(),
             then: definition.then.clone(),
         };
-        for action in rewrite::decide(statement, armed)?.into_iter().flat_map(|decision| decision.actions) {
+        for action in actions(statement, armed)? {
             match action {
                 Action::Root(edits) => index.text = rebuild::edited(&definition.text, &edits),
                 Action::Shards => index.on_shards = true,
@@ -101,6 +127,12 @@ pub fn indexes(
         all.push(index);
     }
     Ok(all)
+}
+
+/// What is to be done for a statement about the new table.
+fn actions(statement: &Utility, armed: Option<&Armed<'_>>) -> Result<Vec<Action>, Refusal> {
+    let Some(armed) = armed else { return Ok(Vec::new()) };
+    Ok(rewrite::decide(statement, armed)?.into_iter().flat_map(|decision| decision.actions).collect())
 }
 
 /// The columns of a unique index or constraint; none of another index; nothing
@@ -122,10 +154,13 @@ fn unique_columns(statement: &Utility) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// [`Refusal`] as in [`indexes`].
-pub fn published_via_root(armed: &Armed<'_>, read: &[Option<Utility>]) -> Result<Vec<String>, Refusal> {
+pub fn published_via_root(
+    armed: Option<&Armed<'_>>,
+    read: &[Option<Utility>],
+) -> Result<Vec<String>, Refusal> {
     let mut all = Vec::new();
     for statement in read.iter().flatten() {
-        for action in rewrite::decide(statement, armed)?.into_iter().flat_map(|decision| decision.actions) {
+        for action in actions(statement, armed)? {
             if let Action::PublishViaRoot { publication } = action {
                 let name = quote_identifier(&publication);
                 all.push(format!("ALTER PUBLICATION {name} SET (publish_via_partition_root = true)"));
@@ -204,21 +239,42 @@ pub fn adopted(statement: &str) -> &str {
 /// What of the statements after the definitions is said of the new table by
 /// nothing else: statistics and comments, not rights and policies.
 #[must_use]
-pub fn said(anatomy: &Anatomy) -> Vec<String> {
+pub fn said(anatomy: &Anatomy, is_divided: bool) -> Vec<String> {
     let elsewhere = |text: &str| {
         text.starts_with("GRANT ")
             || text.starts_with("CREATE POLICY ")
             || text.starts_with("COMMENT ON POLICY ")
             || text.ends_with(" ROW LEVEL SECURITY")
     };
-    anatomy.afterwards.iter().filter(|text| !elsewhere(text)).cloned().collect()
+    let all = anatomy.afterwards.iter().filter(|text| !elsewhere(text));
+    // A plain table is asked for its own.
+    all.map(|text| match text.split_once(" SET (n_distinct_inherited = ") {
+        Some((head, tail)) if !is_divided && head.starts_with("ALTER TABLE ") => {
+            format!("{head} SET (n_distinct = {tail}")
+        }
+        _ => text.clone(),
+    })
+    .collect()
 }
 
-/// The statements that make the identity columns anew: how far they are, the
-/// old ones say when they have gone aside.
+/// What is said of a plain table with its indexes in the end: by which it is
+/// clustered, and how its rows are told apart where they are replicated.
 #[must_use]
-pub fn identities(anatomy: &Anatomy) -> Vec<String> {
-    anatomy.identities.iter().filter(|text| !text.starts_with("SELECT ")).cloned().collect()
+pub fn marks(root: &QualifiedName, anatomy: &Anatomy) -> Vec<String> {
+    let marked =
+        |words: &str, index: &String| format!("ALTER TABLE {root} {words} {}", quote_identifier(index));
+    let clustered = anatomy.clustered.iter().map(|index| marked("CLUSTER ON", index));
+    let identified = anatomy.identified_by.iter().map(|index| marked("REPLICA IDENTITY USING INDEX", index));
+    clustered.chain(identified).collect()
+}
+
+/// Makes a column an identity with a sequence of its own, for the old table to have.
+#[must_use]
+pub fn identity(root: &QualifiedName, column: &str, word: &str, sequence: &QualifiedName) -> String {
+    let column = quote_identifier(column);
+    format!(
+        "ALTER TABLE {root} ALTER COLUMN {column} ADD GENERATED {word} AS IDENTITY (SEQUENCE NAME {sequence})"
+    )
 }
 
 #[cfg(test)]
@@ -229,7 +285,6 @@ mod tests {
     use crate::model::bound::Bound;
     use crate::model::key::KeyType;
     use crate::model::key::Strategy;
-    use crate::model::layout::Layout;
     use crate::model::layout::Shard;
     use crate::model::settings::UniquePolicy;
     use crate::model::utility::CreateIndex;
@@ -299,15 +354,14 @@ mod tests {
 
     fn found(policy: UniquePolicy) -> Vec<Index> {
         let (root, layout) = (QualifiedName::new("app", "t"), layout());
-        indexes(&Armed::empty(&root, &layout, policy, 15), &anatomy(), &read()).unwrap()
+        indexes(Some(&Armed::empty(&root, &layout, policy, 15)), &anatomy(), &read()).unwrap()
     }
 
     #[test]
     fn the_new_table_is_made_beside_the_old_one() {
         let (root, layout) = (QualifiedName::new("app", "t"), layout());
-        let armed = Armed::empty(&root, &layout, UniquePolicy::Strict, 15);
         assert_eq!(
-            create(&armed, &QualifiedName::new("app", "t_presplit_new"), &anatomy()),
+            create(&root, Some(&layout), &QualifiedName::new("app", "t_presplit_new"), &anatomy()),
             [
                 "CREATE TABLE app.t_presplit_new (LIKE app.t INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
                  INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS) PARTITION BY HASH (k)",
@@ -317,6 +371,51 @@ mod tests {
                  FOR VALUES WITH (modulus 2, remainder 1) WITH (fillfactor = '70')",
             ]
         );
+    }
+
+    #[test]
+    fn a_plain_table_has_its_storage_and_its_definitions_as_they_are() {
+        let (root, staging) = (QualifiedName::new("app", "t"), QualifiedName::new("app", "n"));
+        assert_eq!(
+            create(&root, None, &staging, &anatomy()),
+            [
+                "CREATE UNLOGGED TABLE app.n (LIKE app.t INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED \
+              INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS) WITH (fillfactor = '70')"
+            ]
+        );
+        let all = indexes(None, &anatomy(), &read()).unwrap();
+        assert_eq!(
+            all[1].everywhere(&root, &staging),
+            "CREATE UNIQUE INDEX t_u_presplit_new ON app.n USING btree (u)"
+        );
+        assert!(all.iter().all(|index| !index.on_shards));
+        assert_eq!(published_via_root(None, &read()), Ok(Vec::new()));
+        let anatomy = Anatomy {
+            afterwards: vec![
+                "ALTER TABLE app.t ALTER COLUMN k SET (n_distinct_inherited = 7)".to_owned(),
+                "COMMENT ON TABLE app.t IS 'x SET (n_distinct_inherited = 7)'".to_owned(),
+            ],
+            clustered: Some("T note".to_owned()),
+            identified_by: Some("t_u".to_owned()),
+            ..anatomy()
+        };
+        let plain = said(&anatomy, false);
+        assert_eq!(plain[0], "ALTER TABLE app.t ALTER COLUMN k SET (n_distinct = 7)");
+        assert_eq!(plain[1], anatomy.afterwards[1]);
+        assert_eq!(said(&anatomy, true), anatomy.afterwards);
+        assert_eq!(
+            marks(&root, &anatomy),
+            ["ALTER TABLE app.t CLUSTER ON \"T note\"", "ALTER TABLE app.t REPLICA IDENTITY USING INDEX t_u"]
+        );
+    }
+
+    #[test]
+    fn names_aside_are_numbered() {
+        assert_eq!(old_name("t", 1), "t_presplit_old");
+        assert_eq!(old_name("t", 2), "t_presplit_old2");
+        let long = "x".repeat(63);
+        assert_eq!(old_name(&long, 12).len(), 63);
+        assert!(old_name(&long, 12).ends_with("_presplit_old12"));
     }
 
     #[test]
@@ -358,13 +457,16 @@ mod tests {
     #[test]
     fn rights_and_policies_come_from_elsewhere() {
         assert_eq!(
-            said(&anatomy()),
+            said(&anatomy(), true),
             [
                 "ALTER TABLE app.t ALTER COLUMN k SET STATISTICS 7",
                 "COMMENT ON TABLE app.t IS 'ROW LEVEL SECURITY'"
             ]
         );
-        assert_eq!(identities(&anatomy()).len(), 1);
+        assert_eq!(
+            identity(&QualifiedName::new("app", "t"), "Id", "ALWAYS", &QualifiedName::new("app", "s_old")),
+            "ALTER TABLE app.t ALTER COLUMN \"Id\" ADD GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME app.s_old)"
+        );
         let key = "ALTER TABLE app.t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES app.t(id) NOT VALID";
         let root = QualifiedName::new("app", "t");
         assert_eq!(

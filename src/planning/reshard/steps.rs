@@ -57,6 +57,8 @@ pub struct Facts {
     pub referencing: Vec<QualifiedName>,
     /// Tables that the shards' foreign keys refer to.
     pub referenced: Vec<QualifiedName>,
+    /// Views that read a table which is replaced whole.
+    pub views: Vec<QualifiedName>,
 }
 
 /// One step.
@@ -93,7 +95,10 @@ pub fn steps(change: &Change, facts: &Facts) -> Vec<Step> {
     }
     steps.extend(facts.referencing.iter().map(|table| plan.foreign_key(table, "DROP CONSTRAINT …")));
     match &change.rebuilt {
-        Some(rebuilt) => steps.extend(plan.renames(rebuilt)),
+        Some(rebuilt) => {
+            steps.extend(plan.renames(rebuilt));
+            steps.extend(facts.views.iter().map(|view| plan.view(view)));
+        }
         None => {
             steps.extend(change.sources.iter().map(|source| plan.detach(&source.name)));
             steps.extend(change.targets.iter().map(|target| plan.attach(target)));
@@ -162,10 +167,14 @@ impl Plan<'_> {
 
     fn create(&self, target: &Target) -> Step {
         let like = self.change.sources.get(target.like).or(self.change.sources.first());
-        let like = like.map(|source| source.name.to_string()).unwrap_or_default();
+        let like = match self.change.rebuilt {
+            Some(_) => self.change.root.to_string(),
+            None => like.map(|source| source.name.to_string()).unwrap_or_default(),
+        };
         let tablespace = target.tablespace.as_deref().map(quote_identifier);
         let tablespace = tablespace.map(|name| format!(" TABLESPACE {name}")).unwrap_or_default();
-        let divided = if self.change.rebuilt.is_some() { " PARTITION BY …, and its shards" } else { "" };
+        let is_divided = self.change.rebuilt.as_ref().is_some_and(|rebuilt| !rebuilt.plain);
+        let divided = if is_divided { " PARTITION BY …, and its shards" } else { "" };
         let statement =
             format!("CREATE TABLE {} (LIKE {like} INCLUDING ALL){tablespace}{divided}", target.name);
         self.step(statement, "ACCESS SHARE", like)
@@ -235,7 +244,9 @@ impl Plan<'_> {
     fn block_all(&self) -> Step {
         let others = self.facts.default.iter().chain(&self.facts.referencing).chain(&self.facts.referenced);
         let sources = self.change.sources.iter().map(|source| &source.name);
-        let locked = names(std::iter::once(&self.change.parent).chain(sources).chain(others));
+        // Whoever reads a view has locked it before he comes to the table.
+        let views = self.facts.views.iter();
+        let locked = names(views.chain(std::iter::once(&self.change.parent)).chain(sources).chain(others));
         let statement = format!("LOCK TABLE ONLY {locked} IN ACCESS EXCLUSIVE MODE");
         let budget = self.facts.budget_ms;
         let max_lock_ms = if self.change.online { budget } else { budget.max(self.locked_ms()) };
@@ -267,16 +278,37 @@ impl Plan<'_> {
     /// The old table goes aside, and the new one takes its name.
     fn renames(&self, rebuilt: &Rebuilt) -> Vec<Step> {
         let root = &self.change.root;
+        let step = |statement: String, locked: String| Step {
+            reversible: self.facts.undo,
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(statement, "ACCESS EXCLUSIVE", locked)
+        };
         let rename = |from: &QualifiedName, to: &QualifiedName, and: &str| {
             let statement = format!("ALTER TABLE {from} RENAME TO {}{and}", quote_identifier(&to.name));
-            Step {
-                reversible: self.facts.undo,
-                max_lock_ms: self.facts.budget_ms,
-                ..self.step(statement, "ACCESS EXCLUSIVE", from.to_string())
-            }
+            step(statement, from.to_string())
         };
-        let and = ", with its indexes; then its foreign keys, triggers, rules, policies, rights and views";
-        vec![rename(root, &rebuilt.aside, ", with its indexes"), rename(&rebuilt.staging, root, and)]
+        let mut all = vec![rename(root, &rebuilt.aside, ", with its indexes")];
+        if self.change.is_divided() {
+            let statement = "ALTER TABLE … RENAME TO …, for each of its shards and their indexes";
+            all.push(step(statement.to_owned(), self.sources()));
+        }
+        if self.change.is_divided() && !rebuilt.plain {
+            let statement = "ALTER TABLE … RENAME TO …, for each new shard and its indexes";
+            all.push(step(statement.to_owned(), format!("the shards of {}", rebuilt.staging)));
+        }
+        let and =
+            ", with its indexes; then its identities, foreign keys, triggers, rules, policies and rights";
+        all.push(rename(&rebuilt.staging, root, and));
+        all
+    }
+
+    /// A view reads the new table.
+    fn view(&self, view: &QualifiedName) -> Step {
+        Step {
+            reversible: self.facts.undo,
+            max_lock_ms: self.facts.budget_ms,
+            ..self.step(format!("CREATE OR REPLACE VIEW {view} AS …"), "ACCESS EXCLUSIVE", view.to_string())
+        }
     }
 
     /// A foreign key of another table is gone while the shards are swapped.
@@ -376,6 +408,7 @@ mod tests {
             default: Some(name("orders_default")),
             referencing: vec![name("lines")],
             referenced: vec![name("customers")],
+            views: Vec::new(),
         }
     }
 
@@ -470,17 +503,18 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_whole_table_changes_names_with_the_new_one() {
+    /// A plain table that becomes a sharded one.
+    fn of_whole_table() -> Change {
         let staging = name("t_presplit_new");
         let rebuilt = Rebuilt {
             proposal_id: 1,
             staging: staging.clone(),
             aside: name("t_presplit_old"),
             history: History::Split,
+            plain: false,
             partitions: Vec::new(),
         };
-        let change = Change {
+        Change {
             parent: name("t"),
             parent_oid: 1,
             root: name("t"),
@@ -497,18 +531,43 @@ mod tests {
             online: true,
             undo: None,
             rebuilt: Some(rebuilt),
+        }
+    }
+
+    #[test]
+    fn a_whole_table_changes_names_with_the_new_one() {
+        let mut change = of_whole_table();
+        let facts = Facts { views: vec![name("of_t")], ..Facts::default() };
+        let told = |change: &Change| {
+            let all: Vec<String> = steps(change, &facts).into_iter().map(|step| step.statement).collect();
+            all.join("\n")
         };
-        let told: Vec<String> =
-            steps(&change, &Facts::default()).into_iter().map(|step| step.statement).collect();
-        let told = told.join("\n");
+        let (told_of, told) = (&told, told(&change));
         for part in [
             "CREATE TABLE app.t_presplit_new (LIKE app.t INCLUDING ALL) PARTITION BY …, and its shards",
             "ALTER TABLE app.t RENAME TO t_presplit_old, with its indexes\nALTER TABLE app.t_presplit_new RENAME TO t,",
+            "CREATE OR REPLACE VIEW app.of_t AS …",
+            "LOCK TABLE ONLY app.of_t, app.t IN ACCESS EXCLUSIVE MODE",
             "DROP TABLE app.t_presplit_old, 0 seconds after the swap",
         ] {
             assert!(told.contains(part), "{part} in {told}");
         }
         assert!(!told.contains("DETACH") && !told.contains("ATTACH"), "{told}");
+        assert!(!told.contains("for each"), "{told}");
+
+        // From shards to a plain table.
+        change.sources = vec![Source { oid: 2, name: name("t_s0001"), bound: "DEFAULT".to_owned() }];
+        let shards = told_of(&change);
+        assert!(
+            shards.contains("for each of its shards") && shards.contains("for each new shard"),
+            "{shards}"
+        );
+        if let Some(rebuilt) = &mut change.rebuilt {
+            rebuilt.plain = true;
+        }
+        let whole = told_of(&change);
+        assert!(whole.contains("CREATE TABLE app.t_presplit_new (LIKE app.t INCLUDING ALL)\n"), "{whole}");
+        assert!(whole.contains("for each of its shards") && !whole.contains("for each new shard"), "{whole}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn on_shards(known: &Known<'_>, index: &Index) -> Result<bool, ErrorReport> {
     for (number, shard) in leaves_by_name(known.change).into_iter().enumerate() {
         let (name, text) = index.on_shard(&known.change.root, shard, number + 1);
         if leaves::find(&shard.sibling(&name))?.is_none() {
-            objects::run_as(known.owner, "", [&text])?;
+            objects::run_as(known.owner, &index.tablespace, [&text])?;
             return Ok(true);
         }
     }
@@ -43,11 +43,11 @@ fn on_shards(known: &Known<'_>, index: &Index) -> Result<bool, ErrorReport> {
 fn on_parts(known: &Known<'_>, index: &Index) -> Result<bool, ErrorReport> {
     let (root, staging) = (&known.change.root, &known.rebuilt.staging);
     let Some(of_table) = leaves::find(&staging.sibling(staged::new_name(&index.name)))? else {
-        objects::run_as(known.owner, "", [&index.on_table(root, staging)])?;
+        objects::run_as(known.owner, &index.tablespace, [&index.on_table(root, staging)])?;
         return Ok(true);
     };
     let Some(part) = whole_table::lacking(known.made(), of_table)? else { return Ok(false) };
-    objects::run_as(known.owner, "", [&index.on_part(root, &part.table, part.is_leaf)])?;
+    objects::run_as(known.owner, &index.tablespace, [&index.on_part(root, &part.table, part.is_leaf)])?;
     let shards = leaves_by_name(known.change).len();
     let others: Vec<String> = known
         .indexes

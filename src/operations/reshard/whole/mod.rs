@@ -10,6 +10,7 @@
 //! Between them the engine does what it always does: rows go into the new table
 //! itself, and the server routes them.
 
+pub mod aside;
 pub mod indexing;
 pub mod staging;
 pub mod swap;
@@ -53,7 +54,7 @@ impl<'a> Known<'a> {
         let rebuilding = rebuild::read(change)?;
         let anatomy = with_pinned_search_path(|| convert::dissect(&change.root))?;
         let read = rebuild::read_definitions(&anatomy)?;
-        let indexes = staged::indexes(&rebuilding.armed(), &anatomy, &read)?;
+        let indexes = staged::indexes(rebuilding.armed().as_ref(), &anatomy, &read)?;
         Ok(Self { change, rebuilt, rebuilding, anatomy, indexes, owner: leaves::owner(change.root_oid)? })
     }
 

@@ -24,8 +24,10 @@ pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport>
     let known = Known::read(change)?;
     let staging = &known.rebuilt.staging;
     let layout = known.rebuilding.staged_layout();
-    let armed = known.rebuilding.armed_as(&layout);
-    objects::run_as(known.owner, "", &staged::create(&armed, staging, &known.anatomy))?;
+    let tablespace = known.anatomy.tablespace.as_deref().unwrap_or_default();
+    let made = staged::create(&change.root, layout.as_ref(), staging, &known.anatomy);
+    objects::run_as(known.owner, tablespace, &made)?;
+    objects::run_as(known.owner, "", &whole_table::unproven(change.root_oid, staging)?)?;
     let root = leaves::find(staging)?.ok_or_else(|| {
         error::new(SqlState::UndefinedTable, format!("table \"{staging:#}\" was not created"), None, None)
     })?;
@@ -55,10 +57,12 @@ pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport>
         Some(index) if index.on_shards => {
             for (number, shard) in leaves_by_name(&made).into_iter().enumerate() {
                 let (_, text) = index.on_shard(&change.root, shard, number + 1);
-                objects::run_as(known.owner, "", [&text])?;
+                objects::run_as(known.owner, &index.tablespace, [&text])?;
             }
         }
-        Some(index) => objects::run_as(known.owner, "", [&index.everywhere(&change.root, staging)])?,
+        Some(index) => {
+            objects::run_as(known.owner, &index.tablespace, [&index.everywhere(&change.root, staging)])?;
+        }
     }
     Ok(made)
 }

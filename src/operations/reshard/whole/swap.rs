@@ -1,13 +1,17 @@
 //! The swap of whole tables, in one transaction that reads no row.
 //!
 //! ```text
+//!  what was read before is read again, as far as nobody could be kept from altering it
 //!  foreign keys of other tables that point here go
 //!  the old table: its keys and publications go, it and its things get names aside
 //!  the new one and its indexes get the final names; sequences go over
 //!  what acts on rows comes: foreign keys without a look at rows, triggers, rights, …
 //!  views read the new table; foreign keys of other tables come back
+//!  what the new table is bound to is what the old one was bound to, or all is given up
 //!  the old table is kept from writes, and written down as retired
 //! ```
+
+use std::collections::BTreeSet;
 
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -20,16 +24,19 @@ use crate::catalog::leaves::Incoming;
 use crate::catalog::leaves::Leaf;
 use crate::catalog::retired;
 use crate::catalog::retired::Retired;
+use crate::catalog::succession;
 use crate::catalog::whole_table;
-use crate::catalog::whole_table::Named;
 use crate::catalog::whole_table::View;
+use crate::model::finding::Severity;
 use crate::model::name::QualifiedName;
 use crate::model::name::names_on;
 use crate::model::name::quote_identifier;
-use crate::model::name::quote_literal;
+use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::Part;
 use crate::model::reshard::Rebuilt;
+use crate::operations::provision::server_major;
+use crate::operations::reshard::check;
 use crate::operations::reshard::guard;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::rebuild;
@@ -37,32 +44,36 @@ use crate::operations::reshard::swap::add_foreign_key;
 use crate::operations::reshard::swap::grace_seconds;
 use crate::operations::reshard::whole::Known;
 use crate::operations::reshard::whole::altered;
+use crate::operations::reshard::whole::aside::Aside;
+use crate::pg::error;
 use crate::pg::table_lock::Mode;
 use crate::planning::provision::rebuild::identify;
 use crate::planning::provision::rebuild::with_parts;
 use crate::planning::provision::staged;
 
-/// What the swap needs to know: read before anybody is kept out, and true as
-/// long as the versions of the table are the same.
+/// What the swap needs to know: read before anybody is kept out. It is true as
+/// long as the versions of the table are the same, and what is outside of it.
 pub struct Prepared {
     pub owner: Oid,
     pub proposal_id: i64,
     pub leaf: Leaf,
     pub incoming: Vec<Incoming>,
     views: Vec<View>,
-    named: Vec<Named>,
-    /// Give things of the old table's partitions other names, and then those of the new ones theirs.
-    parts_aside: Vec<String>,
+    routines: Vec<View>,
+    pub aside: Aside,
+    /// The old table's partitions.
+    parts: Vec<u32>,
+    /// Give the new table's partitions and their indexes their names.
     parts_named: Vec<String>,
-    /// The old table's partitions, quoted.
-    old_parts: Vec<String>,
     /// Names of the indexes that the new table has.
     indexes: Vec<String>,
     /// For the owner, once the names are final: before foreign keys, and after rights.
-    pub identities: Vec<String>,
     said: Vec<String>,
     pub last: Vec<String>,
     published: Vec<String>,
+    /// What definitions are written with, and who has rights.
+    outside: Vec<String>,
+    rights: String,
 }
 
 impl Prepared {
@@ -76,49 +87,33 @@ impl Prepared {
 /// Reads what [`run`] needs.
 ///
 /// # Errors
-/// If something came meanwhile that would be lost, or an index is not complete.
+/// If something came meanwhile that would be lost, or the new table is not
+/// what it is to be.
 pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
     let known = Known::read(change)?;
-    let views = whole_table::views(change.root_oid)?;
-    if let Some(what) = rebuild::lost(&known.anatomy, &views).next() {
-        return Err(altered(change, format!("It has now {what}, which would be lost.")));
-    }
-    if let Some(index) = whole_table::invalid_index(known.made())? {
-        return Err(altered(change, format!("Index {index} of the new table is not complete.")));
-    }
+    let root = change.root_oid;
+    // First, so that whatever is altered from now on is noticed.
+    let outside = succession::outside(&[root, known.made().to_u32()])?;
+    let rights = succession::rights(root)?;
+    let views = whole_table::views(root)?;
+    let routines = whole_table::routines(root, false)?;
+    refuse_others(&known, &[&views[..], &routines[..]].concat())?;
     let armed = known.rebuilding.armed();
     let read = rebuild::read_definitions(&known.anatomy)?;
     let of = |on_shards: bool| {
         let some = known.indexes.iter().filter(move |index| index.on_shards == on_shards);
         some.map(|index| index.name.clone()).collect::<Vec<_>>()
     };
-    let on_shards = of(true);
-    let on_shards: Vec<&str> = on_shards.iter().map(String::as_str).collect();
-    let mut last = Vec::new();
-    if let Some(index) = &known.anatomy.clustered {
-        last.extend(with_parts(&armed, index, &on_shards, true, "CLUSTER ON"));
-    }
-    last.extend(identify(&armed, &known.anatomy, &on_shards));
     let mut said: Vec<String> = known
         .indexes
         .iter()
         .filter(|index| !index.on_shards)
         .flat_map(|index| index.then.iter().cloned())
         .collect();
-    said.extend(staged::said(&known.anatomy));
-    let old = whole_table::partitions(Oid::from(change.root_oid))?;
-    let mut parts_aside = Vec::new();
-    let mut old_parts = Vec::new();
-    for part in &old {
-        parts_aside.extend(whole_table::named(part.oid)?.iter().map(aside));
-        let name = QualifiedName::new(&part.schema, &part.name);
-        let aside = staged::old_name(&part.name);
-        parts_aside.push(format!("ALTER TABLE {name} RENAME TO {}", quote_identifier(&aside)));
-        old_parts.push(name.sibling(aside).to_string());
-    }
+    said.extend(staged::said(&known.anatomy, armed.is_some()));
     let mut leaf = leaves::of_whole(change)?;
     let (own, incoming): (Vec<Incoming>, Vec<Incoming>) =
-        leaves::incoming(change.root_oid)?.into_iter().partition(|key| key.table == change.root_oid);
+        leaves::incoming(root)?.into_iter().partition(|key| key.table == root);
     // Of a plain table they are among its other keys.
     for key in own.into_iter().filter(|_| change.is_divided()) {
         leaf.retire.insert(0, key.drop);
@@ -130,35 +125,90 @@ pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
         leaf,
         incoming,
         views,
-        named: whole_table::named(change.root_oid)?,
-        parts_aside,
+        routines,
+        aside: Aside::find(&change.root, root)?,
+        parts: whole_table::partitions(Oid::from(root))?.iter().map(|part| part.oid).collect(),
         parts_named: parts_named(known.rebuilt)?,
-        old_parts,
         indexes: of(false),
-        identities: staged::identities(&known.anatomy),
         said,
-        last,
-        published: staged::published_via_root(&armed, &read)?,
+        last: last(&known, &of(true)),
+        published: staged::published_via_root(armed.as_ref(), &read)?,
+        outside,
+        rights,
     })
+}
+
+/// What is done in the end: by which index the table is clustered, and by which
+/// its rows are told apart where they are replicated.
+fn last(known: &Known<'_>, on_shards: &[String]) -> Vec<String> {
+    let Some(armed) = known.rebuilding.armed() else {
+        return staged::marks(&known.change.root, &known.anatomy);
+    };
+    let on_shards: Vec<&str> = on_shards.iter().map(String::as_str).collect();
+    let mut last = Vec::new();
+    if let Some(index) = &known.anatomy.clustered {
+        last.extend(with_parts(&armed, index, &on_shards, true, "CLUSTER ON"));
+    }
+    last.extend(identify(&armed, &known.anatomy, &on_shards));
+    last
+}
+
+/// Refuses to replace a table that has got something that would be lost, by one
+/// that lacks something.
+fn refuse_others(known: &Known<'_>, readers: &[View]) -> Result<(), ErrorReport> {
+    let change = known.change;
+    if let Some(what) = rebuild::lost(&known.anatomy, readers).next() {
+        return Err(altered(change, format!("It has now {what}, which would be lost.")));
+    }
+    let without_scan = server_major() >= check::NOT_VALID_ON_PARTITIONED;
+    let obstacles = whole_table::obstacles(change.root_oid, without_scan)?;
+    if let Some(against) = obstacles.iter().find(|finding| finding.severity == Severity::Error) {
+        let problem = against.problem.trim_end_matches('.');
+        return Err(altered(change, format!("Now {}: {problem}.", against.object)));
+    }
+    if change.is_divided() {
+        let leaves = whole_table::partitions(Oid::from(change.root_oid))?.into_iter();
+        let mut there: Vec<u32> = leaves.filter(|part| part.is_leaf).map(|part| part.oid).collect();
+        let mut copied: Vec<u32> = change.sources.iter().map(|source| source.oid).collect();
+        there.sort_unstable();
+        copied.sort_unstable();
+        if there != copied {
+            return Err(altered(change, "It has other shards than when the operation began.".to_owned()));
+        }
+    }
+    if let Some(what) = succession::lacking(change.root_oid, known.made().to_u32())? {
+        return Err(altered(change, format!("The new table does not have {what} as it is.")));
+    }
+    for index in known.indexes.iter().filter(|index| !index.on_shards) {
+        if leaves::find(&change.root.sibling(staged::new_name(&index.name)))?.is_none() {
+            return Err(altered(change, format!("Index {} of the new table is not there.", index.name)));
+        }
+    }
+    if let Some(index) = whole_table::invalid_index(known.made())? {
+        return Err(altered(change, format!("Index {index} of the new table is not complete.")));
+    }
+    Ok(())
 }
 
 /// Swaps. The old table, the views and the tables that foreign keys bind it to are
 /// locked against everybody, and its changes are no more captured.
 ///
 /// # Errors
-/// Errors of the statements are raised.
+/// If something is not as it was; errors of the statements are raised.
 pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(), ErrorReport> {
     let Some(rebuilt) = &change.rebuilt else { return Ok(()) };
-    let Prepared { owner, leaf, incoming, .. } = prepared;
+    let Prepared { owner, leaf, incoming, aside, .. } = prepared;
     let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
     guard::check(change, Mode::AccessExclusive)?;
+    still_the_same(change, prepared, new)?;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
     objects::run_above(&leaf.retire)?;
-    put_aside(change, rebuilt, prepared)?;
+    objects::run_above(&aside.renames())?;
     take_name(change, rebuilt, prepared, operation_id)?;
     objects::run_above(&leaf.sequences)?;
-    objects::run_as(*owner, "", &prepared.identities)?;
-    objects::run_above(&continued(prepared))?;
+    objects::run_as(*owner, "", &aside.identities(&change.root))?;
+    succession::exchange_identities(change.root_oid, new)?;
+    objects::run_as(*owner, "", &leaf.before)?;
     for key in &leaf.foreign_keys {
         add_key(change, rebuilt, new, key)?;
     }
@@ -166,8 +216,17 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     for key in incoming {
         add_foreign_key(key.table, &key.key)?;
     }
-    retire(change, rebuilt, prepared, new, operation_id)?;
-    arming::mark_sharded(&change.root, prepared.proposal_id)?;
+    bound_as_before(change, prepared, new)?;
+    retire(change, aside, new, operation_id)?;
+    if rebuilt.plain {
+        arming::mark_whole(&change.root, prepared.proposal_id)?;
+    } else {
+        arming::mark_sharded(&change.root, prepared.proposal_id)?;
+    }
+    if aside.table != rebuilt.aside {
+        let rebuilt = Rebuilt { aside: aside.table.clone(), ..rebuilt.clone() };
+        jobs::set_change(operation_id, &Change { rebuilt: Some(rebuilt), ..change.clone() })?;
+    }
     whole_table::now_about(operation_id, change.root_oid, new)
 }
 
@@ -187,13 +246,62 @@ pub fn put_on(prepared: &Prepared) -> Result<(), ErrorReport> {
         }
     }
     objects::run_as(prepared.owner, "", &prepared.last)?;
-    objects::run_above(prepared.views.iter().map(|view| &view.statement))
+    objects::run_above(prepared.views.iter().chain(&prepared.routines).map(|reader| &reader.statement))
 }
 
-fn aside(thing: &Named) -> String {
-    let (schema, name) = (quote_identifier(&thing.schema), quote_identifier(&thing.name));
-    let aside = quote_identifier(&staged::old_name(&thing.name));
-    format!("ALTER {} {schema}.{name} RENAME TO {aside}", thing.kind)
+/// What may have been altered without a lock of the table, or before it was locked.
+///
+/// # Errors
+/// If it is not what it was.
+pub fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    let root = change.root_oid;
+    let parts = whole_table::partitions(Oid::from(root))?.into_iter().map(|part| part.oid);
+    if !parts.eq(prepared.parts.iter().copied()) {
+        return Err(altered_now(change, "its shards are others"));
+    }
+    if whole_table::views(root)? != prepared.views {
+        return Err(altered_now(change, "a view that reads it was altered"));
+    }
+    if whole_table::routines(root, true)? != prepared.routines {
+        return Err(altered_now(change, "a function that reads it was altered"));
+    }
+    bound_as_before(change, prepared, new)
+}
+
+/// Whether everything outside is what it was, and nobody was given a right, or
+/// lost one.
+fn bound_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    outside_as_before(change, prepared, new)?;
+    if succession::rights(change.root_oid)? != prepared.rights {
+        return Err(altered_now(change, "rights were given or revoked"));
+    }
+    Ok(())
+}
+
+/// Whether everything outside that matters to the tables is what it was. Whoever
+/// renames a function is not kept out by a lock: his new name, or what has the
+/// old one now, is seen here.
+///
+/// # Errors
+/// If it is not.
+pub fn outside_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    let before: BTreeSet<&String> = prepared.outside.iter().collect();
+    let now = succession::outside(&[change.root_oid, new])?;
+    if let Some(other) = now.iter().find(|line| !before.contains(line)) {
+        let kind = other.split_once(' ').map_or(other.as_str(), |(kind, _)| kind);
+        return Err(altered_now(change, &format!("a {kind} that its definitions name was altered")));
+    }
+    Ok(())
+}
+
+/// It is tried again, with everything read anew.
+fn altered_now(change: &Change, what: &str) -> ErrorReport {
+    error::new(
+        SqlState::ObjectInUse,
+        format!("table \"{:#}\" was altered while it was to be replaced: {what}", change.root),
+        None,
+        None,
+    )
 }
 
 /// Give the new table's partitions and their indexes the names that others have until then.
@@ -209,14 +317,6 @@ fn parts_named(rebuilt: &Rebuilt) -> Result<Vec<String>, ErrorReport> {
         all.push(format!("ALTER TABLE {} RENAME TO {}", part.name, quote_identifier(becomes)));
     }
     Ok(all)
-}
-
-/// The old table and its things get other names.
-fn put_aside(change: &Change, rebuilt: &Rebuilt, prepared: &Prepared) -> Result<(), ErrorReport> {
-    let mut all: Vec<String> = prepared.named.iter().map(aside).collect();
-    all.extend(prepared.parts_aside.iter().cloned());
-    all.push(format!("ALTER TABLE {} RENAME TO {}", change.root, quote_identifier(&rebuilt.aside.name)));
-    objects::run_above(&all)
 }
 
 /// The new table and its indexes get the names that are free now, and are the
@@ -245,19 +345,6 @@ pub fn take_name(
     objects::run_above(&all)
 }
 
-/// Identity columns go on where the old ones were.
-pub fn continued(prepared: &Prepared) -> Vec<String> {
-    let sequences = prepared.named.iter().filter(|thing| thing.kind == "SEQUENCE");
-    sequences
-        .map(|thing| {
-            let schema = quote_identifier(&thing.schema);
-            let new = quote_literal(&format!("{schema}.{}", quote_identifier(&thing.name)));
-            let aside = quote_identifier(&staged::old_name(&thing.name));
-            format!("SELECT pg_catalog.setval({new}, last_value, is_called) FROM {schema}.{aside}")
-        })
-        .collect()
-}
-
 fn final_name(part: &Part) -> QualifiedName {
     part.becomes.as_ref().map_or_else(|| part.name.clone(), |name| part.name.sibling(name))
 }
@@ -272,21 +359,19 @@ pub fn add_key(change: &Change, rebuilt: &Rebuilt, new: u32, key: &ForeignKey) -
         };
         add_foreign_key(part.oid, &on_part)?;
     }
+    if rebuilt.plain {
+        return add_foreign_key(new, key);
+    }
     let adopted = ForeignKey { statement: staged::adopted(&key.statement).to_owned(), ..key.clone() };
     add_foreign_key(new, &adopted)
 }
 
 /// The old table is kept for a while.
-fn retire(
-    change: &Change,
-    rebuilt: &Rebuilt,
-    prepared: &Prepared,
-    new: u32,
-    operation_id: i64,
-) -> Result<(), ErrorReport> {
-    for table in std::iter::once(&rebuilt.aside.to_string()).chain(&prepared.old_parts) {
+fn retire(change: &Change, aside: &Aside, new: u32, operation_id: i64) -> Result<(), ErrorReport> {
+    for table in std::iter::once(&aside.table).chain(&aside.partitions) {
+        let table = table.to_string();
         objects::run_above([&format!("ALTER EXTENSION pg_presplit ADD TABLE {table}")])?;
-        retired::block_writes(table, new, operation_id)?;
+        retired::block_writes(&table, new, operation_id)?;
     }
     retired::record(&Retired {
         shard: change.root_oid,
