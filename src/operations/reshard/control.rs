@@ -14,7 +14,9 @@ use crate::catalog::jobs::Known;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::model::reshard::History;
 use crate::operations::reshard::check;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
@@ -238,7 +240,11 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
                 // Its shards may be others by now.
                 (None, Some(rebuilt)) => {
                     let (proposal, history) = (rebuilt.proposal_id, rebuilt.history);
-                    anew = rebuild::plan(anew.root_oid, proposal, anew.online, history)?.change;
+                    anew = match history {
+                        History::Split => rebuild::plan(anew.root_oid, proposal, anew.online, history)?,
+                        History::Keep => keep::plan(anew.root_oid, proposal, anew.online)?,
+                    }
+                    .change;
                 }
                 (None, None) => anew.unmake(),
             }
