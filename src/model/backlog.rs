@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn a_larger_budget_lets_more_be_left() {
-        assert_eq!(Residual::within(500.0, false), Residual { keys: 1_000, ms: 100.0 });
-        assert_eq!(Residual::within(100.0, false), Residual { keys: 1_000, ms: 20.0 });
-        assert_eq!(Residual::within(5_000.0, false), Residual { keys: 10_000, ms: 1_000.0 });
+        assert_eq!(Residual::within(500.0, false), Residual { keys: 1_000, ms: 50.0 });
+        assert_eq!(Residual::within(100.0, false), Residual { keys: 1_000, ms: 10.0 });
+        assert_eq!(Residual::within(5_000.0, false), Residual { keys: 10_000, ms: 500.0 });
         assert_eq!(Residual::within(500.0, true), Residual { keys: i64::MAX, ms: 250.0 });
     }
 }
