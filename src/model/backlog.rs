@@ -13,6 +13,9 @@ const KEYS_FIRST: i64 = 2_000;
 const KEYS_MIN: i64 = 500;
 const KEYS_MAX: i64 = 500_000;
 
+/// Rounds that may be made of what is left: each looks at all of it.
+const LOOKS_MAX: i64 = 50;
+
 /// Changes that are always few.
 pub const FEW: i64 = 1_000;
 
@@ -42,7 +45,7 @@ pub fn next_keys(last: Option<(i64, f64)>, left: i64) -> i64 {
         Some((keys, ms)) if ms < ROUND_MS / 2.0 => keys.saturating_mul(2),
         Some((keys, _)) => keys,
     };
-    next.clamp(KEYS_MIN, KEYS_MAX).max(left / 8)
+    next.clamp(KEYS_MIN, KEYS_MAX).max(left / LOOKS_MAX)
 }
 
 /// How many changes there were at least, and since when.
@@ -149,8 +152,8 @@ mod tests {
             }
             assert!(expected.contains(&last.unwrap().0), "{each_ms}: {last:?}");
         }
-        assert_eq!(next_keys(Some((i64::MAX, 0.0)), i64::MAX), i64::MAX / 8);
-        assert_eq!(next_keys(Some((1_000, 1e9)), 80_000), 10_000);
+        assert_eq!(next_keys(Some((i64::MAX, 0.0)), i64::MAX), i64::MAX / 50);
+        assert_eq!(next_keys(Some((1_000, 1e9)), 80_000), 1_600);
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn drive(id: i64) {
             Ok(Next::Again) => {
                 if failures > 0 {
                     failures = 0;
-                    let _ = transaction::run(Isolation::ReadCommitted, || jobs::forgive(id));
+                    let _ = transaction::run(Isolation::ReadCommitted, || forgive(id));
                 }
             }
             Ok(Next::Rest(ms)) => rest(id, ms),
@@ -161,6 +161,11 @@ fn drive(id: i64) {
             }
         }
     }
+}
+
+/// Forgets what has failed, but not why a job has come to rest.
+fn forgive(id: i64) -> Result<(), ErrorReport> {
+    if jobs::wish(id)? == JobWish::Run { jobs::forgive(id) } else { Ok(()) }
 }
 
 /// Writes a failure down; whether it is to be waited before the next try.
