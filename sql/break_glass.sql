@@ -59,7 +59,16 @@ BEGIN
         EXECUTE 'SELECT coalesce(array_agg(m.oid), ''{}'') FROM presplit.retired_shards AS r,
                      LATERAL (SELECT r.shard AS oid UNION SELECT t.relid::oid FROM pg_partition_tree(r.shard) AS t) AS m' INTO replaced;
     END IF;
-    -- What others have put into a new table is theirs.
+    -- A new table that is to take the place of a whole one goes with its shards; what others have put into it is theirs.
+    FOR found IN
+        SELECT c.oid, c.oid::regclass AS relation FROM pg_class AS c
+        JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass
+            AND d.refobjid = extension AND d.deptype = 'e'
+        WHERE c.oid = ANY (staging) AND NOT c.oid = ANY (replaced) AND (c.relispartition OR c.relkind = 'p')
+        ORDER BY c.oid
+    LOOP
+        EXECUTE format('ALTER EXTENSION pg_presplit DROP TABLE %s', found.relation);
+    END LOOP;
     FOR found IN
         SELECT i.inhparent::regclass AS parent, i.inhrelid::regclass AS relation
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent AND c.relkind = 'p'
@@ -70,21 +79,20 @@ BEGIN
         RAISE NOTICE 'table % is no partition of % any more', found.relation, found.parent;
     END LOOP;
     FOR found IN
-        SELECT c.oid, c.oid::regclass AS relation, c.relispartition,
+        SELECT c.oid, c.oid::regclass AS relation,
                EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass
                                                     AND d.refobjid = extension AND d.deptype = 'e') AS is_member,
                c.oid = ANY (staging) OR c.relname LIKE 'changes\_%' AND c.relnamespace = to_regnamespace('presplit')
                OR EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.conname = 'presplit_bound') AS is_ours
         FROM pg_class AS c
-        -- One that is a shard of anything else has its place; shards of a new table go with it.
-        WHERE c.relkind IN ('r', 'p') AND (NOT c.relispartition OR c.oid = ANY (staging))
-        ORDER BY c.relispartition DESC, c.oid
+        -- One that is a shard has its place.
+        WHERE (c.relkind = 'r' OR c.relkind = 'p' AND c.oid = ANY (staging)) AND NOT c.relispartition
+        ORDER BY c.oid
     LOOP
         CONTINUE WHEN found.oid = ANY (replaced) OR NOT found.is_ours OR NOT found.is_member AND NOT found.oid = ANY (staging);
         IF found.is_member THEN
             EXECUTE format('ALTER EXTENSION pg_presplit DROP TABLE %s', found.relation);
         END IF;
-        CONTINUE WHEN found.relispartition;
         EXECUTE format('DROP TABLE %s', found.relation);
         RAISE NOTICE 'dropped table %', found.relation;
     END LOOP;

@@ -269,6 +269,26 @@ RESET ROLE;
 SELECT count(*) FROM re.ready;
 SELECT count(*) FROM presplit.operations WHERE relation ~ 'whole|ready|unkeyed';
 
+-- What a sharded table becomes: divided otherwise, or plain.
+CREATE TABLE re.cut (id int PRIMARY KEY, a int);
+CREATE TABLE re.to_cut (id int REFERENCES re.cut);
+SELECT register_proposal('re.cut', 'hash', '{id}', '{"modulus": 2}') AS cut \gset
+SELECT count(*) FROM create_shards(:cut);
+CREATE VIEW re.of_cut AS SELECT a FROM re.cut;
+SELECT register_proposal('re.cut', 'range', '{id}', '{"split_points": ["10"], "default": false}') AS ranges \gset
+SELECT register_proposal('re.cut', 'none', '{}', '{}') AS whole \gset
+SELECT severity, object, problem, remedy FROM check_operation('re.cut', :ranges);
+SELECT severity, object, problem, remedy FROM check_operation('re.cut', :whole);
+SELECT step, statement, lock_mode, locked, max_lock_ms FROM shard_table_plan('re.cut', :ranges);
+SELECT step, statement, lock_mode, locked, max_lock_ms FROM shard_table_plan('re.cut', :whole);
+SELECT step, lock_mode, locked, max_lock_ms > 500 AS long FROM shard_table_plan('re.cut', :whole, online => false);
+-- It has to fit a disk and be there some time: estimates are of all shards together.
+SELECT count(*) FILTER (WHERE bytes_needed > 0), sum(wal_bytes) > 0 AS logged, bool_and(estimated >= '0') AS timed FROM shard_table_plan('re.cut', :ranges);
+SELECT tests.outcome(format($$SELECT shard_table('re.cut', %s)$$, :cut));
+-- One of tables that share their bounds.
+SELECT severity, object, problem, remedy FROM check_operation('re.one', register_proposal('re.one', 'hash', '{id}', '{"modulus": 3}'));
+SELECT tests.outcome(format($$SELECT shard_table('re.ready', %s)$$, register_proposal('re.ready', 'none', '{}', '{}')));
+
 -- A table that becomes the first shard of itself.
 CREATE TABLE re.kept (id int PRIMARY KEY, at date, a int);
 CREATE INDEX kept_at ON re.kept (at);
@@ -304,24 +324,6 @@ SELECT tests.outcome(format($$SELECT shard_table('re.kept', %s, history => 'keep
 SELECT * FROM check_operation('re.kept', :by_day);
 SELECT statement FROM shard_table_plan('re.kept', :lists, history => 'keep') WHERE statement ~ 'ATTACH|CREATE TABLE';
 SELECT count(*) FROM presplit.operations WHERE relation ~ 'kept';
--- What a sharded table becomes: divided otherwise, or plain.
-CREATE TABLE re.cut (id int PRIMARY KEY, a int);
-CREATE TABLE re.to_cut (id int REFERENCES re.cut);
-SELECT register_proposal('re.cut', 'hash', '{id}', '{"modulus": 2}') AS cut \gset
-SELECT count(*) FROM create_shards(:cut);
-CREATE VIEW re.of_cut AS SELECT a FROM re.cut;
-SELECT register_proposal('re.cut', 'range', '{id}', '{"split_points": ["10"], "default": false}') AS ranges \gset
-SELECT register_proposal('re.cut', 'none', '{}', '{}') AS whole \gset
-SELECT severity, object, problem, remedy FROM check_operation('re.cut', :ranges);
-SELECT severity, object, problem, remedy FROM check_operation('re.cut', :whole);
-SELECT step, statement, lock_mode, locked, max_lock_ms FROM shard_table_plan('re.cut', :ranges);
-SELECT step, statement, lock_mode, locked, max_lock_ms FROM shard_table_plan('re.cut', :whole);
-SELECT step, lock_mode, locked, max_lock_ms > 500 AS long FROM shard_table_plan('re.cut', :whole, online => false);
--- It has to fit a disk and be there some time: estimates are of all shards together.
-SELECT count(*) FILTER (WHERE bytes_needed > 0), sum(wal_bytes) > 0 AS logged, bool_and(estimated >= '0') AS timed FROM shard_table_plan('re.cut', :ranges);
-SELECT tests.outcome(format($$SELECT shard_table('re.cut', %s)$$, :cut));
--- One of tables that share their bounds.
-SELECT severity, object, problem, remedy FROM check_operation('re.one', register_proposal('re.one', 'hash', '{id}', '{"modulus": 3}'));
 
 -- Functions of the key run with the rights of the table's owner, whoever plans.
 SET ROLE regress_re_owner;

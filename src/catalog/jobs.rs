@@ -16,6 +16,7 @@ pub use crate::catalog::job_objects::Role;
 pub use crate::catalog::job_objects::forget_object;
 pub use crate::catalog::job_objects::objects;
 pub use crate::catalog::job_objects::record_object;
+use crate::model::backlog::Backlog;
 use crate::model::operation::Kind;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
@@ -345,7 +346,7 @@ pub fn set_waiting(id: i64, what: Option<&str>, blocked_by: &[i32]) -> Result<()
 pub fn count_tries(id: i64, more: i64) -> Result<(i64, f64), ErrorReport> {
     let found = as_extension_owner(|| {
         spi::rows::<(i64, f64)>(
-            "UPDATE presplit.jobs AS j SET state = jsonb_build_object(
+            "UPDATE presplit.jobs AS j SET state = j.state || jsonb_build_object(
                  'tries', coalesce((j.state->>'tries')::bigint, 0) + $2,
                  'since', coalesce((j.state->>'since')::float8, extract(epoch FROM clock_timestamp())::float8))
              WHERE j.operation_id = $1
@@ -355,6 +356,19 @@ pub fn count_tries(id: i64, more: i64) -> Result<(i64, f64), ErrorReport> {
         )
     })?;
     Ok(found.into_iter().next().unwrap_or_default())
+}
+
+/// What is known of the changes that are left for a step; none = they are few.
+pub fn set_behind(id: i64, behind: Option<Backlog>) -> Result<(), ErrorReport> {
+    let behind = behind.as_ref().map(text).transpose()?;
+    as_extension_owner(|| {
+        spi::run(
+            "UPDATE presplit.jobs SET state = jsonb_strip_nulls(state || jsonb_build_object('behind', $2::jsonb))
+             WHERE operation_id = $1 AND state->'behind' IS DISTINCT FROM $2::jsonb",
+            &[id.into(), behind.into()],
+        )
+        .map(|_| ())
+    })
 }
 
 /// Has a job rest until somebody resumes it, and says why.
@@ -374,7 +388,7 @@ pub fn renew(id: i64, settings: &Map<String, Value>) -> Result<(), ErrorReport> 
     let settings = text(settings)?;
     as_extension_owner(|| {
         spi::run(
-            "UPDATE presplit.jobs SET settings = settings || $2::jsonb, state = state - 'tries' - 'since',
+            "UPDATE presplit.jobs SET settings = settings || $2::jsonb, state = state - 'tries' - 'since' - 'behind',
                  waiting_for = NULL, blocked_by = NULL
              WHERE operation_id = $1",
             &[id.into(), settings.as_str().into()],

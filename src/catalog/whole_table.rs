@@ -101,13 +101,12 @@ pub fn routines(table: u32, locked: bool) -> Result<Vec<View>, ErrorReport> {
 }
 
 /// What stands in the way of another table taking a table's name, besides what
-/// would be lost. `without_scan` as for shards; `keeps`: whether it becomes a
-/// shard of that one, which has its constraints.
-pub fn obstacles(table: u32, without_scan: bool, keeps: bool) -> Result<Vec<Finding>, ErrorReport> {
+/// would be lost. `without_scan` as for shards.
+pub fn obstacles(table: u32, without_scan: bool) -> Result<Vec<Finding>, ErrorReport> {
     with_pinned_texts(|| {
         spi::rows::<Finding>(
             include_str!("queries/whole_obstacles.sql"),
-            &[i64::from(table).into(), without_scan.into(), keeps.into()],
+            &[i64::from(table).into(), without_scan.into()],
         )
     })
 }

@@ -128,7 +128,7 @@ pub const SETTINGS: &[Setting] = &[
         unit: Unit::None,
         context: Context::User,
         meaning: "Whether a cutover waits for older snapshots.",
-        effect: "With relaxed, statements that began before the cutover may miss the last changes.",
+        effect: "With relaxed, statements that began before the cutover may miss the last changes, or fail with 40001.",
     },
     Setting {
         name: "data_retention_policy",

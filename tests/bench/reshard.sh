@@ -135,6 +135,22 @@ new=$(run -c "SELECT pg_total_relation_size('$(shard $((middle - 1)))') + pg_tot
 awk -v n="$moved" -v t="$took" -v b="$bare" -v w="$written" -v s="$new" 'BEGIN {
     printf "split without load: %.0f rows/s, of INSERT … SELECT into two indexed tables (%.0f rows/s) %.2f; WAL of the bytes of the new shards %.2f\n", n / t, n / b, b / t, w / s }'
 
+# A table that becomes its own first shard, of few rows and of many.
+kept() { # ROWS: seconds
+    local proposal id begun
+    run >/dev/null -c "CREATE TABLE kept_$1 (id bigint PRIMARY KEY, note text)" -c "INSERT INTO kept_$1 SELECT g, md5(g::text) FROM generate_series(1, $1) AS g" \
+        -c "CREATE INDEX ON kept_$1 (note)" -c "VACUUM (ANALYZE) kept_$1" -c CHECKPOINT
+    proposal=$(run -c "SELECT register_proposal('public.kept_$1', 'range', '{id}', '{\"split_points\": [\"$(($1 * 2))\", \"$(($1 * 3))\"]}')")
+    begun=$(now)
+    id=$(run -c "SELECT shard_table('kept_$1', $proposal, history => 'keep')")
+    [[ $(run -c "SELECT wait_operation($id, '1 hour')") == done ]]
+    awk -v a="$(now)" -v b="$begun" 'BEGIN { print a - b }'
+}
+few=$(kept 10000)
+many=$(kept "$rows")
+awk -v f="$few" -v m="$many" -v r="$rows" 'BEGIN { printf "history keep: 10000 rows %.2f s, %d rows %.2f s, ratio %.2f\n", f, r, m, m / f }'
+laps
+
 # Conversion, against pg_rewrite where it is installed: the same plain table, the same load, sixteen shards.
 if [[ ! -e $("$(pg_config_of "$version")" --sharedir)/extension/pg_rewrite.control ]]; then
     echo "conversion: pg_rewrite is not installed in this server, nothing to compare with"

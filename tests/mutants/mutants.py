@@ -23,6 +23,12 @@ MUTANTS = {
          "    while catch_up::round(&job.change, job.id, i64::from(i32::MAX))?.keys > 0 {}\n"
          "    if catch_up::backlog(&job.change, job.id)? > 0 {"),
     ]),
+    "no_snapshot_wait": ("reshard_waiters", [("src/operations/reshard/cutover.rs", "    if strict && let Some(holders)",
+                                              "    if strict && job.id < 0 && let Some(holders)")]),
+    "impatient": ("reshard_waiters", [("src/operations/reshard/cutover.rs",
+                                       "Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any }",
+                                       "Patience { all: last.any && tried < PATIENT_TRIES - 9, keeping: last.any && job.id < 0 }")]),
+    "unrefused": ("isolation", [("src/pg/unseen.rs", "        youngest > 0\n", "        youngest == u64::MAX\n")]),
     "no_write_block": (CAPTURE, [("src/catalog/retired.rs", "operation_id: i64) -> Result<(), ErrorReport> {\n    spi::run(",
                                   "operation_id: i64) -> Result<(), ErrorReport> {\n    if root > 0 {\n        return Ok(());\n    }\n    spi::run(")]),
     "check_without_not_null": (CAPTURE, [(

@@ -203,6 +203,7 @@ same "a key that each shard has alone is on all of them" "5" "$(run -c "SELECT c
 run >/dev/null <<'SQL'
 CREATE TABLE gone (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, other serial UNIQUE, note text CHECK (note <> ''));
 CREATE INDEX ON gone (note);
+ALTER TABLE gone REPLICA IDENTITY FULL, CLUSTER ON gone_other_key;
 CREATE VIEW of_gone AS SELECT id, note FROM gone;
 INSERT INTO gone (note) SELECT 'n' || g FROM generate_series(1, 5000) AS g;
 SQL
@@ -225,6 +226,9 @@ same "has the first shard reach to the next" "gone_default|DEFAULT
 gone_s0001|FOR VALUES FROM (MINVALUE) TO ('20000')
 gone_s0003|FOR VALUES FROM ('20000') TO ('30000')
 gone_s0004|FOR VALUES FROM ('30000') TO (MAXVALUE)" "$(bounds gone)"
+same "what is said of each shard is said of those that are there" '5|4' "$(run -c "SELECT
+    (SELECT count(*) FROM pg_partition_tree('gone') JOIN pg_class ON oid = relid WHERE relreplident = 'f'),
+    (SELECT count(*) FROM pg_partition_tree('gone') JOIN pg_index ON indrelid = relid WHERE indisclustered)")"
 same "nothing is left of the shard between" '' "$(run -c "SELECT to_regclass('gone_s0002')")"
 same "its identity and its serial go on" '5001|5002' "$(run -c "INSERT INTO gone (note) VALUES ('next') RETURNING id, other")"
 same "its view reads all of it" 5002 "$(run -c "SELECT count(*) FROM of_gone")"

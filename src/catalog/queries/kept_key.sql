@@ -2,7 +2,9 @@
 -- $1 = the table's oid as bigint, $2 = the columns. It orders as a partitioned table does: by the type's own operators and
 -- the column's own collation.
 WITH key AS (
-    SELECT k.place, t.attnum, t.attname, t.atttypid, t.attcollation, t.attnotnull
+    SELECT k.place, t.attnum, t.attname, t.atttypid, t.attcollation,
+           t.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint AS n WHERE n.conrelid = t.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[t.attnum]
+                                          AND NOT n.convalidated) AS attnotnull
     FROM unnest($2::text[]) WITH ORDINALITY AS k (name, place)
     JOIN pg_attribute AS t ON t.attrelid = $1::bigint::oid AND t.attname = k.name AND t.attnum > 0 AND NOT t.attisdropped
 ), fitting AS (

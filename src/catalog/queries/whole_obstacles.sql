@@ -1,5 +1,5 @@
 -- What stands in the way of another table taking the name of a table that has rows; $1 = its oid as bigint, $2 = whether
--- the server can add a foreign key to a partitioned table without looking at its rows, $3 = whether its rows stay in it.
+-- the server can add a foreign key to a partitioned table without looking at its rows.
 WITH this AS (
     SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS own
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1::bigint::oid
@@ -45,7 +45,7 @@ WITH this AS (
     UNION ALL
     SELECT 'error', pg_describe_object('pg_constraint'::regclass, k.oid, 0), 'does not hold for the rows that are there: on new shards it would',
            format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', this.own, k.conname)
-    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND (k.contype = 'f' OR $3 AND k.contype IN ('c', 'n'))
+    FROM this JOIN pg_constraint AS k ON k.conrelid = this.oid AND k.contype = 'f'
     WHERE NOT (k.convalidated AND coalesce((to_jsonb(k)->>'conenforced')::bool, true))
     UNION ALL
     SELECT 'error', pg_describe_object('pg_constraint'::regclass, k.oid, 0), 'PostgreSQL can add a foreign key of a partitioned table only by reading all of its rows before version 18',

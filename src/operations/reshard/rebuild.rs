@@ -135,19 +135,10 @@ pub fn read(change: &Change) -> Result<Rebuilding, ErrorReport> {
 }
 
 impl Rebuilding {
-    /// How the proposal divides the table.
-    ///
-    /// # Errors
-    /// If it is to be plain.
-    pub fn layout(&self) -> Result<&Layout, ErrorReport> {
-        self.layout.as_ref().ok_or_else(|| {
-            error::new(
-                SqlState::DataCorrupted,
-                format!("the proposal does not say how to divide table \"{:#}\"", self.change.root),
-                None,
-                None,
-            )
-        })
+    /// How the proposal divides the table; none if it is to be plain.
+    #[must_use]
+    pub const fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
     }
 
     /// The layout under the names that its shards are made with; none for a plain table.
@@ -167,17 +158,12 @@ impl Rebuilding {
         Some(then.clone())
     }
 
-    /// The same table as it is divided before the swap.
-    #[must_use]
-    pub fn armed_as<'a>(&'a self, layout: &'a Layout) -> Armed<'a> {
-        let policy = self.stored.proposal.settings.unique_policy;
-        Armed::empty(&self.change.root, layout, policy, provision::server_major())
-    }
-
     /// The table as the rules of a restore see it; none if it is to be plain: then everything stays as it is.
     #[must_use]
     pub fn armed(&self) -> Option<Armed<'_>> {
-        self.layout.as_ref().map(|layout| self.armed_as(layout))
+        let policy = self.stored.proposal.settings.unique_policy;
+        let layout = self.layout.as_ref()?;
+        Some(Armed::empty(&self.change.root, layout, policy, provision::server_major()))
     }
 }
 
@@ -264,7 +250,7 @@ pub fn findings(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
         Finding::new(Severity::Error, what, format!("would be lost with table {name}"), "Drop it first.")
     }));
     let without_scan = provision::server_major() >= check::NOT_VALID_ON_PARTITIONED;
-    found.extend(whole_table::obstacles(change.root_oid, without_scan, false)?);
+    found.extend(whole_table::obstacles(change.root_oid, without_scan)?);
     found.extend(refused(rebuilding, &anatomy)?);
     // Those that were made have their names by now.
     if change.made().is_empty() {

@@ -13,6 +13,7 @@ use crate::model::job::Failure;
 use crate::model::job::backoff_seconds;
 use crate::model::job::unfit;
 use crate::model::operation::Phase;
+use crate::operations::reshard::behind;
 use crate::operations::reshard::check;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::pace;
@@ -145,7 +146,7 @@ fn drive(id: i64) {
             Ok(Next::Again) => {
                 if failures > 0 {
                     failures = 0;
-                    let _ = transaction::run(Isolation::ReadCommitted, || jobs::forgive(id));
+                    let _ = transaction::run(Isolation::ReadCommitted, || forgive(id));
                 }
             }
             Ok(Next::Rest(ms)) => rest(id, ms),
@@ -160,6 +161,11 @@ fn drive(id: i64) {
             }
         }
     }
+}
+
+/// Forgets what has failed, but not why a job has come to rest.
+fn forgive(id: i64) -> Result<(), ErrorReport> {
+    if jobs::wish(id)? == JobWish::Run { jobs::forgive(id) } else { Ok(()) }
 }
 
 /// Writes a failure down; whether it is to be waited before the next try.
@@ -217,8 +223,8 @@ fn turn(id: i64, memory: &mut Memory) -> Result<Next, Failed> {
     let obstacle = transaction::run(Isolation::ReadCommitted, || {
         check::refuse_published(&job)?;
         let obstacle = pace::obstacle(memory.places(&job)?)?;
-        // What a cutover gave way to is said until the next one.
-        if obstacle.is_some() || job.phase != Phase::CuttingOver {
+        // What a cutover gave way to is said until the next one, as are changes that do not become fewer.
+        if obstacle.is_some() || job.phase != Phase::CuttingOver && behind::known(&job).is_none() {
             jobs::set_waiting(id, obstacle.as_deref(), &[])?;
         }
         jobs::show(id, job.phase)?;

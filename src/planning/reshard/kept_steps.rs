@@ -149,6 +149,7 @@ mod tests {
                 staging: name("t_presplit_new"),
                 aside: name("t_s0001"),
                 history: History::Keep,
+                plain: false,
                 partitions: Vec::new(),
             }),
         };

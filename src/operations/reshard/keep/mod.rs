@@ -74,19 +74,25 @@ pub fn plan(relation: u32, proposal_id: i64, online: bool) -> Result<Rebuilding,
     if rebuilding.change.is_divided() {
         return Err(KeepRefusal::Partitioned(root).into());
     }
-    if !rebuilding.layout()?.branches().is_empty() {
+    let layout = layout(&rebuilding)?;
+    if !layout.branches().is_empty() {
         return Err(KeepRefusal::TwoLevels(root).into());
     }
-    let rows = Rows::read(&rebuilding.change, rebuilding.layout()?)?;
+    let rows = Rows::read(&rebuilding.change, layout)?;
     // Where nothing is ahead it is refused later, with everything else.
-    let name = match rows.kept(&rebuilding.change, rebuilding.layout()?) {
+    let name = match rows.kept(&rebuilding.change, layout) {
         Some(kept) => kept.name,
-        None => rebuilding.layout()?.shards()[0].name.clone(),
+        None => layout.shards()[0].name.clone(),
     };
     if let Some(rebuilt) = &mut rebuilding.change.rebuilt {
         rebuilt.aside = root.sibling(name);
     }
     Ok(rebuilding)
+}
+
+/// How the proposal divides the table, which it does.
+fn layout(rebuilding: &Rebuilding) -> Result<&Layout, ErrorReport> {
+    rebuilding.layout().ok_or_else(|| KeepRefusal::Partitioned(rebuilding.change.root.clone()).into())
 }
 
 /// What the rows of the table say of the shards.
@@ -147,7 +153,7 @@ pub fn findings(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
         })
         .collect();
     let without_scan = provision::server_major() >= check::NOT_VALID_ON_PARTITIONED;
-    found.extend(whole_table::obstacles(change.root_oid, without_scan, true)?);
+    found.extend(whole_table::obstacles(change.root_oid, without_scan)?);
     let refused = rebuild::refused(rebuilding, &anatomy)?;
     // What has not the columns of the key has no key to look at.
     if refused.is_empty() {
@@ -189,7 +195,7 @@ fn aside(change: &Change) -> String {
 /// Indexes that the new table would have otherwise than the old one has them.
 fn unfit(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let table = &rebuilding.change.root;
-    let armed = rebuilding.armed_as(rebuilding.layout()?);
+    let Some(armed) = rebuilding.armed() else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for (definition, read) in anatomy.definitions.iter().zip(rebuild::read_definitions(anatomy)?) {
         let (Some(statement), Some(name)) = (read, &definition.name) else { continue };
@@ -250,7 +256,7 @@ fn extended(statement: &Utility, table: &QualifiedName, name: &str, key: &[Strin
 
 /// Rows that belong to no shard, or to one ahead.
 fn rows(rebuilding: &Rebuilding) -> Result<Vec<Finding>, ErrorReport> {
-    let (change, layout) = (&rebuilding.change, rebuilding.layout()?);
+    let (change, layout) = (&rebuilding.change, layout(rebuilding)?);
     let table = change.root.to_string();
     let error = |problem: &str, remedy: String| Finding::new(Severity::Error, &table, problem, remedy);
     let rows = Rows::read(change, layout)?;
@@ -319,7 +325,7 @@ fn null_rows(change: &Change, layout: &Layout) -> Finding {
 fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, ErrorReport> {
     let change = &rebuilding.change;
     let name = &change.root;
-    let layout = rebuilding.layout()?;
+    let layout = layout(rebuilding)?;
     let Some(kept) = Rows::read(change, layout)?.kept(change, layout) else { return Ok(Vec::new()) };
     let mut wanted: Vec<String> = kept.ahead.iter().map(|shard| shard.name.clone()).collect();
     wanted.extend(renames(change)?.into_iter().map(|(_, new)| new));
@@ -357,9 +363,9 @@ fn names(rebuilding: &Rebuilding, anatomy: &Anatomy) -> Result<Vec<Finding>, Err
 /// it as a shard.
 fn renames(change: &Change) -> Result<Vec<(Named, String)>, ErrorReport> {
     let Some(rebuilt) = &change.rebuilt else { return Ok(Vec::new()) };
-    // An identity's sequence stays with the column of the new table.
-    let mut own = whole_table::named(change.root_oid)?;
-    own.retain(|thing| thing.kind != "SEQUENCE");
+    // An identity's sequence goes to the new table.
+    let own = whole_table::named(change.root_oid)?.into_iter().filter(|thing| thing.kind != "SEQUENCE");
+    let own: Vec<Named> = own.collect();
     let old: Vec<String> = own.iter().map(|thing| thing.name.clone()).collect();
     let new = names_on(&old, &change.root.name, &rebuilt.aside.name);
     Ok(own.into_iter().zip(new).collect())
@@ -371,7 +377,7 @@ fn renames(change: &Change) -> Result<Vec<(Named, String)>, ErrorReport> {
 /// If the catalogs cannot be read.
 pub fn steps(change: &Change) -> Result<Vec<Step>, ErrorReport> {
     let rebuilding = rebuild::read(change)?;
-    let layout = rebuilding.layout()?;
+    let layout = layout(&rebuilding)?;
     let rows = Rows::read(change, layout)?;
     let kept =
         rows.kept(change, layout).ok_or_else(|| ErrorReport::from(rows.nothing_ahead(change, layout)))?;

@@ -11,6 +11,7 @@ use crate::model::name::QualifiedName;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
 use crate::model::reshard::Part;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::keep::Rows;
 use crate::operations::reshard::objects;
 use crate::operations::reshard::whole::Known;
@@ -23,7 +24,7 @@ use crate::planning::provision::staged;
 /// If no shard is ahead of the table any more; errors of the statements are raised.
 pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport> {
     let known = Known::read(change)?;
-    let layout = known.rebuilding.layout()?;
+    let layout = keep::layout(&known.rebuilding)?;
     let rows = Rows::read(change, layout)?;
     let kept =
         rows.kept(change, layout).ok_or_else(|| ErrorReport::from(rows.nothing_ahead(change, layout)))?;
@@ -33,7 +34,9 @@ pub fn create(change: &Change, operation_id: i64) -> Result<Change, ErrorReport>
     if kept.ahead.is_empty() {
         statements.truncate(1);
     }
-    objects::run_as(known.owner, known.anatomy.tablespace.as_deref().unwrap_or_default(), &statements)?;
+    let tablespace = known.anatomy.tablespace.as_deref().unwrap_or_default();
+    objects::run_as(known.owner, tablespace, &statements)?;
+    objects::run_as(known.owner, "", &whole_table::unproven(change.root_oid, staging)?)?;
     let root = leaves::find(staging)?.ok_or_else(|| {
         error::new(SqlState::UndefinedTable, format!("table \"{staging:#}\" was not created"), None, None)
     })?;

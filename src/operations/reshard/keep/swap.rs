@@ -18,10 +18,12 @@ use crate::catalog::jobs;
 use crate::catalog::kept_table;
 use crate::catalog::leaves;
 use crate::catalog::leaves::Incoming;
+use crate::catalog::succession;
 use crate::catalog::whole_table;
 use crate::catalog::whole_table::Named;
 use crate::model::bound::Bound;
 use crate::model::finding::Finding;
+use crate::model::layout::Shard;
 use crate::model::name::quote_identifier;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
@@ -42,9 +44,11 @@ use crate::pg::bound_check::Says;
 use crate::pg::error;
 use crate::pg::spi;
 use crate::pg::table_lock::Mode;
+use crate::planning::provision::kept;
 use crate::planning::provision::kept::Kept;
 use crate::planning::provision::rebuild::identify;
 use crate::planning::provision::rebuild::with_parts;
+use crate::planning::provision::rewrite::Armed;
 
 /// What the swap needs to know: read before anybody is kept out.
 pub struct Prepared {
@@ -57,6 +61,8 @@ pub struct Prepared {
     own: Vec<Incoming>,
     /// Its identity columns, quoted.
     identities: Vec<String>,
+    /// For the owner, in the end, of all shards that were made.
+    last: Vec<String>,
 }
 
 impl Prepared {
@@ -74,7 +80,7 @@ impl Prepared {
 pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
     let mut whole = whole::swap::prepare(change)?;
     let known = Known::read(change)?;
-    whole.last = last(&known)?;
+    whole.last = Vec::new();
     let mut strip = leaves::strip(change.root_oid)?;
     strip.extend(leaves::revoke_all(change.root_oid)?);
     strip.extend(kept_table::uncomment(change.root_oid)?);
@@ -87,19 +93,22 @@ pub fn prepare(change: &Change) -> Result<Prepared, ErrorReport> {
         strip,
         own: own.collect(),
         identities: kept_table::identities(change.root_oid)?,
+        last: last(&known)?,
         rebuilding: known.rebuilding,
     })
 }
 
-/// What the owner says of indexes at the end, of the table and of those of its
-/// shards that are new: the old one has it.
+/// What the owner says of indexes at the end, of the table and of all shards
+/// that were made, which are numbered as then: the old one has it.
 fn last(known: &Known<'_>) -> Result<Vec<String>, ErrorReport> {
-    let layout = known.rebuilding.layout()?;
-    let Some(kept) = Rows::read(known.change, layout)?.kept(known.change, layout) else {
+    let layout = keep::layout(&known.rebuilding)?;
+    let made = known.change.made();
+    let is_made = |shard: &Shard| made.iter().any(|(_, name)| name.name == shard.name);
+    let Some(kept) = kept::kept(layout, &known.change.root.name, is_made) else { return Ok(Vec::new()) };
+    let ahead = kept.layout(layout)?;
+    let Some(armed) = known.rebuilding.armed().map(|armed| Armed { layout: &ahead, ..armed }) else {
         return Ok(Vec::new());
     };
-    let ahead = kept.layout(layout)?;
-    let armed = known.rebuilding.armed_as(&ahead);
     let on_shards = known.indexes.iter().filter(|index| index.on_shards);
     let on_shards: Vec<&str> = on_shards.map(|index| index.name.as_str()).collect();
     // Where there are no others there is nobody to say it of.
@@ -122,8 +131,8 @@ fn last(known: &Known<'_>) -> Result<Vec<String>, ErrorReport> {
 pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(), ErrorReport> {
     guard::check(change, Mode::AccessExclusive)?;
     let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
-    whole::swap::still_the_same(change, &prepared.whole)?;
-    let (change, kept) = settle(change, operation_id, prepared)?;
+    whole::swap::still_the_same(change, &prepared.whole, new)?;
+    let (change, reached, kept) = settle(change, operation_id, prepared)?;
     let Some(rebuilt) = &change.rebuilt else { return Ok(()) };
     let Prepared { whole, own, .. } = prepared;
     objects::run_above(whole.incoming.iter().chain(own).map(|key| &key.drop))?;
@@ -131,29 +140,39 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     put_aside(&change, rebuilt, prepared)?;
     whole::swap::take_name(&change, rebuilt, whole, operation_id)?;
     objects::run_above(&whole.leaf.sequences)?;
-    whole::swap::take_identities(&change, whole, new)?;
+    // The new table gets the very sequences of identity columns; those of the old one go with its columns' marks.
+    objects::run_as(whole.owner, "", &whole.aside.identities(&change.root))?;
+    succession::exchange_identities(change.root_oid, new)?;
     attach(&change, rebuilt, prepared, &kept.bound)?;
+    objects::run_as(whole.owner, "", &whole.leaf.before)?;
     for key in &whole.leaf.foreign_keys {
         // Those to other tables the old one has.
         let is_own = own.iter().any(|own| own.key.name == key.name);
         whole::swap::add_key(&change, &parts_of_key(&change, rebuilt, is_own), new, key)?;
     }
     whole::swap::put_on(whole)?;
+    let is_of = |text: &String, part: &Part| text.starts_with(&format!("ALTER TABLE {} ", part.name));
+    let last = prepared.last.iter().filter(|text| !reached.iter().any(|part| is_of(text, part)));
+    objects::run_as(whole.owner, "", last)?;
     for key in &whole.incoming {
         add_foreign_key(key.table, &key.key)?;
     }
     if let Some(index) = whole_table::invalid_index(Oid::from(new))? {
         return Err(altered(&change, format!("Index {index} is not complete.")));
     }
-    whole::swap::bound_as_before(&change, whole, new)?;
+    whole::swap::outside_as_before(&change, whole, new)?;
     arming::mark_sharded(&change.root, whole.proposal_id)?;
     whole_table::now_about(operation_id, change.root_oid, new)
 }
 
 /// Finds out what the old table becomes, now that nobody writes to it, and
-/// drops the shards that its rows have reached.
-fn settle(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(Change, Kept), ErrorReport> {
-    let layout = prepared.rebuilding.layout()?;
+/// drops the shards that its rows have reached; the change without these, and them.
+fn settle(
+    change: &Change,
+    operation_id: i64,
+    prepared: &Prepared,
+) -> Result<(Change, Vec<Part>, Kept), ErrorReport> {
+    let layout = keep::layout(&prepared.rebuilding)?;
     let rows = Rows::read(change, layout)?;
     let kept =
         rows.kept(change, layout).ok_or_else(|| ErrorReport::from(rows.nothing_ahead(change, layout)))?;
@@ -165,7 +184,7 @@ fn settle(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(Ch
         return Err(error::new(SqlState::ObjectNotInPrerequisiteState, message, None, Some(remedy)));
     }
     let mut settled = change.clone();
-    let Some(rebuilt) = &mut settled.rebuilt else { return Ok((settled, kept)) };
+    let Some(rebuilt) = &mut settled.rebuilt else { return Ok((settled, Vec::new(), kept)) };
     let is_ahead = |part: &Part| kept.ahead.iter().any(|shard| shard.name == part.name.name);
     let (ahead, reached): (Vec<Part>, Vec<Part>) =
         std::mem::take(&mut rebuilt.partitions).into_iter().partition(is_ahead);
@@ -181,7 +200,7 @@ fn settle(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<(Ch
     if !reached.is_empty() {
         jobs::set_change(operation_id, &settled)?;
     }
-    Ok((settled, kept))
+    Ok((settled, reached, kept))
 }
 
 /// The old table and its things get the names of a shard.

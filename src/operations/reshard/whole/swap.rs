@@ -60,7 +60,7 @@ pub struct Prepared {
     pub incoming: Vec<Incoming>,
     views: Vec<View>,
     routines: Vec<View>,
-    aside: Aside,
+    pub aside: Aside,
     /// The old table's partitions.
     parts: Vec<u32>,
     /// Give the new table's partitions and their indexes their names.
@@ -161,7 +161,7 @@ fn refuse_others(known: &Known<'_>, readers: &[View]) -> Result<(), ErrorReport>
         return Err(altered(change, format!("It has now {what}, which would be lost.")));
     }
     let without_scan = server_major() >= check::NOT_VALID_ON_PARTITIONED;
-    let obstacles = whole_table::obstacles(change.root_oid, without_scan, change.keeps_rows())?;
+    let obstacles = whole_table::obstacles(change.root_oid, without_scan)?;
     if let Some(against) = obstacles.iter().find(|finding| finding.severity == Severity::Error) {
         let problem = against.problem.trim_end_matches('.');
         return Err(altered(change, format!("Now {}: {problem}.", against.object)));
@@ -200,13 +200,14 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
     let Prepared { owner, leaf, incoming, aside, .. } = prepared;
     let new = change.targets.first().and_then(|target| target.oid).unwrap_or_default();
     guard::check(change, Mode::AccessExclusive)?;
-    still_the_same(change, prepared)?;
+    still_the_same(change, prepared, new)?;
     objects::run_above(incoming.iter().map(|key| &key.drop))?;
     objects::run_above(&leaf.retire)?;
     objects::run_above(&aside.renames())?;
     take_name(change, rebuilt, prepared, operation_id)?;
     objects::run_above(&leaf.sequences)?;
-    take_identities(change, prepared, new)?;
+    objects::run_as(*owner, "", &aside.identities(&change.root))?;
+    succession::exchange_identities(change.root_oid, new)?;
     objects::run_as(*owner, "", &leaf.before)?;
     for key in &leaf.foreign_keys {
         add_key(change, rebuilt, new, key)?;
@@ -216,7 +217,6 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
         add_foreign_key(key.table, &key.key)?;
     }
     bound_as_before(change, prepared, new)?;
-    rights_as_before(change, prepared)?;
     retire(change, aside, new, operation_id)?;
     if rebuilt.plain {
         arming::mark_whole(&change.root, prepared.proposal_id)?;
@@ -228,68 +228,6 @@ pub fn run(change: &Change, operation_id: i64, prepared: &Prepared) -> Result<()
         jobs::set_change(operation_id, &Change { rebuilt: Some(rebuilt), ..change.clone() })?;
     }
     whole_table::now_about(operation_id, change.root_oid, new)
-}
-
-/// Identity columns of the new table have the sequences of the old one's, which
-/// gets others.
-///
-/// # Errors
-/// Errors of the statements are raised.
-pub fn take_identities(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
-    objects::run_as(prepared.owner, "", &prepared.aside.identities(&change.root))?;
-    succession::exchange_identities(change.root_oid, new)
-}
-
-/// What may have been altered without a lock of the table, or before it was locked.
-///
-/// # Errors
-/// If it was.
-pub fn still_the_same(change: &Change, prepared: &Prepared) -> Result<(), ErrorReport> {
-    let root = change.root_oid;
-    let parts = whole_table::partitions(Oid::from(root))?.into_iter().map(|part| part.oid);
-    if !parts.eq(prepared.parts.iter().copied()) {
-        return Err(altered_now(change, "its shards are others"));
-    }
-    if whole_table::views(root)? != prepared.views {
-        return Err(altered_now(change, "a view that reads it was altered"));
-    }
-    if whole_table::routines(root, true)? != prepared.routines {
-        return Err(altered_now(change, "a function that reads it was altered"));
-    }
-    rights_as_before(change, prepared)
-}
-
-/// Nobody was given a right to the old table, or lost one.
-fn rights_as_before(change: &Change, prepared: &Prepared) -> Result<(), ErrorReport> {
-    if succession::rights(change.root_oid)? != prepared.rights {
-        return Err(altered_now(change, "rights were given or revoked"));
-    }
-    Ok(())
-}
-
-/// Whether everything outside that matters to the tables is what it was. Whoever renames a function is not kept
-/// out by a lock: his new name, or what has the old one now, is seen here.
-///
-/// # Errors
-/// If it is not.
-pub fn bound_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
-    let before: BTreeSet<&String> = prepared.outside.iter().collect();
-    let now = succession::outside(&[change.root_oid, new])?;
-    if let Some(other) = now.iter().find(|line| !before.contains(line)) {
-        let kind = other.split_once(' ').map_or(other.as_str(), |(kind, _)| kind);
-        return Err(altered_now(change, &format!("a {kind} that its definitions name was altered")));
-    }
-    Ok(())
-}
-
-/// It is tried again, with everything read anew.
-fn altered_now(change: &Change, what: &str) -> ErrorReport {
-    error::new(
-        SqlState::ObjectInUse,
-        format!("table \"{:#}\" was altered while it was to be replaced: {what}", change.root),
-        None,
-        None,
-    )
 }
 
 /// Puts on the new table, under its final name, what acts on rows and is said of it.
@@ -309,6 +247,61 @@ pub fn put_on(prepared: &Prepared) -> Result<(), ErrorReport> {
     }
     objects::run_as(prepared.owner, "", &prepared.last)?;
     objects::run_above(prepared.views.iter().chain(&prepared.routines).map(|reader| &reader.statement))
+}
+
+/// What may have been altered without a lock of the table, or before it was locked.
+///
+/// # Errors
+/// If it is not what it was.
+pub fn still_the_same(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    let root = change.root_oid;
+    let parts = whole_table::partitions(Oid::from(root))?.into_iter().map(|part| part.oid);
+    if !parts.eq(prepared.parts.iter().copied()) {
+        return Err(altered_now(change, "its shards are others"));
+    }
+    if whole_table::views(root)? != prepared.views {
+        return Err(altered_now(change, "a view that reads it was altered"));
+    }
+    if whole_table::routines(root, true)? != prepared.routines {
+        return Err(altered_now(change, "a function that reads it was altered"));
+    }
+    bound_as_before(change, prepared, new)
+}
+
+/// Whether everything outside is what it was, and nobody was given a right, or
+/// lost one.
+fn bound_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    outside_as_before(change, prepared, new)?;
+    if succession::rights(change.root_oid)? != prepared.rights {
+        return Err(altered_now(change, "rights were given or revoked"));
+    }
+    Ok(())
+}
+
+/// Whether everything outside that matters to the tables is what it was. Whoever
+/// renames a function is not kept out by a lock: his new name, or what has the
+/// old one now, is seen here.
+///
+/// # Errors
+/// If it is not.
+pub fn outside_as_before(change: &Change, prepared: &Prepared, new: u32) -> Result<(), ErrorReport> {
+    let before: BTreeSet<&String> = prepared.outside.iter().collect();
+    let now = succession::outside(&[change.root_oid, new])?;
+    if let Some(other) = now.iter().find(|line| !before.contains(line)) {
+        let kind = other.split_once(' ').map_or(other.as_str(), |(kind, _)| kind);
+        return Err(altered_now(change, &format!("a {kind} that its definitions name was altered")));
+    }
+    Ok(())
+}
+
+/// It is tried again, with everything read anew.
+fn altered_now(change: &Change, what: &str) -> ErrorReport {
+    error::new(
+        SqlState::ObjectInUse,
+        format!("table \"{:#}\" was altered while it was to be replaced: {what}", change.root),
+        None,
+        None,
+    )
 }
 
 /// Give the new table's partitions and their indexes the names that others have until then.
