@@ -6,9 +6,9 @@
 -- What it does, in one transaction:
 --   * it ends all unfinished operations except loads: they are cancelled;
 --   * it drops the triggers "presplit_capture..." and "presplit_truncate..." with which changes are written down;
---   * it drops the new shards that are not in use yet, and the tables with written-down changes;
---   * it drops the triggers "presplit_retired" that keep replaced shards from being written to. These become ordinary
---     tables of their own, which nothing drops any more. Their rows are in the sharded table: drop them by hand.
+--   * it drops the new shards and tables that are not in use yet, and the tables with written-down changes;
+--   * it drops the triggers "presplit_retired" that keep replaced shards and tables from being written to. These become
+--     ordinary tables of their own, which nothing drops any more. Their rows are in the sharded table: drop them by hand.
 --
 -- Shards in use, their rows and the sharded tables are not touched. It may be repeated, works if parts of the extension
 -- are missing, and waits for each table at most five seconds: end whoever holds it, and repeat.
@@ -37,6 +37,13 @@ BEGIN
                  WHERE kind <> ''load'' AND finished_at IS NULL';
     END IF;
 
+    -- What is not in use yet: by the ledger, and by the trigger that only new tables have; parts of the extension may be missing.
+    staging := ARRAY(SELECT DISTINCT t.tgrelid FROM pg_trigger AS t WHERE t.tgname LIKE 'presplit\_staging\_%');
+    IF has_ledger THEN
+        EXECUTE 'SELECT $1 || coalesce(array_agg(object), ''{}'') FROM presplit.job_objects WHERE role IN (''staging'', ''log'')'
+            INTO staging USING staging;
+    END IF;
+
     FOR found IN
         SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_trigger AS t
         WHERE t.tgname LIKE 'presplit\_capture%' OR t.tgname LIKE 'presplit\_truncate%' OR t.tgname = 'presplit_retired'
@@ -47,12 +54,10 @@ BEGIN
         RAISE NOTICE 'dropped trigger % of %', found.tgname, found.relation;
     END LOOP;
 
-    -- By the ledger, and by what they are called: a member of the extension with the check of a bound, or with changes.
-    IF has_ledger THEN
-        EXECUTE 'SELECT coalesce(array_agg(object), ''{}'') FROM presplit.job_objects WHERE role IN (''staging'', ''log'')' INTO staging;
-    END IF;
+    -- A whole table that was replaced has its shards below it.
     IF to_regclass('presplit.retired_shards') IS NOT NULL THEN
-        EXECUTE 'SELECT coalesce(array_agg(shard), ''{}'') FROM presplit.retired_shards' INTO replaced;
+        EXECUTE 'SELECT coalesce(array_agg(m.oid), ''{}'') FROM presplit.retired_shards AS r,
+                     LATERAL (SELECT r.shard AS oid UNION SELECT t.relid::oid FROM pg_partition_tree(r.shard) AS t) AS m' INTO replaced;
     END IF;
     -- A new table that is to take the place of a whole one goes with its shards; what others have put into it is theirs.
     FOR found IN
@@ -97,10 +102,9 @@ BEGIN
 
     IF to_regclass('presplit.retired_shards') IS NOT NULL THEN
         FOR found IN EXECUTE
-            'SELECT c.oid::regclass AS relation FROM presplit.retired_shards AS r
-             CROSS JOIN LATERAL (SELECT r.shard AS oid UNION SELECT t.relid::oid FROM pg_partition_tree(r.shard) AS t) AS t
-             JOIN pg_class AS c ON c.oid = t.oid
-             JOIN pg_depend AS d ON d.classid = ''pg_class''::regclass AND d.objid = c.oid AND d.refclassid = ''pg_extension''::regclass AND d.deptype = ''e'''
+            'SELECT c.oid::regclass AS relation FROM unnest($1) AS r (shard) JOIN pg_class AS c ON c.oid = r.shard
+             JOIN pg_depend AS d ON d.classid = ''pg_class''::regclass AND d.objid = c.oid AND d.refclassid = ''pg_extension''::regclass AND d.deptype = ''e''
+             ORDER BY c.oid' USING replaced
         LOOP
             EXECUTE format('ALTER EXTENSION pg_presplit DROP TABLE %s', found.relation);
             -- One that an undo was filling.

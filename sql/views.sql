@@ -66,8 +66,9 @@ WITH running AS (
 ), known AS (
     SELECT o.operation_id, o.kind, o.schema_name, o.table_name, o.phase, o.rows_done, o.rows_total, o.bytes_done,
            o.bytes_total, o.started_at, o.finished_at, j.seconds_left, o.error,
-           CASE WHEN j.database <> d.oid OR j.system_identifier <> y.system_identifier
-                THEN 'nothing: it belongs to another database, of which this one is a copy; see sql/break_glass.sql'
+           CASE WHEN j.ending IS NULL AND (j.database <> d.oid OR j.system_identifier <> y.system_identifier)
+                THEN pg_catalog.format('nothing: it belongs to another database, of which this one is a copy; '
+                     'SELECT cancel_operation(%s) takes away here what it has made', o.operation_id)
                 ELSE j.waiting_for END AS waiting_for,
            j.blocked_by, o.attempts, o.detail
     FROM presplit.operation_log AS o

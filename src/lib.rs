@@ -45,6 +45,7 @@
 //! - `pg::hook::process_utility`: every utility statement of a session.
 //! - `pg::copy::load`: every COPY into a sharded table.
 //! - `pg::sample::executor_start`: every execution, of which it may sample values.
+//! - `pg::unseen::executor_start`: every execution, which it refuses if its snapshot misses moved rows.
 //! - `pg::worker`: the launcher and the workers of single databases.
 //!
 //! ## Invariants
@@ -99,6 +100,7 @@ pub extern "C-unwind" fn _PG_init() {
     operations::load_workers::install();
     pg::sample::install();
     pg::operation::install();
+    pg::unseen::install();
     operations::reshard::register();
     operations::worker::register();
 }

@@ -8,6 +8,7 @@ use crate::model::finding::Finding;
 use crate::pg::context::as_extension_owner;
 use crate::pg::context::with_pinned_search_path;
 use crate::pg::context::with_pinned_texts;
+use crate::pg::guc;
 use crate::pg::spi;
 
 /// One thing that a table is or has.
@@ -111,14 +112,18 @@ pub fn obstacles(shard: u32, without_scan: bool) -> Result<Vec<Finding>, ErrorRe
 
 /// A publication, quoted, of all tables or of all of one of these schemas, if what
 /// it publishes is sent to anybody.
+///
+/// Asked at every step: where nothing is sent it costs nothing.
 pub fn publication_of_all(schemas: &[String]) -> Result<Option<String>, ErrorReport> {
+    if guc::core_text(c"wal_level") != "logical" {
+        return Ok(None);
+    }
     with_pinned_search_path(|| {
         spi::one::<String>(
             "SELECT min(quote_ident(p.pubname)) FROM pg_publication AS p
-             WHERE current_setting('wal_level') = 'logical'
-               AND (p.puballtables OR EXISTS (
-                   SELECT FROM pg_publication_namespace AS s JOIN pg_namespace AS n ON n.oid = s.pnnspid
-                   WHERE s.pnpubid = p.oid AND n.nspname = ANY ($1::text[])))",
+             WHERE p.puballtables OR EXISTS (
+                 SELECT FROM pg_publication_namespace AS s JOIN pg_namespace AS n ON n.oid = s.pnnspid
+                 WHERE s.pnpubid = p.oid AND n.nspname = ANY ($1::text[]))",
             &[schemas.to_vec().into()],
         )
     })

@@ -83,10 +83,11 @@ pub fn drop_statements(object: &Object) -> Result<Vec<String>, ErrorReport> {
     let oid = i64::from(object.object);
     as_extension_owner(|| {
         match object.role {
+        // pg_upgrade leaves our triggers behind, and others may have their numbers then.
         Role::Trigger => spi::column::<String>(
             "SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
-             FROM pg_trigger AS t WHERE t.oid = $1::oid",
-            &[oid.into()],
+             FROM pg_trigger AS t WHERE t.oid = $1::oid AND t.tgname = split_part($2, ' on ', 1)",
+            &[oid.into(), object.name.as_str().into()],
         ),
         Role::Staging | Role::Log => spi::column::<String>(
             "SELECT s.statement

@@ -16,6 +16,7 @@ pub use crate::catalog::job_objects::Role;
 pub use crate::catalog::job_objects::forget_object;
 pub use crate::catalog::job_objects::objects;
 pub use crate::catalog::job_objects::record_object;
+use crate::model::backlog::Backlog;
 use crate::model::operation::Kind;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
@@ -57,6 +58,8 @@ pub struct Job {
     /// How it will have ended once everything of it is dropped.
     pub ending: Option<Phase>,
     pub fingerprint: String,
+    /// Whether it was begun in this database, and not in one of which this is a copy.
+    pub is_here: bool,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +71,7 @@ struct Stored {
     state: Value,
     ending: Option<String>,
     fingerprint: String,
+    is_here: bool,
 }
 
 /// A job that is about to be.
@@ -143,7 +147,8 @@ pub fn on_table(root: u32) -> Result<Option<(i64, String)>, ErrorReport> {
     Ok(found.into_iter().next())
 }
 
-/// Jobs of this database that a worker has something to do about, oldest first.
+/// Jobs that a worker has something to do about, oldest first: those of this
+/// database, and of one of which it is a copy what is to be taken back.
 pub fn runnable() -> Result<Vec<i64>, ErrorReport> {
     as_extension_owner(|| {
         spi::column::<i64>(
@@ -153,8 +158,9 @@ pub fn runnable() -> Result<Vec<i64>, ErrorReport> {
              JOIN presplit.job_wishes AS w USING (operation_id)
              WHERE NOT j.is_over AND j.next_try_at <= clock_timestamp()
                AND (w.wish <> 'pause' OR j.ending IS NOT NULL OR o.phase <> 'paused')
-               AND j.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-               AND j.system_identifier = (SELECT s.system_identifier FROM pg_control_system() AS s)
+               AND (w.wish = 'cancel' OR j.ending IS NOT NULL
+                    OR j.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                       AND j.system_identifier = (SELECT s.system_identifier FROM pg_control_system() AS s))
              ORDER BY j.operation_id",
             &[],
         )
@@ -166,8 +172,10 @@ pub fn load(id: i64) -> Result<Option<Job>, ErrorReport> {
     let found = as_extension_owner(|| {
         spi::rows::<Stored>(
             "SELECT jsonb_build_object('kind', o.kind, 'change', j.change, 'settings', j.settings, 'phase', j.phase,
-                    'state', j.state, 'ending', j.ending, 'fingerprint', j.fingerprint)::text
+                    'state', j.state, 'ending', j.ending, 'fingerprint', j.fingerprint,
+                    'is_here', j.database = d.oid AND j.system_identifier = s.system_identifier)::text
              FROM presplit.jobs AS j JOIN presplit.operation_log AS o USING (operation_id)
+             CROSS JOIN pg_control_system() AS s JOIN pg_database AS d ON d.datname = current_database()
              WHERE j.operation_id = $1 AND NOT j.is_over",
             &[id.into()],
         )
@@ -181,6 +189,7 @@ pub fn load(id: i64) -> Result<Option<Job>, ErrorReport> {
         state: stored.state,
         ending: stored.ending.as_deref().and_then(Phase::of),
         fingerprint: stored.fingerprint,
+        is_here: stored.is_here,
     }))
 }
 
@@ -337,7 +346,7 @@ pub fn set_waiting(id: i64, what: Option<&str>, blocked_by: &[i32]) -> Result<()
 pub fn count_tries(id: i64, more: i64) -> Result<(i64, f64), ErrorReport> {
     let found = as_extension_owner(|| {
         spi::rows::<(i64, f64)>(
-            "UPDATE presplit.jobs AS j SET state = jsonb_build_object(
+            "UPDATE presplit.jobs AS j SET state = j.state || jsonb_build_object(
                  'tries', coalesce((j.state->>'tries')::bigint, 0) + $2,
                  'since', coalesce((j.state->>'since')::float8, extract(epoch FROM clock_timestamp())::float8))
              WHERE j.operation_id = $1
@@ -347,6 +356,19 @@ pub fn count_tries(id: i64, more: i64) -> Result<(i64, f64), ErrorReport> {
         )
     })?;
     Ok(found.into_iter().next().unwrap_or_default())
+}
+
+/// What is known of the changes that are left for a step; none = they are few.
+pub fn set_behind(id: i64, behind: Option<Backlog>) -> Result<(), ErrorReport> {
+    let behind = behind.as_ref().map(text).transpose()?;
+    as_extension_owner(|| {
+        spi::run(
+            "UPDATE presplit.jobs SET state = jsonb_strip_nulls(state || jsonb_build_object('behind', $2::jsonb))
+             WHERE operation_id = $1 AND state->'behind' IS DISTINCT FROM $2::jsonb",
+            &[id.into(), behind.into()],
+        )
+        .map(|_| ())
+    })
 }
 
 /// Has a job rest until somebody resumes it, and says why.
@@ -366,7 +388,7 @@ pub fn renew(id: i64, settings: &Map<String, Value>) -> Result<(), ErrorReport> 
     let settings = text(settings)?;
     as_extension_owner(|| {
         spi::run(
-            "UPDATE presplit.jobs SET settings = settings || $2::jsonb, state = state - 'tries' - 'since',
+            "UPDATE presplit.jobs SET settings = settings || $2::jsonb, state = state - 'tries' - 'since' - 'behind',
                  waiting_for = NULL, blocked_by = NULL
              WHERE operation_id = $1",
             &[id.into(), settings.as_str().into()],
@@ -462,7 +484,8 @@ pub fn finish(id: i64, phase: Phase, said: &str) -> Result<(), ErrorReport> {
     })
 }
 
-/// Begins a failed job anew; false if another works on its table.
+/// Begins a failed job anew, and here, wherever it was begun first; false if
+/// another works on its table.
 pub fn revive(id: i64, change: &Change, shape: &Shape) -> Result<bool, ErrorReport> {
     if let Some((_, _)) = on_table(change.root_oid)? {
         return Ok(false);
@@ -471,7 +494,9 @@ pub fn revive(id: i64, change: &Change, shape: &Shape) -> Result<bool, ErrorRepo
     as_extension_owner(|| {
         spi::run(
             "UPDATE presplit.jobs SET is_over = false, ending = NULL, phase = 'planned', state = '{}', change = $2::jsonb,
-                 fingerprint = $3, shape = $4, next_try_at = clock_timestamp()
+                 fingerprint = $3, shape = $4, next_try_at = clock_timestamp(),
+                 database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
+                 system_identifier = (SELECT s.system_identifier FROM pg_control_system() AS s)
              WHERE operation_id = $1",
             &[id.into(), change.as_str().into(), shape.fingerprint.as_str().into(), shape.lines.as_str().into()],
         )?;
@@ -494,6 +519,10 @@ pub struct Known {
     pub phase: String,
     /// Whether it is a job; loads are none.
     pub is_job: bool,
+    /// Whether it is not over, and was begun in a database of which this one is a copy.
+    pub is_copied: bool,
+    /// Whether it is to be taken back, or is being.
+    pub is_given_up: bool,
     pub change: Option<Change>,
 }
 
@@ -505,9 +534,12 @@ pub fn known(id: i64, user: &str) -> Result<Option<Known>, ErrorReport> {
                  'is_own', coalesce(pg_has_role($2::name, c.relowner, 'USAGE'),
                                     o.started_by = $2 OR (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = $2)),
                  'table', o.table_name, 'phase', o.phase, 'is_job', j.operation_id IS NOT NULL,
-                 'change', j.change)::text
+                 'is_copied', NOT coalesce(j.is_over OR j.database = d.oid AND j.system_identifier = s.system_identifier, true),
+                 'is_given_up', coalesce(w.wish = 'cancel' OR j.ending IS NOT NULL, false), 'change', j.change)::text
              FROM presplit.operation_log AS o
+             CROSS JOIN pg_control_system() AS s JOIN pg_database AS d ON d.datname = current_database()
              LEFT JOIN presplit.jobs AS j USING (operation_id)
+             LEFT JOIN presplit.job_wishes AS w USING (operation_id)
              LEFT JOIN pg_class AS c ON c.oid = o.relation
              WHERE o.operation_id = $1",
             &[id.into(), user.into()],

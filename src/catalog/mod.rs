@@ -18,6 +18,7 @@ pub mod layouts;
 pub mod leaves;
 pub mod operations;
 pub mod partitions;
+pub mod places;
 pub mod profiles;
 pub mod proposals;
 pub mod readings;

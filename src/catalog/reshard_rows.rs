@@ -85,6 +85,17 @@ pub fn log(operation_id: i64) -> Result<Option<Oid>, ErrorReport> {
     })
 }
 
+/// The log of an operation, if it is there and has more than so many pages.
+pub fn log_larger_than(operation_id: i64, pages: i64) -> Result<Option<Oid>, ErrorReport> {
+    let Some(log) = log(operation_id)? else { return Ok(None) };
+    with_pinned_search_path(|| {
+        spi::one::<Oid>(
+            "SELECT $1 WHERE pg_relation_size($1) > $2 * current_setting('block_size')::bigint",
+            &[log.into(), pages.into()],
+        )
+    })
+}
+
 /// The columns of a log, as they are declared: of the identity's types and collations.
 pub fn log_columns(change: &Change) -> Result<Vec<String>, ErrorReport> {
     let Some(source) = change.sources.first() else { return Ok(Vec::new()) };

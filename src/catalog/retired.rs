@@ -158,7 +158,8 @@ pub fn replaced_later(operation_id: i64, shards: &[u32]) -> Result<Option<i64>, 
 }
 
 /// Operations that are over and whose captures are of no more use: they cannot
-/// be undone any more, or their logs have become larger than what they spare.
+/// be undone any more, their logs have become larger than what they spare, or
+/// they are in a copy of their database, where nothing is written down.
 pub fn captures_in_vain() -> Result<Vec<i64>, ErrorReport> {
     as_extension_owner(|| {
         spi::column::<i64>(
@@ -181,6 +182,8 @@ pub fn captures_in_vain() -> Result<Vec<i64>, ErrorReport> {
                             LEFT JOIN pg_class AS c ON c.oid = (t.value->>'oid')::bigint::oid AND c.relispartition
                             WHERE c.oid IS NULL)
                  OR x.triggers <> 2 * jsonb_array_length(j.change->'targets')
+                 OR j.database <> (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                 OR j.system_identifier <> (SELECT s.system_identifier FROM pg_control_system() AS s)
                  OR x.bytes > greatest(67108864, (SELECT sum(pg_table_size(c.oid)) FROM presplit.retired_shards AS r
                                                   JOIN pg_class AS c ON c.oid = r.shard WHERE r.operation_id = x.operation_id)))",
             &[],
@@ -189,7 +192,8 @@ pub fn captures_in_vain() -> Result<Vec<i64>, ErrorReport> {
 }
 
 /// Whether the changes of all these tables are written down under the number
-/// of an operation that is over.
+/// of an operation that is over, and were from its end on: in a copy of its
+/// database they are not.
 pub fn is_captured(operation_id: i64, tables: &[u32]) -> Result<bool, ErrorReport> {
     let tables: Vec<i64> = tables.iter().map(|oid| i64::from(*oid)).collect();
     as_extension_owner(|| {
@@ -197,6 +201,9 @@ pub fn is_captured(operation_id: i64, tables: &[u32]) -> Result<bool, ErrorRepor
             "SELECT count(*) = 2 * cardinality($2::bigint[])
                     AND EXISTS (SELECT FROM presplit.job_objects AS o JOIN pg_class AS c ON c.oid = o.object
                                 WHERE o.operation_id = $1 AND o.role = 'log')
+                    AND EXISTS (SELECT FROM presplit.jobs AS j CROSS JOIN pg_control_system() AS s
+                                JOIN pg_database AS d ON d.datname = current_database()
+                                WHERE j.operation_id = $1 AND j.database = d.oid AND j.system_identifier = s.system_identifier)
              FROM presplit.job_objects AS o JOIN pg_trigger AS t ON t.oid = o.object
              WHERE o.operation_id = $1 AND o.role = 'trigger' AND t.tgenabled = 'A'
                AND t.tgrelid::bigint = ANY ($2::bigint[])",

@@ -64,6 +64,24 @@ impl Failure {
     }
 }
 
+/// What a job waits for whose worker has the library in another version than
+/// that of the extension.
+#[must_use]
+pub fn unfit(library: &str, extension: &str) -> String {
+    let help = if numbers(extension) < numbers(library) {
+        "ALTER EXTENSION pg_presplit UPDATE makes them the same"
+    } else {
+        "once that version is installed, restart the server if it preloads the library"
+    };
+    format!(
+        "versions that fit: the library is of version {library}, the extension of version {extension}; {help}"
+    )
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
 /// Cutovers that may have to give way, one after the other, before people are asked.
 pub const TRIES_MAX: i64 = 500;
 
@@ -274,6 +292,18 @@ mod tests {
         for state in ["42P01", "42501", "23505", "XX000", "XX001", "55000", "0A000", ""] {
             assert_eq!(Failure::of(state), Failure::Stays, "{state}");
         }
+    }
+
+    #[test]
+    fn versions_that_do_not_fit_are_told_with_what_helps() {
+        let update = "ALTER EXTENSION pg_presplit UPDATE makes";
+        for (library, extension) in [("0.6.0", "0.5.0"), ("0.10.0", "0.9.1"), ("1.0.0", "0.6.0")] {
+            assert!(unfit(library, extension).contains(update), "{library} {extension}");
+            assert!(unfit(extension, library).contains("restart the server"), "{extension} {library}");
+        }
+        assert!(
+            unfit("0.6.0", "0.5.0").contains("library is of version 0.6.0, the extension of version 0.5.0")
+        );
     }
 
     #[test]

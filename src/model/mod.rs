@@ -8,6 +8,7 @@
 //! checked types stay private.
 
 pub mod access;
+pub mod backlog;
 pub mod bound;
 pub mod dump;
 pub mod finding;

@@ -26,6 +26,8 @@ pub enum SqlState {
     ReadOnlySqlTransaction,
     /// 3F000
     InvalidSchemaName,
+    /// 40001
+    SerializationFailure,
     /// 42501
     InsufficientPrivilege,
     /// 42601
@@ -74,6 +76,7 @@ impl SqlState {
             Self::ActiveSqlTransaction => "25001",
             Self::ReadOnlySqlTransaction => "25006",
             Self::InvalidSchemaName => "3F000",
+            Self::SerializationFailure => "40001",
             Self::InsufficientPrivilege => "42501",
             Self::SyntaxError => "42601",
             Self::InvalidName => "42602",

@@ -128,7 +128,7 @@ pub const SETTINGS: &[Setting] = &[
         unit: Unit::None,
         context: Context::User,
         meaning: "Whether a cutover waits for older snapshots.",
-        effect: "With relaxed, statements that began before the cutover may miss the last changes.",
+        effect: "With relaxed, statements that began before the cutover may miss the last changes, or fail with 40001.",
     },
     Setting {
         name: "data_retention_policy",
@@ -199,8 +199,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Int { default: 10, min: 0, max: 100 },
         unit: Unit::Percent,
         context: Context::Sighup,
-        meaning: "Share of the file system that an operation must leave free.",
-        effect: "An operation that would need more does not start.",
+        meaning: "Share of each file system that an operation writes to that must stay free.",
+        effect: "Operations wait while less is free where the data directory, pg_wal or a tablespace of new shards is.",
     },
     Setting {
         name: "operations_enabled",

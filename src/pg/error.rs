@@ -96,6 +96,7 @@ pub const fn code(state: SqlState) -> PgSqlErrorCode {
         SqlState::ActiveSqlTransaction => PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
         SqlState::ReadOnlySqlTransaction => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
         SqlState::InvalidSchemaName => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
+        SqlState::SerializationFailure => PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
         SqlState::InsufficientPrivilege => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         SqlState::SyntaxError => PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
         SqlState::InvalidName => PgSqlErrorCode::ERRCODE_INVALID_NAME,

@@ -55,6 +55,20 @@ pub fn see_latest() {
     }
 }
 
+/// Until this session reads again, VACUUM need not keep what only its snapshot
+/// could see. Only where [`is_apart`] has said so, each time before it sleeps;
+/// a function or a block keeps it, whose variables may refer to rows.
+pub fn release_horizon() {
+    // SAFETY: the session's own entry, which the server resets likewise when no snapshot is left; the next
+    // snapshot that is taken sets it again, and nothing reads by the one that the portal still has.
+    unsafe {
+        let is_direct = pg_sys::ActivePortal.as_ref().is_some_and(|portal| !portal.queryDesc.is_null());
+        if is_direct && levels() == 0 && !pg_sys::MyProc.is_null() {
+            (*pg_sys::MyProc).xmin = pg_sys::InvalidTransactionId;
+        }
+    }
+}
+
 /// Whether what the client sent does nothing beside one call.
 fn is_all_of_statement(function: Oid) -> bool {
     let levels = levels();

@@ -39,6 +39,8 @@ pub mod table_lock;
 pub mod table_state;
 pub mod threads;
 pub mod transaction;
+pub mod unseen;
 pub mod utility;
+pub mod vacuum;
 pub mod what_if;
 pub mod worker;

@@ -19,6 +19,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::pg::guc;
+use crate::pg::server;
 use crate::pg::transaction;
 
 /// The workers' name in `pg_stat_activity.backend_type`.
@@ -110,6 +111,10 @@ unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, _: 
 /// Asks for a worker in this database; whether there was a place for one. One
 /// that finds nothing to do ends at once.
 pub fn start() -> bool {
+    // It would keep its place until the server is promoted.
+    if server::in_recovery() {
+        return false;
+    }
     let mut worker = pg_sys::BackgroundWorker::default();
     let put = |to: &mut [c_char], text: &str| {
         for (to, from) in to.iter_mut().zip(text.bytes().chain([0])) {

@@ -13,23 +13,7 @@ MUTANTS = {
                               "                return put(log, &new.values, &new.nulls);")]),
     "no_truncate": (CAPTURE, [("src/operations/reshard/capture.rs", "in triggers(operation_id) {\n            create_trigger",
                                "in triggers(operation_id).into_iter().take(1) {\n            create_trigger")]),
-    "watermark": (CAPTURE, [
-        ("src/pg/capture/log.rs", "/// An open log, with its scan.",
-         "static MARK: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);\n"
-         "fn place(tid: &pg_sys::ItemPointerData) -> u64 {\n"
-         "    (u64::from(tid.ip_blkid.bi_hi) << 32) | (u64::from(tid.ip_blkid.bi_lo) << 16) | u64::from(tid.ip_posid)\n}\n"
-         "/// An open log, with its scan."),
-        ("src/pg/capture/log.rs",
-         "            pg_sys::heap_getnextslot(self.scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot)",
-         "            while pg_sys::heap_getnextslot(self.scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot) {\n"
-         "                if place(&(*self.slot).tts_tid) > MARK.load(std::sync::atomic::Ordering::Relaxed) {\n"
-         "                    return true;\n                }\n            }\n            false"),
-        ("src/pg/capture/log.rs", "        while scan.next() {\n            if keys.count >= limit {",
-         "        let mut last = 0;\n        while scan.next() {\n            if keys.count >= limit {"),
-        ("src/pg/capture/log.rs", "            keys.count += 1;\n        }\n",
-         "            keys.count += 1;\n            last = last.max(place(&(*scan.slot).tts_tid));\n        }\n"
-         "        MARK.fetch_max(last, std::sync::atomic::Ordering::Relaxed);\n"),
-    ]),
+    "watermark": (CAPTURE, [("src/pg/capture/log.rs", "settled[block as usize]) == lsn {", "settled[block as usize]) > 0 {")]),
     "one_stage": ("reshard_waiters", [
         ("src/operations/reshard/cutover.rs", "    let Some(last) = consume(job, &budget)? else { return Ok(Outcome::Anew) };",
          "    let _ = consume;\n"
@@ -39,6 +23,12 @@ MUTANTS = {
          "    while catch_up::round(&job.change, job.id, i64::from(i32::MAX))?.keys > 0 {}\n"
          "    if catch_up::backlog(&job.change, job.id)? > 0 {"),
     ]),
+    "no_snapshot_wait": ("reshard_waiters", [("src/operations/reshard/cutover.rs", "    if strict && let Some(holders)",
+                                              "    if strict && job.id < 0 && let Some(holders)")]),
+    "impatient": ("reshard_waiters", [("src/operations/reshard/cutover.rs",
+                                       "Patience { all: last.any && tried < PATIENT_TRIES, keeping: last.any }",
+                                       "Patience { all: last.any && tried < PATIENT_TRIES - 9, keeping: last.any && job.id < 0 }")]),
+    "unrefused": ("isolation", [("src/pg/unseen.rs", "        youngest > 0\n", "        youngest == u64::MAX\n")]),
     "no_write_block": (CAPTURE, [("src/catalog/retired.rs", "operation_id: i64) -> Result<(), ErrorReport> {\n    spi::run(",
                                   "operation_id: i64) -> Result<(), ErrorReport> {\n    if root > 0 {\n        return Ok(());\n    }\n    spi::run(")]),
     "check_without_not_null": (CAPTURE, [(

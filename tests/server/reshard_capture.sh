@@ -72,11 +72,11 @@ until_true() { # QUERY
     done
     not_ok "waiting for: $1"
 }
-begin_at() { # POINT
+begin_at() { # POINT [setting...]
     open_session holder
     say holder "SELECT pg_advisory_lock(hashtext('presplit.pause_at'), hashtext('$1'))"
     answer holder >/dev/null
-    id=$(PGOPTIONS="-c presplit.pause_at=$1" run -c "SELECT split_shard('t_1', at => '{50}')")
+    id=$(PGOPTIONS="-c presplit.pause_at=$1 ${*:2}" run -c "SELECT split_shard('t_1', at => '{50}')")
     until_true "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 }
 release() { close_session holder; }
@@ -152,22 +152,23 @@ open_session holder
 close_session gate
 ends_with "what changes while it is copied is not lost"
 
-# A statement that took its snapshot before the last changes came over, and waits for the swap.
+# A statement that took its snapshot before the last changes came over, and waits for the swap, which has locked the table
+# itself and not yet the shard.
 table
 run -c "CREATE OR REPLACE FUNCTION seen() RETURNS text STABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM t); END'"
-begin_at cutting_over.caught_up
+begin_at cutting_over.caught_up -c presplit.cutover_budget=20s -c presplit.cutover_lock_timeout=20s
 run -c 'INSERT INTO t SELECT g, g FROM generate_series(101, 149, 2) AS g'
 open_session keeper
-say keeper BEGIN 'SELECT 1 FROM t LIMIT 1'
+say keeper BEGIN 'LOCK TABLE t_1 IN ACCESS SHARE MODE'
 answer keeper >/dev/null
 open_session reader
 say reader 'SELECT seen()'
 answer reader >/dev/null
 expected=$(run -c 'SELECT count(*) FROM t')
 release
-sleep 0.3
+until_true "SELECT count(*) = 1 FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND granted"
 say reader 'SELECT seen()'
-sleep 0.3
+until_true "SELECT count(*) = 1 FROM pg_locks WHERE relation = 't'::regclass AND NOT granted"
 say keeper COMMIT
 open_session holder
 same "a stable function that waits for the swap sees what was committed before" "$expected" "$(answer reader)"

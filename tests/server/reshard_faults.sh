@@ -216,9 +216,41 @@ if [[ $(id -u) == 0 ]] && mount -t tmpfs -o size=8m tmpfs "$disk" 2>/dev/null; t
     same "with room again it goes on" done "$(run -c "SELECT wait_operation($id, '3 min')" 2>&1)"
     same "the shard is where it should be" small "$(run -c "SELECT spcname FROM pg_tablespace JOIN pg_class AS c ON reltablespace = pg_tablespace.oid JOIN pg_inherits ON inhrelid = c.oid WHERE inhparent = 'big'::regclass")"
     same "with all rows" 10000 "$(run -c 'SELECT count(*) FROM big')"
+
+    # Room that is to stay free: where the new shard is, and where what is written ahead is.
+    fill() { # FOLDER: leaves a twentieth
+        local kilobytes
+        kilobytes=$(df -k --output=avail,size "$1" | awk 'NR == 2 {print int($1 - $2 / 20)}')
+        as_cluster_user dd if=/dev/zero of="$1/filler" bs=1k count="$kilobytes" status=none
+    }
+    run -c 'CREATE TABLE big_2 PARTITION OF big FOR VALUES FROM (100000) TO (200000)' -c 'INSERT INTO big SELECT id + 100000, v FROM big WHERE id < 2000'
+    begin_at copying "SELECT move_shard('big_2', 'small')"
+    fill "$disk"
+    setting min_free_disk 6
+    release
+    waits_for "a tablespace that becomes full is waited for by its name" 'disk space: % is free where tablespace small is, presplit.min_free_disk is 6 \%'
+    rm "$disk/filler"
+    is_done "until there is room"
+    setting min_free_disk 0
+    cluster_stop faults
+    mkdir "$tmp/wal"
+    mount -t tmpfs -o size=48m tmpfs "$tmp/wal"
+    chown "$CLUSTER_USER" "$tmp/wal"
+    as_cluster_user "$(cluster_bin faults)/pg_resetwal" --wal-segsize=1 -D "${CLUSTER_DIR[faults]}/data" >/dev/null
+    as_cluster_user mv "${CLUSTER_DIR[faults]}/data/pg_wal" "$tmp/wal/pg_wal"
+    as_cluster_user ln -s "$tmp/wal/pg_wal" "${CLUSTER_DIR[faults]}/data/pg_wal"
+    printf '%s\n' 'min_wal_size = 2MB' 'max_wal_size = 8MB' >>"${CLUSTER_DIR[faults]}/data/postgresql.conf"
+    cluster_up faults
+    begin_at copying "$(other_way)"
+    fill "$tmp/wal"
+    setting min_free_disk 6
+    release
+    waits_for "what is written ahead may be elsewhere: it is waited for too" 'disk space: % is free where pg\_wal is, presplit.min_free_disk is 6 \%'
+    rm "$tmp/wal/filler"
+    is_done "until there is room for it"
     cluster_stop faults
     if check_log faults tests/server/allow/reshard_faults; then ok "log of the server"; else not_ok "log of the server"; fi
-    umount "$disk"
+    umount "$disk" "$tmp/wal"
 else
     echo '# no small disk could be mounted: the test of a full one is left out'
     log_is_clean faults tests/server/allow/reshard_faults

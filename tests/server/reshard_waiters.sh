@@ -92,7 +92,9 @@ done_in_time() { same "$1: the operation is done" done "$(run -c "SELECT wait_op
 waits() { until_true "SELECT count(*) >= $1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'"; }
 count() { run -c 'SELECT count(*) FROM t WHERE id < 10000'; }
 
-# Readers around the swap, which somebody holds up: what was committed just before is there for each of them.
+# Readers that wait for the swap with the snapshot that they began with, after the last changes and before they are read on
+# the new shards: what was committed just before is there for each of them. An EXECUTE and a stable function keep that
+# snapshot: had the changes come with the swap itself, they would not see them.
 readers=("plain|SELECT count(*) FROM t WHERE id < 10000"
     "prepared, generic plan|EXECUTE generic"
     "prepared, custom plan|EXECUTE custom (10000)"
@@ -104,9 +106,9 @@ turn
 begin_at cutting_over.caught_up
 run -c 'INSERT INTO t SELECT g FROM generate_series(1000, 1099) AS g' -c 'DELETE FROM t WHERE id < 10' -c 'UPDATE t SET n = 5 WHERE id = 20'
 expected=$(count)
-# Somebody who keeps the swap waiting, without a snapshot.
+# Somebody who keeps the swap waiting when it has locked the table itself, without a snapshot.
 open_session keeper
-say keeper 'BEGIN' 'SELECT 1 FROM t LIMIT 1'
+say keeper 'BEGIN' 'LOCK TABLE t_low IN ACCESS SHARE MODE'
 answer keeper >/dev/null
 number=0
 for reader in "${readers[@]}"; do
@@ -118,7 +120,7 @@ for reader in "${readers[@]}"; do
     answer "r$number" >/dev/null
 done
 release
-sleep 0.3
+until_true "SELECT count(*) = 1 FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND granted"
 number=0
 for reader in "${readers[@]}"; do
     number=$((number + 1))
@@ -126,13 +128,13 @@ for reader in "${readers[@]}"; do
     [[ ${parts[0]} != cursor ]] || say "r$number" BEGIN
     say "r$number" "${parts[@]:1}"
 done
-sleep 0.3
+waits "${#readers[@]}"
 say keeper COMMIT
 done_in_time 'readers wait'
 number=0
 for reader in "${readers[@]}"; do
     number=$((number + 1))
-    same "a reader around the swap sees what was committed before: ${reader%%|*}" "$expected" "$(answer "r$number")"
+    same "a reader that waited for the swap sees what was committed before: ${reader%%|*}" "$expected" "$(answer "r$number")"
     close_session "r$number"
 done
 close_session keeper
@@ -204,6 +206,8 @@ hold copying
 id=$(PGOPTIONS="-c presplit.pause_at=copying" run -c "SELECT $next")
 say waiter "SELECT wait_operation($id, '3 min')"
 until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'SELECT wait_operation%' AND state = 'active'"
+# Nor does it keep VACUUM from any row for as long as it waits.
+until_true "SELECT bool_and(backend_xmin IS NULL) FROM pg_stat_activity WHERE query LIKE 'SELECT wait_operation%' AND state = 'active'"
 release
 same "who waits for the operation does not hold it up" done "$(answer waiter)"
 close_session waiter

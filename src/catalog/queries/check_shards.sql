@@ -17,6 +17,11 @@ WITH roots AS (
     JOIN pg_class AS c ON c.oid = t.relid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE t.level > 0
+), worked_on AS (
+    -- An operation may work on a table that was divided by hand.
+    SELECT format('%I.%I', n.nspname, c.relname) AS relation
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE ($1 IS NULL OR c.oid::bigint = $1) AND c.relkind IN ('r', 'p')
 ), findings (severity, object, problem, remedy) AS (
     SELECT 'error', format('%I.%I', n.nspname, x.relname),
            format('index of %s is not valid: it enforces nothing and no plan uses it', i.indrelid::regclass),
@@ -98,12 +103,12 @@ WITH roots AS (
     UNION ALL
     SELECT 'warning', r.relation, format('operation %s (%s) rests: %s', o.operation_id, o.kind, o.error),
            format('SELECT resume_operation(%s);', o.operation_id)
-    FROM presplit.operations AS o JOIN roots AS r ON r.relation = o.relation
+    FROM presplit.operations AS o JOIN worked_on AS r ON r.relation = o.relation
     WHERE o.phase = 'paused' AND o.error IS NOT NULL
     UNION ALL
     SELECT 'warning', r.relation, format('operation %s (%s) has failed: %s', o.operation_id, o.kind, o.error),
            format('SELECT resume_operation(%s);', o.operation_id)
-    FROM presplit.operations AS o JOIN roots AS r ON r.relation = o.relation
+    FROM presplit.operations AS o JOIN worked_on AS r ON r.relation = o.relation
     WHERE o.phase = 'failed' AND o.kind <> 'load'
       AND NOT EXISTS (SELECT FROM presplit.operations AS n
                       WHERE n.relation = o.relation AND n.kind <> 'load' AND n.operation_id > o.operation_id)

@@ -40,14 +40,31 @@ fn triggers(operation_id: i64) -> [(&'static str, String); 2] {
     ]
 }
 
-/// Begins to write down which rows of the sources change. Writers that are at
-/// it are waited for, so once this is committed no change goes unnoticed.
+/// Begins to write down which rows of the next source change; false if those of
+/// all are written down. Writers that are at it are waited for, so once this is
+/// committed no change of it goes unnoticed.
+///
+/// One source in a transaction: who has locked a second one and waits for the
+/// first would be in our way, and we in his. Nothing is copied before the last.
 ///
 /// # Errors
 /// If a source is gone, or has another identity; lock time-outs are raised.
+pub fn install_next(change: &Change, operation_id: i64) -> Result<bool, ErrorReport> {
+    let [(_, of_rows), _] = triggers(operation_id);
+    for source in &change.sources {
+        if reshard_rows::trigger(source.oid, &of_rows)?.is_none() {
+            install_on(change, vec![(source.oid, &source.name)], operation_id)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The same of all sources at once.
+#[cfg(feature = "pg_test")]
 pub fn install(change: &Change, operation_id: i64) -> Result<(), ErrorReport> {
-    let sources = change.sources.iter().map(|source| (source.oid, &source.name)).collect();
-    install_on(change, sources, operation_id).map(|_| ())
+    while install_next(change, operation_id)? {}
+    Ok(())
 }
 
 /// Begins to write down which rows of the new shards change, which have just
@@ -77,7 +94,10 @@ fn install_on(
     mut tables: Vec<(u32, &QualifiedName)>,
     operation_id: i64,
 ) -> Result<Vec<Oid>, ErrorReport> {
-    let log = create_log(change, operation_id)?;
+    let log = match reshard_rows::log(operation_id)? {
+        Some(log) => log,
+        None => create_log(change, operation_id)?,
+    };
     tables.sort_by_key(|(oid, _)| *oid);
     let mut made = Vec::new();
     for (oid, name) in tables {

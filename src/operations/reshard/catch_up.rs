@@ -16,6 +16,14 @@ pub struct Round {
     pub restart: bool,
 }
 
+impl Round {
+    /// How many changes there were when it began.
+    #[must_use]
+    pub const fn found(&self) -> i64 {
+        self.keys.saturating_add(self.left)
+    }
+}
+
 /// Brings changes over, as many as `limit` if there are more. Everything must
 /// have been copied.
 ///

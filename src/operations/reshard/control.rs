@@ -14,7 +14,9 @@ use crate::catalog::jobs::Known;
 use crate::model::operation::Phase;
 use crate::model::report::SqlState;
 use crate::model::reshard::Change;
+use crate::model::reshard::History;
 use crate::operations::reshard::check;
+use crate::operations::reshard::keep;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::rebuild;
 use crate::operations::reshard::start;
@@ -102,6 +104,9 @@ pub fn wait(id: i64, timeout_micros: i64, call: Oid) -> Result<String, ErrorRepo
     if is_over(phase_of(&known)) {
         return Ok(known.phase);
     }
+    if !known.is_given_up {
+        refuse_copied(id, &known)?;
+    }
     let tables = known.change.as_ref().map(tables_of).unwrap_or_default();
     let apart = lone_call::is_apart(call, &tables)?;
     // Cutovers leave the snapshot of who holds this lock out of account.
@@ -144,6 +149,9 @@ fn until_over(id: i64, timeout_micros: i64, apart: bool) -> Result<String, Error
             operation_worker::start();
         }
         looks = looks.wrapping_add(1);
+        if apart {
+            lone_call::release_horizon();
+        }
         operation_worker::wait(LOOK_MS);
     }
 }
@@ -171,7 +179,21 @@ fn timed_out(id: i64, phase: Phase) -> ErrorReport {
     )
 }
 
-/// Has an operation undo what it has made; false if it is over.
+/// Nobody goes on with what was begun in a database of which this one is a copy:
+/// what changes here is not written down.
+fn refuse_copied(id: i64, known: &Known) -> Result<(), ErrorReport> {
+    if !known.is_copied {
+        return Ok(());
+    }
+    Err(error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        format!("operation {id} belongs to another database, of which this one is a copy"),
+        Some("Changes of its table are not written down here.".to_owned()),
+        Some(format!("SELECT cancel_operation({id}) takes away here what it has made; then begin it anew.")),
+    ))
+}
+
+/// Has an operation undo what it has made, also in a copy of its database; false if it is over.
 pub fn cancel(id: i64) -> Result<bool, ErrorReport> {
     wish(id, "cancel", JobWish::Cancel)
 }
@@ -185,6 +207,9 @@ fn wish(id: i64, verb: &str, wish: JobWish) -> Result<bool, ErrorReport> {
     let known = find_own(id, verb)?;
     if is_over(phase_of(&known)) {
         return Ok(false);
+    }
+    if wish != JobWish::Cancel {
+        refuse_copied(id, &known)?;
     }
     jobs::set_wish(id, wish, &current_user()?)?;
     operation_worker::start_at_commit(id);
@@ -201,6 +226,7 @@ fn wish(id: i64, verb: &str, wish: JobWish) -> Result<bool, ErrorReport> {
 /// beginning then. False if there is nothing to resume.
 pub fn resume(id: i64) -> Result<bool, ErrorReport> {
     let known = find_own(id, "resume")?;
+    refuse_copied(id, &known)?;
     match phase_of(&known) {
         Phase::Done | Phase::Cancelled => return Ok(false),
         Phase::Failed => {
@@ -214,7 +240,11 @@ pub fn resume(id: i64) -> Result<bool, ErrorReport> {
                 // Its shards may be others by now.
                 (None, Some(rebuilt)) => {
                     let (proposal, history) = (rebuilt.proposal_id, rebuilt.history);
-                    anew = rebuild::plan(anew.root_oid, proposal, anew.online, history)?.change;
+                    anew = match history {
+                        History::Split => rebuild::plan(anew.root_oid, proposal, anew.online, history)?,
+                        History::Keep => keep::plan(anew.root_oid, proposal, anew.online)?,
+                    }
+                    .change;
                 }
                 (None, None) => anew.unmake(),
             }

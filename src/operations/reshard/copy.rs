@@ -23,6 +23,8 @@ pub struct Chunk {
     /// How far the copying is.
     pub cursor: Option<Value>,
     pub finished: bool,
+    /// How many changes there were when it began.
+    pub changes: i64,
     /// A source was truncated: begin anew, with empty targets and without a cursor.
     pub restart: bool,
     /// How long the copying alone took, without the changes before it.
@@ -47,11 +49,19 @@ pub fn chunk(
     let after = transfer::of_stored(cursor)?;
     let transfer = Transfer::begin(change, operation_id)?;
     let before = reshard_rows::bytes(change)?;
-    let mut chunk =
-        Chunk { rows: 0, bytes: 0, cursor: cursor.cloned(), finished: false, restart: false, ms: 0.0 };
+    let mut chunk = Chunk {
+        rows: 0,
+        bytes: 0,
+        cursor: cursor.cloned(),
+        finished: false,
+        changes: 0,
+        restart: false,
+        ms: 0.0,
+    };
     let Some(keys) = transfer.bring_changes(Some(after.as_ref()), rows.max(CHANGES_MIN))? else {
         return Ok(Chunk { cursor: None, restart: true, ..chunk });
     };
+    chunk.changes = keys.count.saturating_add(keys.left);
     if keys.left == 0 {
         let clock = Clock::start();
         let copied = transfer.copy(after.as_ref(), rows)?;

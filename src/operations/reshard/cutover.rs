@@ -7,6 +7,8 @@
 //!  d  everybody is kept out          the swap, in one transaction
 //! ```
 //!
+//! If that has failed some times, every other try keeps everybody out from (a) on.
+//!
 //! The changes are committed before anybody waits for the swap, so whoever has
 //! waited for it sees them: also a prepared statement or a stable function that
 //! took its snapshot first. Whenever the budget is used up, or somebody is in
@@ -22,13 +24,19 @@ use crate::catalog::job_objects;
 use crate::catalog::jobs;
 use crate::catalog::jobs::Job;
 use crate::catalog::jobs::JobWish;
+use crate::catalog::reshard_rows;
+use crate::model::backlog::FEW;
+use crate::model::backlog::Residual;
+use crate::model::backlog::next_keys;
 use crate::model::job::Failure;
 use crate::model::job::Hindrance;
 use crate::model::job::TRIES_MAX;
 use crate::model::job::TRYING_MAX;
 use crate::model::job::cutover_pause;
 use crate::model::operation::Phase;
+use crate::model::reshard::Change;
 use crate::operations::reshard::altered;
+use crate::operations::reshard::behind;
 use crate::operations::reshard::capture;
 use crate::operations::reshard::catch_up;
 use crate::operations::reshard::check;
@@ -47,18 +55,15 @@ use crate::pg::table_lock::Mode;
 use crate::pg::transaction;
 use crate::pg::transaction::Failed;
 use crate::pg::transaction::Isolation;
+use crate::pg::unseen;
+use crate::pg::vacuum::vacuum;
 
-/// Changed rows that may be left before writers are kept out.
-const RESIDUAL_MAX: i64 = 1_000;
+/// Milliseconds in which changes are brought over before it looks at what is wished again.
+const TURN_MS: f64 = 5_000.0;
 
-/// Changed rows that one transaction brings over while writers are not kept out.
-const ROUND_KEYS: i64 = 5_000;
-
-/// Such transactions before it looks at what is wished again.
-const ROUNDS_MAX: u32 = 50;
-
-/// Milliseconds that the last changes are to take while writers are kept out.
-const RESIDUAL_MS: f64 = 100.0;
+/// Pages of a log from which on the places of changes that are brought over are made free before a
+/// try: the log is read twice while writers are kept out, dead rows and all.
+const LOG_PAGES_MAX: i64 = 128;
 
 /// Rounds after which it is content with few changes, however long they take.
 const SHORT_ROUNDS: u32 = 10;
@@ -97,7 +102,7 @@ pub fn turn(job: &Job) -> Result<Next, Failed> {
             return Ok(Next::Rest(1000));
         }
     };
-    if !catch_up(job)? {
+    if !catch_up(job)? || tidy_log(job)? && !catch_up(job)? {
         return Ok(Next::Again);
     }
     let caught_up = transaction::run(Isolation::ReadCommitted, snapshots::moment)?;
@@ -178,10 +183,13 @@ fn gave_way(job: &Job, failed: &Failed) -> Result<Outcome, Failed> {
 
 /// Brings changes over until few are left; false if there were too many, or copying begins anew.
 fn catch_up(job: &Job) -> Result<bool, Failed> {
-    for number in 0..ROUNDS_MAX {
+    let most = Residual::within(pace::number(job, "cutover_budget") as f64, behind::is_stuck(job));
+    let turn = Clock::start();
+    let (mut last, mut left, mut number) = (None, 0, 0);
+    let (found, is_caught_up) = loop {
         let clock = Clock::start();
         let round = transaction::run(Isolation::RepeatableRead, || {
-            let round = catch_up::round(&job.change, job.id, ROUND_KEYS)?;
+            let round = catch_up::round(&job.change, job.id, next_keys(last, left))?;
             if round.restart {
                 steps::begin_anew(job)?;
             }
@@ -191,12 +199,27 @@ fn catch_up(job: &Job) -> Result<bool, Failed> {
             return Ok(false);
         }
         // Those that came during the round are not counted: the next one, which is shorter, has them.
-        let is_short = clock.ms() <= RESIDUAL_MS || number >= SHORT_ROUNDS;
-        if round.left <= RESIDUAL_MAX && round.keys <= RESIDUAL_MAX && is_short {
-            return Ok(true);
+        let ms = clock.ms();
+        let is_short = ms <= most.ms || number >= SHORT_ROUNDS && round.keys <= FEW;
+        let is_caught_up = round.left <= FEW && round.keys <= most.keys && is_short;
+        if is_caught_up || turn.ms() > TURN_MS {
+            break (round.found(), is_caught_up);
         }
+        (last, left, number) =
+            (Some((round.keys, ms)).filter(|_| round.left > 0).or(last), round.left, number + 1);
+    };
+    if !is_caught_up || behind::known(job).is_some() {
+        transaction::run(Isolation::ReadCommitted, || behind::look(job, found))?;
     }
-    Ok(false)
+    Ok(is_caught_up)
+}
+
+/// Vacuums the log if it has grown; whether it had.
+fn tidy_log(job: &Job) -> Result<bool, Failed> {
+    let log = transaction::run(Isolation::ReadCommitted, || {
+        reshard_rows::log_larger_than(job.change.log_of(job.id), LOG_PAGES_MAX)
+    })?;
+    log.map_or(Ok(false), |log| vacuum(log).map(|()| true))
 }
 
 /// What is left of the time that anybody may be made to wait.
@@ -228,15 +251,23 @@ impl Budget {
     }
 }
 
-/// The locks that keep writers out; dropping it gives them back.
-struct WritersOut<'a>(&'a [Oid]);
+/// The locks that keep writers out, or everybody; dropping it gives them back.
+struct KeptOut<'a>(&'a [Oid], Mode);
 
-impl Drop for WritersOut<'_> {
+impl Drop for KeptOut<'_> {
     fn drop(&mut self) {
         for table in self.0 {
-            table_lock::unlock_for_session(*table, Mode::ShareRowExclusive);
+            table_lock::unlock_for_session(*table, self.1);
         }
     }
+}
+
+/// Whom a try keeps out first. Whoever has read the table and then waits to
+/// write, because writers are kept out, is himself in the way of the swap: where
+/// that is what everybody does, it would never come. Asked for the stronger lock
+/// by one who has no weaker one, the server lets him write first.
+const fn kept_out_first(tried: i64) -> Mode {
+    if tried > PATIENT_TRIES + 1 && tried % 2 == 1 { Mode::AccessExclusive } else { Mode::ShareRowExclusive }
 }
 
 /// The parent, then the sources by number.
@@ -252,11 +283,12 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     let tables = locked(job);
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
-    let _out = WritersOut(&tables);
+    let mode = kept_out_first(tried);
+    let _out = KeptOut(&tables, mode);
     transaction::run(Isolation::ReadCommitted, || {
         for table in &tables {
             pace::with_lock_timeout(job, Some(budget.left_ms()), || {
-                table_lock::lock_for_session(*table, Mode::ShareRowExclusive);
+                table_lock::lock_for_session(*table, mode);
             });
         }
         Ok(())
@@ -277,13 +309,33 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     budget.lap("snapshots");
     pace::pause_at(job, "cutting_over.waited")?;
     let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
-        swap(job, known, &tables, &budget)
-    })?;
+        let outcome = swap(job, known, &tables, &budget)?;
+        // Who has waited for us with an older snapshot would not see them.
+        if last.any || !strict {
+            unseen::put(last.transaction, &tables_of(&job.change));
+        }
+        Ok(outcome)
+    });
+    if !matches!(outcome, Ok(Outcome::Done(_))) {
+        unseen::take_back(last.transaction);
+    }
     budget.lap("commit");
-    Ok(match outcome {
+    Ok(match outcome? {
         Outcome::Done(_) => Outcome::Done(budget.told()),
         other => other,
     })
+}
+
+/// The tables by which rows are found that have moved: the new ones, or what they are all parts of.
+fn tables_of(change: &Change) -> Vec<u32> {
+    let made: Vec<u32> = change.made().iter().map(|(oid, _)| *oid).collect();
+    if made.len() <= unseen::TABLES_MAX {
+        return made;
+    }
+    match &change.rebuilt {
+        Some(_) => change.targets.iter().filter_map(|target| target.oid).collect(),
+        None => vec![change.parent_oid],
+    }
 }
 
 /// Whether it gives way to those who wait for us: to all, and to those who are
@@ -311,6 +363,7 @@ struct Last {
 fn consume(job: &Job, budget: &Budget) -> Result<Option<Last>, Failed> {
     transaction::run_within(Isolation::RepeatableRead, budget.left_ms(), || {
         let mut any = false;
+        locked(job).into_iter().for_each(table_lock::tell_standbys);
         loop {
             let round = catch_up::round(&job.change, job.id, i64::from(i32::MAX))?;
             if round.restart {

@@ -16,6 +16,7 @@
 
 mod adoption;
 mod altered;
+mod behind;
 pub mod capture;
 pub mod catch_up;
 pub mod check;

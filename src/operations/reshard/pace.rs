@@ -6,6 +6,7 @@ use std::ffi::CString;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::catalog::jobs::Job;
+use crate::catalog::places::Place;
 use crate::model::job::Window;
 use crate::pg::advisory;
 use crate::pg::advisory::Key;
@@ -23,8 +24,8 @@ pub fn number(job: &Job, name: &str) -> i64 {
     job.settings.get(name).and_then(serde_json::Value::as_i64).unwrap_or_else(|| guc::number(name) as i64)
 }
 
-/// What a job waits for before its next step; none = nothing.
-pub fn obstacle() -> Result<Option<String>, ErrorReport> {
+/// What a job that writes to `places` waits for before its next step; none = nothing.
+pub fn obstacle(places: &[Place]) -> Result<Option<String>, ErrorReport> {
     if !guc::on("operations_enabled") {
         return Ok(Some("presplit.operations_enabled is off".to_owned()));
     }
@@ -34,7 +35,7 @@ pub fn obstacle() -> Result<Option<String>, ErrorReport> {
     if let Some(lag) = replica_lag()? {
         return Ok(Some(lag));
     }
-    Ok(scarce_disk())
+    Ok(scarce_disk(places))
 }
 
 fn closed_window() -> Result<Option<String>, ErrorReport> {
@@ -66,10 +67,16 @@ fn replica_lag() -> Result<Option<String>, ErrorReport> {
     Ok(lag.filter(|lag| *lag > most).map(|lag| format!("a replica that is {lag:.0} s behind")))
 }
 
-fn scarce_disk() -> Option<String> {
+fn scarce_disk(places: &[Place]) -> Option<String> {
     let least = guc::number("min_free_disk");
-    let free = disk::free_percent(&guc::core_text(c"data_directory"))?;
-    (free < least).then(|| format!("disk space: {free:.0} % is free, presplit.min_free_disk is {least:.0} %"))
+    let free = places.iter().filter_map(|place| Some((place, disk::free_percent(&place.path)?)));
+    let (place, free) = free.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
+    (free < least).then(|| {
+        format!(
+            "disk space: {free:.0} % is free where {} is, presplit.min_free_disk is {least:.0} %",
+            place.name
+        )
+    })
 }
 
 /// A number between 0 and 1 that is different each time.

@@ -11,7 +11,9 @@ use crate::catalog::jobs::Job;
 use crate::catalog::jobs::JobWish;
 use crate::model::job::Failure;
 use crate::model::job::backoff_seconds;
+use crate::model::job::unfit;
 use crate::model::operation::Phase;
+use crate::operations::reshard::behind;
 use crate::operations::reshard::check;
 use crate::operations::reshard::liveness;
 use crate::operations::reshard::pace;
@@ -22,12 +24,17 @@ use crate::operations::reshard::steps::Next;
 use crate::pg::advisory::Held;
 use crate::pg::clock::Clock;
 use crate::pg::context::as_extension_owner;
+use crate::pg::context::in_subtransaction;
+use crate::pg::error;
 use crate::pg::operation_worker;
 use crate::pg::operation_worker::WORKER_TYPE;
 use crate::pg::spi;
 use crate::pg::transaction;
 use crate::pg::transaction::Failed;
 use crate::pg::transaction::Isolation;
+
+/// The version whose tables the library knows.
+const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Milliseconds between two looks at what is wished of a job that rests.
 const LOOK_MS: u64 = 250;
@@ -70,7 +77,14 @@ fn serve() {
 
 /// The oldest job that nobody is at.
 fn take_up() -> Result<Option<(i64, Held)>, ErrorReport> {
-    if !fits()? || is_one_too_many()? {
+    if !fits()? {
+        // Another version may have other tables.
+        if let Err(caught) = in_subtransaction(|| say_unfit().unwrap_or_else(|failed| error::raise(failed))) {
+            debug1!("pg_presplit operation: {} ({})", caught.message, caught.sqlstate);
+        }
+        return Ok(None);
+    }
+    if is_one_too_many()? {
         return Ok(None);
     }
     for id in jobs::runnable()? {
@@ -84,13 +98,27 @@ fn take_up() -> Result<Option<(i64, Held)>, ErrorReport> {
     Ok(None)
 }
 
+/// The version of the extension that is here, if it is.
+fn extension_version() -> Result<Option<String>, ErrorReport> {
+    spi::one::<String>(
+        "SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'pg_presplit'",
+        &[],
+    )
+}
+
 /// Whether the extension is here, in the library's own version.
 fn fits() -> Result<bool, ErrorReport> {
-    spi::one::<bool>(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_presplit' AND extversion = $1)",
-        &[env!("CARGO_PKG_VERSION").into()],
-    )
-    .map(Option::unwrap_or_default)
+    extension_version().map(|version| version.as_deref() == Some(LIBRARY_VERSION))
+}
+
+/// Says of every job why nobody goes on with it.
+fn say_unfit() -> Result<(), ErrorReport> {
+    let Some(version) = extension_version()? else { return Ok(()) };
+    let said = unfit(LIBRARY_VERSION, &version);
+    for id in jobs::runnable()? {
+        jobs::set_waiting(id, Some(&said), &[])?;
+    }
+    Ok(())
 }
 
 /// Whether as many workers as there may be were here before this one.
@@ -118,10 +146,12 @@ fn drive(id: i64) {
             Ok(Next::Again) => {
                 if failures > 0 {
                     failures = 0;
-                    let _ = transaction::run(Isolation::ReadCommitted, || jobs::forgive(id));
+                    let _ = transaction::run(Isolation::ReadCommitted, || forgive(id));
                 }
             }
             Ok(Next::Rest(ms)) => rest(id, ms),
+            // What fails on tables of another version has not failed.
+            Err(_) if matches!(transaction::run(Isolation::ReadCommitted, fits), Ok(false)) => return,
             Err(failed) => {
                 failures = failures.saturating_add(1);
                 let seconds = backoff_seconds(failures, pace::chance());
@@ -131,6 +161,11 @@ fn drive(id: i64) {
             }
         }
     }
+}
+
+/// Forgets what has failed, but not why a job has come to rest.
+fn forgive(id: i64) -> Result<(), ErrorReport> {
+    if jobs::wish(id)? == JobWish::Run { jobs::forgive(id) } else { Ok(()) }
 }
 
 /// Writes a failure down; whether it is to be waited before the next try.
@@ -174,6 +209,8 @@ fn turn(id: i64, memory: &mut Memory) -> Result<Next, Failed> {
             transaction::run(Isolation::ReadCommitted, || jobs::begin_ending(id, Phase::Cancelled, None))?;
             return Ok(Next::Again);
         }
+        // In a copy of its database only what it has made is taken away.
+        _ if !job.is_here => return Ok(Next::Over),
         JobWish::Pause => {
             transaction::run(Isolation::ReadCommitted, || {
                 jobs::note(id, job.phase, None, "paused")?;
@@ -185,9 +222,9 @@ fn turn(id: i64, memory: &mut Memory) -> Result<Next, Failed> {
     }
     let obstacle = transaction::run(Isolation::ReadCommitted, || {
         check::refuse_published(&job)?;
-        let obstacle = pace::obstacle()?;
-        // What a cutover gave way to is said until the next one.
-        if obstacle.is_some() || job.phase != Phase::CuttingOver {
+        let obstacle = pace::obstacle(memory.places(&job)?)?;
+        // What a cutover gave way to is said until the next one, as are changes that do not become fewer.
+        if obstacle.is_some() || job.phase != Phase::CuttingOver && behind::known(&job).is_none() {
             jobs::set_waiting(id, obstacle.as_deref(), &[])?;
         }
         jobs::show(id, job.phase)?;
@@ -210,7 +247,12 @@ fn turn(id: i64, memory: &mut Memory) -> Result<Next, Failed> {
     steps::step(&job, memory)
 }
 
+/// A job that is not over and what is wished of it; none too if the library
+/// does not fit the extension any more.
 fn look(id: i64) -> Result<Option<(Job, JobWish)>, ErrorReport> {
+    if !fits()? {
+        return Ok(None);
+    }
     let Some(job) = jobs::load(id)? else { return Ok(None) };
     Ok(Some((job, jobs::wish(id)?)))
 }

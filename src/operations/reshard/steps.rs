@@ -8,6 +8,10 @@ use serde_json::json;
 use crate::catalog::jobs;
 use crate::catalog::jobs::Done;
 use crate::catalog::jobs::Job;
+use crate::catalog::places;
+use crate::catalog::places::Place;
+use crate::model::backlog::FEW;
+use crate::model::backlog::next_keys;
 use crate::model::job::next_rows;
 use crate::model::job::rest_ms;
 use crate::model::operation::Phase;
@@ -15,6 +19,7 @@ use crate::model::operation::seconds_left;
 use crate::model::operation::with_rate;
 use crate::model::reshard::Change;
 use crate::model::reshard::Undo;
+use crate::operations::reshard::behind;
 use crate::operations::reshard::capture;
 use crate::operations::reshard::catch_up;
 use crate::operations::reshard::copy;
@@ -33,11 +38,8 @@ use crate::pg::transaction;
 use crate::pg::transaction::Failed;
 use crate::pg::transaction::Isolation;
 
-/// Changed rows that one transaction brings over.
-const ROUND_KEYS: i64 = 5_000;
-
-/// Changed rows that may be left when it goes on to the next step.
-const LEFT_MAX: i64 = 1_000;
+/// Bytes of a row where the server knows nothing of its table.
+const BYTES_PER_ROW: i64 = 100;
 
 /// What the worker does after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +58,29 @@ pub struct Memory {
     last_chunk: Option<(i64, f64)>,
     /// When the copying began that this worker saw, and the rows that were done then.
     since: Option<(Clock, i64, i64)>,
-    /// Changed rows that the last round has left.
+    /// Changes that the last round has brought over, the milliseconds it took, and how many it left.
+    last_round: Option<(i64, f64)>,
     left: i64,
+    /// Where files are written to in a phase.
+    places: Option<(Phase, Vec<Place>)>,
 }
 
 impl Memory {
     /// Whether a phase is entered just now.
     pub fn enter(&mut self, phase: Phase) -> bool {
         self.entered.replace(phase) != Some(phase)
+    }
+
+    /// Where the job writes files in its phase.
+    ///
+    /// # Errors
+    /// If the catalogs cannot be read.
+    pub fn places(&mut self, job: &Job) -> Result<&[Place], ErrorReport> {
+        // Each turn of the indexing may have made an index in a tablespace of its own.
+        if self.places.as_ref().is_none_or(|(phase, _)| *phase != job.phase || *phase == Phase::Indexing) {
+            self.places = Some((job.phase, places::of(&job.change)?));
+        }
+        Ok(self.places.as_ref().map(|(_, places)| places.as_slice()).unwrap_or_default())
     }
 }
 
@@ -84,7 +101,7 @@ pub fn step(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
         Phase::Copying => copy_chunk(job, memory),
         Phase::Indexing => read_committed(|| index(job)),
         Phase::CatchingUp => catch_up_round(job, memory),
-        Phase::Verifying => verify_bucket(job),
+        Phase::Verifying => verify_bucket(job, memory),
         Phase::CuttingOver => cutover::turn(job),
         Phase::Done | Phase::Paused | Phase::Failed | Phase::Cancelled => Ok(Next::Over),
     }
@@ -159,8 +176,9 @@ pub fn detail(change: &Change) -> String {
 }
 
 fn install(job: &Job) -> Result<Next, ErrorReport> {
-    pace::with_lock_timeout(job, None, || capture::install(&job.change, job.id))?;
-    jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    if !pace::with_lock_timeout(job, None, || capture::install_next(&job.change, job.id))? {
+        jobs::set_phase(job.id, Phase::Copying, "changes are written down")?;
+    }
     Ok(Next::Again)
 }
 
@@ -184,6 +202,9 @@ fn copy_chunk(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
             jobs::set_phase(job.id, Phase::Indexing, &format!("{rows} rows, {bytes} bytes are copied"))?;
         } else {
             jobs::set_state(job.id, &json!({"cursor": chunk.cursor, "rows": rows, "bytes": bytes}))?;
+            if chunk.rows == 0 {
+                behind::look(job, chunk.changes)?;
+            }
         }
         Ok((Some(chunk), Next::Again))
     })?;
@@ -197,6 +218,10 @@ fn copy_chunk(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     }
     if memory.since.is_none() {
         memory.since = Some((clock, number_in(&job.state, "rows"), number_in(&job.state, "bytes")));
+    }
+    if chunk.rows == 0 {
+        // Changes are brought over as fast as it goes, or there would be ever more.
+        return Ok(next);
     }
     match rest_ms(chunk.bytes, took, pace::number(job, "reshard_rate_limit")) {
         0 => Ok(next),
@@ -241,31 +266,53 @@ fn index(job: &Job) -> Result<Next, ErrorReport> {
     Ok(Next::Again)
 }
 
-fn catch_up_round(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
-    // Each round reads the whole log: of a long one it takes more.
-    let keys = ROUND_KEYS.max(memory.left / 8);
-    repeatable_read(|| {
-        let round = catch_up::round(&job.change, job.id, keys)?;
-        if round.restart {
-            begin_anew(job)?;
-            return Ok(Next::Again);
-        }
-        if round.left <= LEFT_MAX {
-            jobs::set_phase(job.id, Phase::Verifying, &format!("{} changed rows are left", round.left))?;
-        }
-        memory.left = round.left;
-        Ok(Next::Again)
-    })
+/// Brings changes over, as many as the last rounds advise.
+fn bring_over(job: &Job, memory: &Memory) -> Result<catch_up::Round, ErrorReport> {
+    let round = catch_up::round(&job.change, job.id, next_keys(memory.last_round, memory.left))?;
+    if round.restart {
+        begin_anew(job)?;
+    }
+    Ok(round)
 }
 
-fn verify_bucket(job: &Job) -> Result<Next, Failed> {
+impl Memory {
+    fn keep(&mut self, round: &catch_up::Round, ms: f64) {
+        if round.left > 0 {
+            self.last_round = Some((round.keys, ms));
+        }
+        self.left = round.left;
+    }
+}
+
+fn catch_up_round(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
     let clock = Clock::start();
-    let bucket = repeatable_read(|| {
-        // All that this snapshot sees, or there would be differences.
-        let round = catch_up::round(&job.change, job.id, i64::from(i32::MAX))?;
+    let round = repeatable_read(|| {
+        let round = bring_over(job, memory)?;
         if round.restart {
-            begin_anew(job)?;
-            return Ok(None);
+            return Ok(round);
+        }
+        if round.left <= FEW {
+            jobs::set_phase(job.id, Phase::Verifying, &format!("{} changed rows are left", round.left))?;
+        } else {
+            behind::look(job, round.found())?;
+        }
+        Ok(round)
+    })?;
+    memory.keep(&round, clock.ms());
+    Ok(Next::Again)
+}
+
+fn verify_bucket(job: &Job, memory: &mut Memory) -> Result<Next, Failed> {
+    let clock = Clock::start();
+    let (round, bytes) = repeatable_read(|| {
+        let round = bring_over(job, memory)?;
+        if round.restart {
+            return Ok((round, 0));
+        }
+        behind::look(job, round.found())?;
+        if round.left > 0 {
+            // Compared is what has no changes left, or there would be differences.
+            return Ok((round, 0));
         }
         let bucket = verify::bucket(&job.change, job.id, job.state.get("cursor"))?;
         let rows = number_in(&job.state, "rows") + bucket.rows;
@@ -274,17 +321,19 @@ fn verify_bucket(job: &Job) -> Result<Next, Failed> {
         } else {
             jobs::set_state(job.id, &json!({"cursor": bucket.cursor, "rows": rows}))?;
         }
-        Ok(Some(bucket))
+        Ok((round, bucket.rows.saturating_mul(bytes_per_row(&job.change)?)))
     })?;
+    memory.keep(&round, clock.ms());
     // It reads as much as it would write: the same rate keeps it from filling the caches.
-    let bytes = bucket.map_or(0, |bucket| bucket.rows.saturating_mul(bytes_per_row(job)));
     match rest_ms(bytes, clock.ms(), pace::number(job, "reshard_rate_limit").saturating_mul(2)) {
         0 => Ok(Next::Again),
         ms => Ok(Next::Rest(ms)),
     }
 }
 
-/// A guess that only paces.
-const fn bytes_per_row(_job: &Job) -> i64 {
-    100
+/// How many bytes a row of the sources has, as the server estimates it.
+fn bytes_per_row(change: &Change) -> Result<i64, ErrorReport> {
+    let totals = totals(change)?;
+    let (rows, bytes) = (totals.rows_total.unwrap_or_default(), totals.bytes_total.unwrap_or_default());
+    Ok(if rows > 0 { bytes / rows } else { BYTES_PER_ROW })
 }

@@ -4,6 +4,7 @@
 //! later is seen later, whatever its place in the log: so nothing is lost, and
 //! no order of the changes is needed.
 
+use std::cell::RefCell;
 use std::ptr::null_mut;
 
 use pgrx::pg_sys;
@@ -27,6 +28,23 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Takes a row out of the log.
+    ///
+    /// # Safety
+    /// Of a row that the scan's transaction may delete.
+    unsafe fn take(&mut self, scan: &Scan, row: pg_sys::HeapTuple) {
+        // SAFETY: as above; the store copies the row.
+        unsafe {
+            if scan.is_truncation(row) {
+                self.truncated = true;
+            } else {
+                pg_sys::tuplestore_puttuple(self.store, row);
+            }
+            pg_sys::simple_heap_delete(scan.relation, &raw mut (*row).t_self);
+        }
+        self.count += 1;
+    }
+
     pub(super) const fn store(&self) -> *mut pg_sys::Tuplestorestate {
         self.store
     }
@@ -46,11 +64,22 @@ impl Drop for Keys {
     }
 }
 
-/// An open log, with its scan.
+thread_local! {
+    /// The log that was read last, and its pages that had nothing more to tell.
+    static SETTLED: RefCell<(Oid, Vec<pg_sys::XLogRecPtr>)> = const { RefCell::new((Oid::INVALID, Vec::new())) };
+}
+
+/// An open log, read page by page.
+///
+/// Nobody takes the place of dead rows away while an old snapshot is in use,
+/// so a log may become long. A page whose rows were all taken out by committed
+/// transactions is therefore remembered by its LSN, and passed over as long as
+/// it has the same: whatever writes to a page gives it another.
 struct Scan {
     relation: pg_sys::Relation,
-    scan: pg_sys::TableScanDesc,
-    slot: *mut pg_sys::TupleTableSlot,
+    snapshot: pg_sys::Snapshot,
+    next: u32,
+    pages: u32,
 }
 
 impl Scan {
@@ -68,47 +97,96 @@ impl Scan {
                     None,
                 ));
             }
-            let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
-                | pg_sys::ScanOptions::SO_ALLOW_STRAT
-                | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
-            let scan = pg_sys::heap_beginscan(relation, snapshot, 0, null_mut(), null_mut(), flags);
-            Ok(Self { relation, scan, slot: pg_sys::table_slot_create(relation, null_mut()) })
+            // After the snapshot was taken: what it sees is in these pages.
+            let pages = pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
+            SETTLED.with_borrow_mut(|(known, settled)| {
+                if *known != log {
+                    *known = log;
+                    settled.clear();
+                }
+                settled.resize(pages as usize, 0);
+            });
+            Ok(Self { relation, snapshot, next: 0, pages })
         }
     }
 
-    /// Goes on to the next row; false at the end.
+    /// Copies of the rows of the next page that has any; None at the end.
     ///
     /// # Safety
     /// Begun and not ended.
-    unsafe fn next(&mut self) -> bool {
-        // SAFETY: as above.
-        unsafe {
+    unsafe fn next(&mut self) -> Option<Vec<pg_sys::HeapTuple>> {
+        while self.next < self.pages {
             pgrx::check_for_interrupts!();
-            pg_sys::heap_getnextslot(self.scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot)
+            let page = self.next;
+            self.next += 1;
+            // SAFETY: a page that is there; nobody shortens a log.
+            let rows = unsafe { self.read(page) };
+            if !rows.is_empty() {
+                return Some(rows);
+            }
         }
+        None
     }
 
-    /// Whether the row says that everything was removed.
+    /// # Safety
+    /// Of a page that the log has.
+    unsafe fn read(&self, block: u32) -> Vec<pg_sys::HeapTuple> {
+        let mut rows = Vec::new();
+        // SAFETY: the buffer is pinned and locked while it is looked at; what is kept is copied.
+        unsafe {
+            let fork = pg_sys::ForkNumber::MAIN_FORKNUM;
+            let mode = pg_sys::ReadBufferMode::RBM_NORMAL;
+            let buffer = pg_sys::ReadBufferExtended(self.relation, fork, block, mode, null_mut());
+            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let lsn = pg_sys::BufferGetLSNAtomic(buffer);
+            if lsn != 0 && SETTLED.with_borrow(|(_, settled)| settled[block as usize]) == lsn {
+                pg_sys::UnlockReleaseBuffer(buffer);
+                return rows;
+            }
+            let page = pg_sys::BufferGetPage(buffer);
+            let mut is_settled = true;
+            for offset in 1..=pg_sys::PageGetMaxOffsetNumber(page) {
+                let item = pg_sys::PageGetItemId(page, offset);
+                if (*item).lp_flags() != pg_sys::LP_NORMAL {
+                    continue;
+                }
+                let mut row = pg_sys::HeapTupleData {
+                    t_len: (*item).lp_len(),
+                    t_tableOid: (*self.relation).rd_id,
+                    t_data: pg_sys::PageGetItem(page, item).cast(),
+                    ..Default::default()
+                };
+                pgrx::itemptr::item_pointer_set_all(&mut row.t_self, block, offset);
+                if pg_sys::HeapTupleSatisfiesVisibility(&raw mut row, self.snapshot, buffer) {
+                    rows.push(pg_sys::heap_copytuple(&raw mut row));
+                }
+                let state = pg_sys::HeapTupleSatisfiesVacuum(&raw mut row, pg_sys::RecentXmin, buffer);
+                is_settled &= matches!(
+                    state,
+                    pg_sys::HTSV_Result::HEAPTUPLE_DEAD | pg_sys::HTSV_Result::HEAPTUPLE_RECENTLY_DEAD
+                );
+            }
+            pg_sys::UnlockReleaseBuffer(buffer);
+            SETTLED
+                .with_borrow_mut(|(_, settled)| settled[block as usize] = if is_settled { lsn } else { 0 });
+        }
+        rows
+    }
+
+    /// Whether a row says that everything was removed.
     ///
     /// # Safety
-    /// On a row.
-    unsafe fn is_truncation(&mut self) -> bool {
+    /// Of a row of this log.
+    unsafe fn is_truncation(&self, row: pg_sys::HeapTuple) -> bool {
         // SAFETY: an identity has at least one column.
-        unsafe {
-            pg_sys::slot_getsomeattrs_int(self.slot, 1);
-            *(*self.slot).tts_isnull
-        }
+        unsafe { pg_sys::heap_attisnull(row, 1, (*self.relation).rd_att) }
     }
 
     /// # Safety
     /// Begun and not ended.
     unsafe fn end(self) {
         // SAFETY: as above.
-        unsafe {
-            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
-            pg_sys::heap_endscan(self.scan);
-            pg_sys::table_close(self.relation, pg_sys::NoLock as pg_sys::LOCKMODE);
-        }
+        unsafe { pg_sys::table_close(self.relation, pg_sys::NoLock as pg_sys::LOCKMODE) };
     }
 }
 
@@ -138,18 +216,15 @@ pub fn consume(log: Oid, limit: i64) -> Result<Keys, ErrorReport> {
             left: 0,
             truncated: false,
         };
-        while scan.next() {
-            if keys.count >= limit {
-                keys.left += 1;
-                continue;
+        while let Some(rows) = scan.next() {
+            for row in rows {
+                if keys.count >= limit {
+                    keys.left += 1;
+                } else {
+                    keys.take(&scan, row);
+                }
+                pg_sys::heap_freetuple(row);
             }
-            if scan.is_truncation() {
-                keys.truncated = true;
-            } else {
-                pg_sys::tuplestore_puttupleslot(keys.store, scan.slot);
-            }
-            pg_sys::simple_heap_delete(scan.relation, &raw mut (*scan.slot).tts_tid);
-            keys.count += 1;
         }
         scan.end();
         pg_sys::PopActiveSnapshot();
@@ -190,9 +265,13 @@ fn look(log: Oid, mut each: impl FnMut(bool) -> bool) -> Result<(), ErrorReport>
     unsafe {
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
         let mut scan = Scan::begin(log, pg_sys::AccessShareLock, snapshot)?;
-        while scan.next() {
-            if !each(scan.is_truncation()) {
-                break;
+        'all: while let Some(rows) = scan.next() {
+            for row in rows {
+                let goes_on = each(scan.is_truncation(row));
+                pg_sys::heap_freetuple(row);
+                if !goes_on {
+                    break 'all;
+                }
             }
         }
         scan.end();
