@@ -249,6 +249,27 @@ same "a row without a key ends it" failed "$(wait_for "$id")"
 same "and is told" t "$(run -c "SELECT error ~ 'without a value of id' FROM presplit.operations WHERE operation_id = $id")"
 same "and the catalog is as it was" "$before" "$(catalog)"
 
+# Older snapshots, and a worker that is ended ------------------------------------------------------------------------------
+run >/dev/null -c "CREATE TABLE snap (id int PRIMARY KEY)" -c "INSERT INTO snap SELECT generate_series(1, 100)"
+snap=$(proposal snap range '{id}' '{"split_points": ["1000", "2000"]}')
+mkfifo "$tmp/old"
+psql -qAtX <"$tmp/old" >"$tmp/seen" 2>&1 &
+old=$!
+exec 8>"$tmp/old"
+echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 'begun' FROM told LIMIT 1;" >&8
+becomes "an older snapshot is held" t reshard_keep 30 -d tables -c "SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'idle in transaction' AND backend_xmin IS NOT NULL"
+waits_at cutting_over.waited snap "$snap"
+run -c "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'pg_presplit operation'" >/dev/null
+let_go
+same "another worker goes on, and waits for no snapshot" done "$(wait_for "$id")"
+run -c "INSERT INTO snap VALUES (101), (1500)"
+echo "SELECT count(*) FROM snap; COMMIT; SELECT count(*) FROM snap;" >&8
+exec 8>&-
+wait "$old" 2>/dev/null || true
+same "who has an older snapshot sees what he did before" "begun
+100
+102" "$(cat "$tmp/seen")"
+
 # Keys of other types, in their own order -----------------------------------------------------------------------------------
 run >/dev/null <<'SQL'
 CREATE SCHEMA odd;

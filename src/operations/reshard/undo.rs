@@ -48,7 +48,10 @@ pub fn plan(id: i64) -> Result<Change, ErrorReport> {
     };
     if change.rebuilt.is_some() {
         let (detail, hint) = if change.keeps_rows() {
-            ("It made the table the first shard of itself.", "Use merge_shards() to have fewer shards.")
+            (
+                "It made the table the first shard of itself.",
+                "Use shard_table() with a proposal of strategy none, which makes the table plain again.",
+            )
         } else {
             ("It replaced the whole table by another.", "Use shard_table() again.")
         };

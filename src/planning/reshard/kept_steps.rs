@@ -36,7 +36,7 @@ pub fn steps(change: &Change, facts: &Facts, becoming: &Becoming<'_>) -> Vec<Ste
     let made = listed(std::iter::once(staging).chain(&becoming.ahead));
     let create = format!("CREATE TABLE {staging} (LIKE {root} INCLUDING ALL) PARTITION BY …{shards}");
     let others = facts.referencing.iter().chain(&facts.referenced);
-    let all = listed(std::iter::once(root).chain(others));
+    let all = listed(facts.views.iter().chain(std::iter::once(root)).chain(others));
     let mut steps = vec![
         before(create, "ACCESS SHARE", root.to_string()),
         before(format!("CREATE INDEX … ON {made}, which are empty"), "SHARE", made),
@@ -78,10 +78,14 @@ pub fn steps(change: &Change, facts: &Facts, becoming: &Becoming<'_>) -> Vec<Ste
     steps.push(rename(staging, root, "with its indexes"));
     let attach = format!(
         "ALTER TABLE {root} ATTACH PARTITION {aside} {}, without a look at its rows; \
-         then its foreign keys, triggers, rules, policies, rights and views",
+         then its foreign keys, triggers, rules, policies and rights",
         becoming.bound.sql()
     );
     steps.push(held(attach, "ACCESS EXCLUSIVE", listed([root, aside]), false));
+    let view = |view: &QualifiedName| {
+        held(format!("CREATE OR REPLACE VIEW {view} AS …"), "ACCESS EXCLUSIVE", view.to_string(), false)
+    };
+    steps.extend(facts.views.iter().map(view));
     steps.extend(keys("ADD CONSTRAINT … FOREIGN KEY … NOT VALID, and mark as valid what held before"));
     steps
 }
@@ -153,7 +157,12 @@ mod tests {
                 partitions: Vec::new(),
             }),
         };
-        let facts = Facts { budget_ms: 500, referencing: vec![name("items")], ..Facts::default() };
+        let facts = Facts {
+            budget_ms: 500,
+            referencing: vec![name("items")],
+            views: vec![name("of_t")],
+            ..Facts::default()
+        };
         let bound = Bound::Range {
             lower: vec![RangeDatum::MinValue],
             upper: vec![RangeDatum::Value("10".to_owned())],
@@ -167,13 +176,14 @@ mod tests {
                 "CREATE TABLE app.t_presplit_new (LIKE app.t INCLUDING ALL) PARTITION BY …, and shards app.t_s0002",
                 "CREATE INDEX … ON app.t_presplit_new, app.t_s0002, which are empty",
                 "LOCK TABLE ONLY app.t IN SHARE ROW EXCLUSIVE MODE",
-                "LOCK TABLE ONLY app.t, app.items IN ACCESS EXCLUSIVE MODE",
+                "LOCK TABLE ONLY app.of_t, app.t, app.items IN ACCESS EXCLUSIVE MODE",
                 "SELECT the greatest key FROM app.t, by index app.t_pkey; DROP TABLE of new shards that it has rows of",
                 "ALTER TABLE app.items DROP CONSTRAINT …",
                 "ALTER TABLE app.t RENAME TO t_s0001, with its indexes, without its triggers, rules, policies and rights of others",
                 "ALTER TABLE app.t_presplit_new RENAME TO t, with its indexes",
                 "ALTER TABLE app.t ATTACH PARTITION app.t_s0001 FOR VALUES FROM (MINVALUE) TO ('10'), without a look at its rows; \
-                 then its foreign keys, triggers, rules, policies, rights and views",
+                 then its foreign keys, triggers, rules, policies and rights",
+                "CREATE OR REPLACE VIEW app.of_t AS …",
                 "ALTER TABLE app.items ADD CONSTRAINT … FOREIGN KEY … NOT VALID, and mark as valid what held before",
             ]
         );
