@@ -58,15 +58,35 @@ pub fn lock_for_session(relation: Oid, mode: Mode) {
 
 /// Gives a lock of the session back, if it still has it.
 pub fn unlock_for_session(relation: Oid, mode: Mode) {
-    // SAFETY: as above; of a lock that is not held the server warns, so it is asked before.
+    // Of a lock that is not held the server warns.
+    if is_mine(relation, mode) {
+        // SAFETY: as above.
+        unsafe { pg_sys::UnlockRelationIdForSession(&mut id(relation), mode.server()) };
+    }
+}
+
+fn is_mine(relation: Oid, mode: Mode) -> bool {
+    // SAFETY: a look into the process's own list of locks.
     unsafe {
         let tag = tag(relation);
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         let held = pg_sys::LockHeldByMe(&tag, mode.server());
         #[cfg(not(any(feature = "pg15", feature = "pg16")))]
         let held = pg_sys::LockHeldByMe(&tag, mode.server(), false);
-        if held {
-            pg_sys::UnlockRelationIdForSession(&mut id(relation), mode.server());
+        held
+    }
+}
+
+/// Tells standbys anew of a lock against everybody, if the session has it. They
+/// know a lock as its transaction's, and set it free when one ends that has told
+/// of any: so whatever transaction writes while the session has it tells of it.
+pub fn tell_standbys(relation: Oid) {
+    // SAFETY: in a transaction, with the lock held; as the server does it for a lock that is new.
+    unsafe {
+        if is_mine(relation, Mode::AccessExclusive)
+            && pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as std::ffi::c_int
+        {
+            pg_sys::LogAccessExclusiveLock(pg_sys::MyDatabaseId, relation);
         }
     }
 }
@@ -77,6 +97,11 @@ pub fn unlock_for_session(relation: Oid, mode: Mode) {
 /// for moments at most, and the error of `lock_timeout` raised if somebody has
 /// come in between.
 pub fn try_lock(relation: Oid, mode: Mode) -> bool {
+    if mode == Mode::AccessExclusive && is_mine(relation, mode) {
+        lock(relation, mode);
+        tell_standbys(relation);
+        return true;
+    }
     // SAFETY: as below.
     if unsafe { pg_sys::ConditionalLockRelationOid(relation, mode.server()) } {
         return true;

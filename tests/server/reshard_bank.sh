@@ -65,10 +65,9 @@ INSERT INTO moves VALUES (:a, :b, :amount);
 COMMIT;
 BEGIN;
 SELECT pg_advisory_xact_lock(- :list::int);
--- In one statement: whoever has read the table and waits to write keeps a cutover from locking it, and four such clients
--- that never pause do so each time.
-INSERT INTO entries SELECT :list, coalesce(max(place), 0) + 1, 'v' || :client_id || '-' || (coalesce(max(place), 0) + 1)
-    FROM entries WHERE list = :list RETURNING place AS next \\gset
+-- Whoever has read the table and waits to write is in the way of a cutover, and each of the clients does nothing else.
+SELECT coalesce(max(place), 0) + 1 AS next FROM entries WHERE list = :list \\gset
+INSERT INTO entries VALUES (:list, :next, 'v' || :client_id || '-' || :next);
 INSERT INTO notes VALUES (:list, :next, 'v' || :client_id || '-' || :next);
 COMMIT;
 -- One that comes and goes.

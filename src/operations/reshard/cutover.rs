@@ -7,6 +7,8 @@
 //!  d  everybody is kept out          the swap, in one transaction
 //! ```
 //!
+//! If that has failed some times, every other try keeps everybody out from (a) on.
+//!
 //! The changes are committed before anybody waits for the swap, so whoever has
 //! waited for it sees them: also a prepared statement or a stable function that
 //! took its snapshot first. Whenever the budget is used up, or somebody is in
@@ -249,15 +251,23 @@ impl Budget {
     }
 }
 
-/// The locks that keep writers out; dropping it gives them back.
-struct WritersOut<'a>(&'a [Oid]);
+/// The locks that keep writers out, or everybody; dropping it gives them back.
+struct KeptOut<'a>(&'a [Oid], Mode);
 
-impl Drop for WritersOut<'_> {
+impl Drop for KeptOut<'_> {
     fn drop(&mut self) {
         for table in self.0 {
-            table_lock::unlock_for_session(*table, Mode::ShareRowExclusive);
+            table_lock::unlock_for_session(*table, self.1);
         }
     }
+}
+
+/// Whom a try keeps out first. Whoever has read the table and then waits to
+/// write, because writers are kept out, is himself in the way of the swap: where
+/// that is what everybody does, it would never come. Asked for the stronger lock
+/// by one who has no weaker one, the server lets him write first.
+const fn kept_out_first(tried: i64) -> Mode {
+    if tried >= PATIENT_TRIES && tried % 2 == 1 { Mode::AccessExclusive } else { Mode::ShareRowExclusive }
 }
 
 /// The parent, then the sources by number.
@@ -273,11 +283,12 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     let tables = locked(job);
     let all = Duration::from_millis(pace::number(job, "cutover_budget").max(1) as u64);
     let budget = Budget { clock: Clock::start(), all, laps: RefCell::default() };
-    let _out = WritersOut(&tables);
+    let mode = kept_out_first(tried);
+    let _out = KeptOut(&tables, mode);
     transaction::run(Isolation::ReadCommitted, || {
         for table in &tables {
             pace::with_lock_timeout(job, Some(budget.left_ms()), || {
-                table_lock::lock_for_session(*table, Mode::ShareRowExclusive);
+                table_lock::lock_for_session(*table, mode);
             });
         }
         Ok(())
@@ -352,6 +363,7 @@ struct Last {
 fn consume(job: &Job, budget: &Budget) -> Result<Option<Last>, Failed> {
     transaction::run_within(Isolation::RepeatableRead, budget.left_ms(), || {
         let mut any = false;
+        locked(job).into_iter().for_each(table_lock::tell_standbys);
         loop {
             let round = catch_up::round(&job.change, job.id, i64::from(i32::MAX))?;
             if round.restart {
