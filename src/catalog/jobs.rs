@@ -249,11 +249,11 @@ pub fn set_phase(id: i64, phase: Phase, note: &str) -> Result<(), ErrorReport> {
     })
 }
 
-/// Shows a phase in the view.
+/// Shows a phase in the view, unless somebody has ended the operation by force meanwhile.
 pub fn show(id: i64, phase: Phase) -> Result<(), ErrorReport> {
     as_extension_owner(|| {
         spi::run(
-            "UPDATE presplit.operation_log SET phase = $2 WHERE operation_id = $1 AND phase <> $2",
+            "UPDATE presplit.operation_log SET phase = $2 WHERE operation_id = $1 AND phase <> $2 AND finished_at IS NULL",
             &[id.into(), phase.word().into()],
         )
         .map(|_| ())

@@ -198,6 +198,9 @@ rekeyed=$(begin copying "SELECT shard_table('t', $by_range)")
 arrive 2
 there="$(rows s)|$(rows t)|$(rows u)|$(rows h)"
 retired=$(run -c 'SELECT string_agg(shard::regclass::text, chr(44) ORDER BY shard) FROM presplit.retired_shards')
+# A server of Debian's marks columns with an option that only it knows, and pg_upgrade asks the newer pg_dump.
+run -c "UPDATE pg_attribute SET attoptions = nullif(ARRAY(SELECT o FROM unnest(attoptions) AS o WHERE o NOT LIKE 'pg_attver=%'), '{}')
+    WHERE attrelid >= 16384 AND attoptions IS NOT NULL"
 cluster_stop old
 release
 cluster_start new "$version" "${settings[@]}"
@@ -239,7 +242,12 @@ same "then the split is done" done "$(outcome "$(run -c "SELECT split_shard((SEL
 same "and the table divided otherwise" done "$(outcome "$(run -c "SELECT shard_table('t', $by_range)")")"
 run -c 'UPDATE u SET n = n + 1 WHERE id < 500'
 there=$(rows u)
-same "what was done before is undone" done "$(outcome "$(run -c "SELECT undo_operation($captured)")")"
+if ((version >= 18 && from < 18)); then
+    # NOT NULL constraints get names of their own there, by which old and new shards are no more alike. It is refused, no more.
+    fails_with "what was done before is not undone" 'is no more like "public.u_all"' run -c "SELECT undo_operation($captured)"
+else
+    same "what was done before is undone" done "$(outcome "$(run -c "SELECT undo_operation($captured)")")"
+fi
 same "with every change" "$there|1000 9 499500|1000 9 499500" "$(rows u)|$(rows s)|$(rows t)"
 same "check_shards() finds nothing wrong" '' "$(run -c "SELECT * FROM check_shards() WHERE severity = 'error'")"
 succeeds "DROP EXTENSION" run -c 'DROP EXTENSION pg_presplit'
