@@ -311,7 +311,7 @@ fn attempt(job: &Job, tried: i64, caught_up: &Moment, known: &Known) -> Result<O
     let outcome = transaction::run_within(Isolation::ReadCommitted, budget.left_ms(), || {
         let outcome = swap(job, known, &tables, &budget)?;
         // Who has waited for us with an older snapshot would not see them.
-        if last.any || !strict {
+        if !job.change.keeps_rows() && (last.any || !strict) {
             unseen::put(last.transaction, &tables_of(&job.change));
         }
         Ok(outcome)
