@@ -43,7 +43,7 @@ FROM pg_class AS c WHERE c.oid >= 16384 ORDER BY c.oid;
 SELECT 'trigger', t.oid, t.tgrelid, t.tgname, t.tgenabled FROM pg_trigger AS t ORDER BY t.oid;
 SELECT 'constraint', c.oid, c.conrelid, c.conname, c.convalidated, c.conislocal, c.coninhcount FROM pg_constraint AS c ORDER BY c.oid;
 SELECT 'attribute', a.attrelid, a.attname, a.attnotnull, a.attidentity FROM pg_attribute AS a WHERE a.attrelid >= 16384 ORDER BY 2, 3;
-SELECT 'depend', d.* FROM pg_depend AS d WHERE d.objid >= 16384 ORDER BY d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, d.refobjsubid;
+SELECT 'depend', d.* FROM pg_depend AS d WHERE d.objid >= 16384 ORDER BY d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, d.refobjsubid, d.deptype;
 SQL
 }
 hold() { # POINT
